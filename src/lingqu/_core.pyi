@@ -1,0 +1,1 @@
+"""Hot kernels in Rust."""

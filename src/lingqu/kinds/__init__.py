@@ -1,0 +1,1 @@
+"""The words that every room shares: documents, parties, schemas, costs, disclosures, channels."""

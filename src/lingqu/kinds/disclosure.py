@@ -1,0 +1,58 @@
+"""Who learns what: the words of declarations and statements."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+from lingqu.kinds.documents import Document
+from lingqu.kinds.parties import PartyName
+
+
+class Fact(StrEnum):
+    """Kinds of facts a party can learn."""
+
+    ROW_COUNT = "row-count"
+    SHAPE = "shape"  # public sizes and bounds that follow from the plan and the catalogue
+    INTERSECTION = "intersection"
+    INTERSECTION_SIZE = "intersection-size"
+    RESULT_ROWS = "result-rows"
+    MODEL = "model"
+    METRIC = "metric"
+    TIMING = "timing"
+
+
+class Audience(StrEnum):
+    """Who learns a fact, seen from a mechanism, before parties have names."""
+
+    COMPUTE = "compute"
+    OWNER = "owner"
+    RECIPIENT = "recipient"
+
+
+class Reveals(Document):
+    """A mechanism's declaration for one operation: this audience learns this fact."""
+
+    to: Audience
+    fact: Fact
+    about: Annotated[str, StringConstraints(max_length=400)]
+
+
+class Learned(Document):
+    """One line of a statement: a named party learns a fact, by a step of the plan."""
+
+    fact: Fact
+    about: Annotated[str, StringConstraints(max_length=400)]
+    step: str
+
+
+class Statement(Document):
+    """The disclosure statement that owners sign: for every party exactly what it will learn.
+
+    withheld: what nobody learns, said because people ask.
+    """
+
+    learned: dict[PartyName, tuple[Learned, ...]]
+    withheld: tuple[str, ...]

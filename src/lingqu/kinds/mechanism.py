@@ -1,0 +1,133 @@
+"""Declarations: what a mechanism says of itself, and the registry the planner reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.metadata import entry_points
+
+from lingqu.kinds.disclosure import Reveals
+from lingqu.kinds.errors import LingquError
+
+
+class Adversary(StrEnum):
+    SEMI_HONEST = "semi-honest"
+    MALICIOUS_ABORT = "malicious-with-abort"
+
+
+@dataclass(frozen=True)
+class Threat:
+    """adversary: how corrupt parties behave.  parties: how many compute.  corruptions: how many may be corrupt."""
+
+    adversary: Adversary
+    parties: int
+    corruptions: int
+    assumption: str
+
+    def __str__(self) -> str:
+        return f"{self.adversary.value}, {self.corruptions} of {self.parties} parties; {self.assumption}"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """rounds: longest chain of messages.  bytes: payload sent by all parties together, framing and TLS apart."""
+
+    rounds: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.rounds + other.rounds, self.bytes + other.bytes)
+
+    def __mul__(self, times: int) -> Cost:
+        """The cost of doing it several times in sequence."""
+        return Cost(self.rounds * times, self.bytes * times)
+
+    def beside(self, other: Cost) -> Cost:
+        """The cost of doing both in the same rounds."""
+        return Cost(max(self.rounds, other.rounds), self.bytes + other.bytes)
+
+
+Sizes = Mapping[str, int]
+"""Public sizes that a cost depends on, by the names the operation documents (rows, columns, bits, ...)."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: its name, its cost from public sizes, what it reveals, and the paper and section it follows."""
+
+    name: str
+    cost: Callable[[Sizes], Cost]
+    source: str
+    reveals: tuple[Reveals, ...] = ()
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a mechanism declares of itself; no declaration, no registration.
+
+    ideal: computes in the clear, for tests only; nodes refuse it.  simulated: a part stands in for the real thing.
+    """
+
+    name: str
+    title: str
+    source: str
+    threat: Threat
+    operations: Mapping[str, Operation]
+    ideal: bool = False
+    simulated: bool = False
+
+    def cost(self, operation: str, sizes: Sizes) -> Cost:
+        """The declared cost of an operation; LingquError when it is not declared."""
+        try:
+            return self.operations[operation].cost(sizes)
+        except KeyError as missing:
+            raise LingquError(
+                f"{self.name} declares no {missing.args[0]!r} for {operation!r}.", "Choose another mechanism."
+            ) from None
+
+
+@dataclass
+class Registry:
+    """Declarations by name, in order of registration."""
+
+    declarations: dict[str, Declaration] = field(default_factory=dict)
+
+    def register(self, declaration: Declaration) -> None:
+        """Add a declaration; a second one of the same name is an error."""
+        if declaration.name in self.declarations:
+            raise LingquError(
+                f"Mechanism {declaration.name} is registered twice.", "Remove one of the two packages."
+            )
+        self.declarations[declaration.name] = declaration
+
+    def get(self, name: str) -> Declaration:
+        """The declaration of that name; LingquError when there is none."""
+        if name not in self.declarations:
+            raise LingquError(
+                f"There is no mechanism {name!r}.", f"Known: {', '.join(self.declarations) or 'none'}."
+            )
+        return self.declarations[name]
+
+    def candidates(self, operation: str) -> Iterator[Declaration]:
+        """Declarations that offer the operation, ideal ones left out."""
+        return (d for d in self.declarations.values() if operation in d.operations and not d.ideal)
+
+
+def installed() -> Registry:
+    """A registry of every mechanism that an installed package declares (entry points `lingqu.mechanisms`)."""
+    registry = Registry()
+    for point in sorted(entry_points(group="lingqu.mechanisms"), key=lambda point: point.name):
+        declaration = point.load()
+        if not isinstance(declaration, Declaration):
+            raise LingquError(
+                f"The entry point {point.name} gives no Declaration.", "Correct or remove that package."
+            )
+        registry.register(declaration)
+    return registry
+
+
+def log2_ceil(value: int) -> int:
+    """ceil(log2(value)), 0 for values below 2."""
+    return math.ceil(math.log2(value)) if value > 1 else 0

@@ -1,0 +1,96 @@
+"""What is known of a table without seeing a row of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, model_validator
+
+from lingqu.kinds.documents import Document
+from lingqu.kinds.parties import Digest, Instant, PartyName
+
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+TableName = Annotated[str, StringConstraints(pattern=r"^[\w-]{1,64}$")]
+
+
+class ColumnType(StrEnum):
+    BOOL = "bool"
+    INT = "int"  # 64-bit signed
+    REAL = "real"  # fixed point under protocols, double in the clear
+    STRING = "string"
+    DATE = "date"  # days since 1970-01-01 under protocols
+
+
+class Grade(StrEnum):
+    """Data grades of GB/T 43697."""
+
+    GENERAL = "general"  # 一般
+    IMPORTANT = "important"  # 重要
+    CORE = "core"  # 核心
+
+
+class Column(Document):
+    name: ColumnName
+    type: ColumnType
+    nullable: bool = False
+
+
+class ColumnProfile(Document):
+    """Published facts of one column, none of which identifies anyone.
+
+    lower, upper: bounds of the values, rounded outward; None for strings or an empty column.
+    mean, deviation: rounded to four significant digits; numbers only.
+    categories: sorted values that at least `catalog.CATEGORY_FLOOR` rows share; None where too many.
+    complete: whether every non-null value is one of the categories.
+    unique: no value occurs twice.  nulls: share of nulls, rounded to two digits.
+    """
+
+    lower: float | None = None
+    upper: float | None = None
+    mean: float | None = None
+    deviation: float | None = None
+    categories: tuple[str, ...] | None = None
+    complete: bool = False
+    unique: bool = False
+    nulls: float = 0.0
+
+
+class Asset(Document):
+    """A registered table: what the catalogue publishes of it.
+
+    id: "owner/name".  version: counts registrations of the same name.  rows: exact row count, public.
+    """
+
+    id: str
+    owner: PartyName
+    name: TableName
+    title: str
+    version: Annotated[int, Field(ge=1)]
+    columns: tuple[Column, ...]
+    rows: Annotated[int, Field(ge=0)]
+    profile: dict[ColumnName, ColumnProfile]
+    grade: Grade
+    registered: Instant
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Asset:
+        names = [column.name for column in self.columns]
+        if len(set(names)) != len(names) or set(self.profile) != set(names):
+            raise ValueError("columns and profile differ")
+        if self.id != f"{self.owner}/{self.name}":
+            raise ValueError("id is not owner/name")
+        return self
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+
+class AssetUse(Document):
+    """An asset as a contract or plan names it: which version, which columns."""
+
+    id: str
+    version: int
+    digest: Digest
+    columns: tuple[ColumnName, ...]
