@@ -40,13 +40,9 @@ class Document(BaseModel):
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the document"
-            raise BadInput(
-                f"This is no {cls.__name__}: {place}: {first['msg']}.", "Correct that field."
-            ) from None
+            raise BadInput(f"This is no {cls.__name__}: {place}: {first['msg']}.", "Correct that field.") from None
         except (ValueError, RecursionError):
-            raise BadInput(
-                f"This is no {cls.__name__}: not well-formed JSON.", "Send well-formed JSON."
-            ) from None
+            raise BadInput(f"This is no {cls.__name__}: not well-formed JSON.", "Send well-formed JSON.") from None
 
 
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

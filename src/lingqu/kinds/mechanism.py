@@ -97,17 +97,13 @@ class Registry:
     def register(self, declaration: Declaration) -> None:
         """Add a declaration; a second one of the same name is an error."""
         if declaration.name in self.declarations:
-            raise LingquError(
-                f"Mechanism {declaration.name} is registered twice.", "Remove one of the two packages."
-            )
+            raise LingquError(f"Mechanism {declaration.name} is registered twice.", "Remove one of the two packages.")
         self.declarations[declaration.name] = declaration
 
     def get(self, name: str) -> Declaration:
         """The declaration of that name; LingquError when there is none."""
         if name not in self.declarations:
-            raise LingquError(
-                f"There is no mechanism {name!r}.", f"Known: {', '.join(self.declarations) or 'none'}."
-            )
+            raise LingquError(f"There is no mechanism {name!r}.", f"Known: {', '.join(self.declarations) or 'none'}.")
         return self.declarations[name]
 
     def candidates(self, operation: str) -> Iterator[Declaration]:
@@ -121,9 +117,7 @@ def installed() -> Registry:
     for point in sorted(entry_points(group="lingqu.mechanisms"), key=lambda point: point.name):
         declaration = point.load()
         if not isinstance(declaration, Declaration):
-            raise LingquError(
-                f"The entry point {point.name} gives no Declaration.", "Correct or remove that package."
-            )
+            raise LingquError(f"The entry point {point.name} gives no Declaration.", "Correct or remove that package.")
         registry.register(declaration)
     return registry
 

@@ -44,6 +44,6 @@ class Program(Document):
 
     kind: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
     text: Annotated[str, StringConstraints(min_length=1, max_length=64_000)]
-    parameters: dict[Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,30}$")], Parameter] = (
-        Field(default_factory=dict)
+    parameters: dict[Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,30}$")], Parameter] = Field(
+        default_factory=dict
     )
