@@ -1,0 +1,1 @@
+"""Plans: steps, the mechanism chosen for each, what they cost and what they disclose."""

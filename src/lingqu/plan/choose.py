@@ -1,0 +1,79 @@
+"""The choice of a mechanism: the cheapest declared one whose threat model fits the setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lingqu.kinds.errors import Refused
+from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Sizes
+from lingqu.plan.plan import Setting
+
+LATENCY = 0.002
+"""Seconds a round is taken to cost in estimates: two machines in one city."""
+BANDWIDTH = 12_500_000
+"""Bytes a second that estimates assume: 100 Mbit/s between all parties together."""
+
+_STRENGTH = {Adversary.SEMI_HONEST: 0, Adversary.MALICIOUS_ABORT: 1}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One operation that a step uses, with the public sizes its cost depends on, `times` in sequence."""
+
+    operation: str
+    sizes: Sizes = field(default_factory=dict)
+    times: int = 1
+
+
+def seconds(cost: Cost) -> float:
+    """The estimated duration of a cost on the reference network (LATENCY, BANDWIDTH); computation is not counted."""
+    return cost.rounds * LATENCY + cost.bytes / BANDWIDTH
+
+
+def cost(declaration: Declaration, work: Sequence[Work]) -> Cost:
+    """What a mechanism declares for some work, done one after the other."""
+    total = Cost()
+    for item in work:
+        total += declaration.cost(item.operation, item.sizes) * item.times
+    return total
+
+
+def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
+    """The cheapest installed mechanism that fits the setting and offers all operations, and the reason in words.
+
+    Refused (term "techniques") names why each candidate fails.  Ties are broken by name, so every node chooses alike.
+    """
+    fitting: list[tuple[float, str, Declaration]] = []
+    failures: list[str] = []
+    for name in sorted(setting.registry.declarations):
+        declaration = setting.registry.declarations[name]
+        failure = _failure(declaration, setting, work)
+        if failure is None:
+            fitting.append((seconds(cost(declaration, work)), name, declaration))
+        else:
+            failures.append(f"{name}: {failure}")
+    if not fitting:
+        raise Refused(
+            f"No mechanism fits. {'; '.join(failures) or 'None is installed'}.",
+            "Allow another technique in the contract, change the compute parties, or install a mechanism.",
+            term="techniques",
+        )
+    _, name, chosen = min(fitting, key=lambda entry: entry[:2])
+    others = f"cheapest of {len(fitting)} that fit" if len(fitting) > 1 else "the only one that fits"
+    return chosen, f"{name}: {others} ({chosen.threat})"
+
+
+def _failure(declaration: Declaration, setting: Setting, work: Sequence[Work]) -> str | None:
+    if declaration.ideal:
+        return "computes in the clear, for tests only"
+    if declaration.name not in setting.techniques:
+        return "not among the techniques that the contract allows"
+    if _STRENGTH[declaration.threat.adversary] < _STRENGTH[setting.adversary]:
+        return f"withstands {declaration.threat.adversary.value} parties only, {setting.adversary.value} is asked for"
+    if declaration.threat.parties != len(setting.parties):
+        return f"needs {declaration.threat.parties} compute parties, there are {len(setting.parties)}"
+    missing = sorted({item.operation for item in work} - set(declaration.operations))
+    if missing:
+        return f"does not offer {', '.join(missing)}"
+    return None

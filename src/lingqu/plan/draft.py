@@ -1,0 +1,141 @@
+"""Steps before a mechanism is chosen, and how a plan is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from lingqu.kinds.disclosure import Audience, Fact
+from lingqu.kinds.errors import BadInput
+from lingqu.kinds.mechanism import Declaration
+from lingqu.kinds.programs import Program
+from lingqu.kinds.schema import Asset, AssetUse
+from lingqu.plan.choose import Work, choose, cost
+from lingqu.plan.plan import LOCAL, Output, Plan, Setting, Step, Told
+from lingqu.plan.statement import compose
+
+
+@dataclass
+class _Line:
+    step: Step
+    work: Sequence[Work] | None
+
+
+@dataclass
+class Draft:
+    """Collects steps in order; `plan` chooses one mechanism for all shared steps and composes the statement.
+
+    One mechanism for the whole plan: shares of one mechanism mean nothing to another.
+    """
+
+    setting: Setting
+    lines: list[_Line] = field(default_factory=list)
+
+    def local(self, name: str, operator: str, owner: str, arguments: dict[str, JsonValue], reason: str) -> str:
+        """Add a step that one owner does alone; returns its id.  BadInput when the owner is no compute party."""
+        self._known(owner)
+        step = Step(id=name, operator=operator, mechanism=LOCAL, parties=(owner,), arguments=arguments, reason=reason)
+        self.lines.append(_Line(step, None))
+        return name
+
+    def shared(
+        self,
+        name: str,
+        operator: str,
+        inputs: Sequence[str],
+        arguments: dict[str, JsonValue],
+        work: Sequence[Work],
+        *,
+        reason: str = "",
+        reveals: Sequence[Told] = (),
+    ) -> str:
+        """Add a step that all compute parties do under a mechanism; returns its id.
+
+        work: the operations it uses with their public sizes; their declared costs and disclosures become the step's.
+        reason: what the step is for, put before the reason of the choice.  reveals: what this step tells beyond those.
+        """
+        step = Step(
+            id=name,
+            operator=operator,
+            mechanism="",
+            parties=self.setting.parties,
+            inputs=tuple(inputs),
+            arguments=arguments,
+            reason=reason,
+            reveals=tuple(reveals),
+        )
+        self.lines.append(_Line(step, tuple(work)))
+        return name
+
+    def plan(
+        self,
+        program: Program,
+        assets: Mapping[str, Asset],
+        columns: Mapping[str, Sequence[str]],
+        outputs: Sequence[Output],
+        withheld: Sequence[str],
+    ) -> Plan:
+        """The finished plan.  assets: by id, those read.  columns: asset id → columns read.  withheld: said to owners.
+
+        Refused (term "techniques") when no mechanism fits all shared steps.
+        """
+        work = [item for line in self.lines for item in line.work or ()]
+        declaration, why = choose(self.setting, work)
+        owners = tuple(dict.fromkeys(assets[name].owner for name in sorted(columns)))
+        steps = tuple(self._finished(line, declaration, why, owners) for line in self.lines)
+        return Plan(
+            program=program,
+            parties=self.setting.parties,
+            recipient=self.setting.recipient,
+            minimum_group=self.setting.minimum_group,
+            assets=tuple(asset_use(assets[name], columns[name]) for name in sorted(columns)),
+            steps=steps,
+            statement=compose(steps, self.setting, [assets[name] for name in sorted(columns)], withheld),
+            outputs=tuple(outputs),
+        )
+
+    def _known(self, owner: str) -> None:
+        if owner not in self.setting.parties:
+            raise BadInput(
+                f"The owner {owner} is none of the compute parties {', '.join(self.setting.parties)}.",
+                "Name the owners of all tables among the compute parties.",
+            )
+
+    def _finished(self, line: _Line, declaration: Declaration, why: str, owners: tuple[str, ...]) -> Step:
+        if line.work is None:
+            return line.step
+        total = cost(declaration, line.work)
+        audiences = {
+            Audience.COMPUTE: self.setting.parties,
+            Audience.OWNER: owners,
+            Audience.RECIPIENT: (self.setting.recipient,),
+        }
+        declared = dict.fromkeys(
+            Told(party=party, fact=reveals.fact, about=reveals.about)
+            for item in line.work
+            for reveals in declaration.operations[item.operation].reveals
+            for party in audiences[reveals.to]
+            # What a reveal tells its recipient is said by the step itself, in the words of the result.
+            if not (reveals.to is Audience.RECIPIENT and reveals.fact is Fact.RESULT_ROWS)
+        )
+        return line.step.model_copy(
+            update={
+                "mechanism": declaration.name,
+                "reason": f"{line.step.reason}; {why}" if line.step.reason else why,
+                "rounds": total.rounds,
+                "bytes": total.bytes,
+                "reveals": (*declared, *line.step.reveals),
+            }
+        )
+
+
+def asset_use(asset: Asset, columns: Sequence[str]) -> AssetUse:
+    """An asset as plans name it; columns in the asset's own order."""
+    return AssetUse(
+        id=asset.id,
+        version=asset.version,
+        digest=asset.sha256(),
+        columns=tuple(column.name for column in asset.columns if column.name in set(columns)),
+    )

@@ -1,0 +1,63 @@
+"""What turns a program into a plan, and what runs the plan's steps: the two sides of a frontend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lingqu.kinds.parties import PartyName
+from lingqu.kinds.programs import Program, Value
+from lingqu.kinds.schema import Asset
+from lingqu.plan.plan import Plan, Setting, Step
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an operator may know of the run besides its inputs.
+
+    plan: the signed plan.  job: the job's id, fresh for every run (salt of hashed keys).
+    party: this party's name; None in the plain twin, which is all parties at once.
+    bindings: the values of the program's parameters, already checked against their limits.
+    """
+
+    plan: Plan
+    job: str
+    party: PartyName | None
+    bindings: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Values under shares that wait for release: what the step before "release" returns.
+
+    values: integer or fixed-point shares by name, each of shape (rows, ...).
+    fractions: fixed-point fraction bits by name; 0 or missing means integers.
+    count: shares of the number of table rows behind each row of values, shape (rows,).  Rows whose count is below the
+    plan's minimum group are zeroed under the protocol and never opened.
+    valid: 0/1 shares, shape (rows,): rows that exist and pass further conditions; None when all do.
+    guards: name of a value → name of another value that counts the rows behind that very value (non-null arguments):
+    the value is opened only where that count, too, reaches the minimum.
+    A model is one row: coefficients of shape (1, d), count of shape (1,).
+    """
+
+    values: Mapping[str, Any]
+    count: Any
+    valid: Any = None
+    fractions: Mapping[str, int] = field(default_factory=dict)
+    guards: Mapping[str, str] = field(default_factory=dict)
+
+
+OperatorFn = Callable[[Any, Step, Sequence[Any], Context], Any]
+"""(machine, step, results of the step's inputs in order, context) → result.  The machine is a `share.api.Machine`."""
+
+
+class Frontend(Protocol):
+    """A program kind: SQL, training.  Found through the entry points `lingqu.frontends`, named as Program.kind."""
+
+    @property
+    def operators(self) -> Mapping[str, OperatorFn]:
+        """What runs this frontend's steps; "scan", "input" and "release" belong to the engine."""
+
+    def compile(self, program: Program, assets: Mapping[str, Asset], setting: Setting) -> Plan:
+        """The plan of a program over assets by id; BadInput, Refused or RangeError say what does not fit, and where."""

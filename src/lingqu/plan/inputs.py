@@ -1,0 +1,142 @@
+"""The arguments of the steps "scan" and "input", by which an owner's rows enter a computation.
+
+A scan computes expressions in the owner's database over every row of the table, in order: nothing is dropped, so its
+size says nothing.  An input shares the scanned columns: values as ring elements, keys as words, a hidden validity bit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from lingqu.kinds.documents import Document
+from lingqu.kinds.errors import RangeError
+from lingqu.kinds.mechanism import log2_ceil
+from lingqu.kinds.programs import Value
+from lingqu.kinds.schema import ColumnType
+
+BUDGET = 62
+"""Every value and every intermediate sum stays below 2**62 in magnitude."""
+MAX_FRACTION = 30
+MIN_FRACTION = 4
+
+
+class Projected(Document):
+    """name: of the scanned column.  sql: DuckDB expression over the asset's columns; `$name` stands for a parameter.
+
+    The expression is never null: what may be is wrapped in COALESCE, with its nulls projected beside it.
+    """
+
+    name: str
+    sql: str
+
+
+class ScanArguments(Document):
+    """asset: id of the table.  projections: columns to compute, all rows kept in order."""
+
+    asset: str
+    projections: tuple[Projected, ...]
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """As a step's arguments."""
+        return self.model_dump(mode="json")
+
+
+class InputColumn(Document):
+    """A column of values to share.
+
+    name: of the relation's column.  source: of the scanned column.  kind: "integer" (ring elements), "fixed" (value
+    times 2**fraction, rounded), "bit" (0 or 1).  lower, upper: published bounds; the owner checks each value against
+    them and raises RangeError outside, except where the scanned boolean `nulls` is true.  about: the user's words.
+    """
+
+    name: str
+    source: str
+    kind: Literal["integer", "fixed", "bit"]
+    fraction: Annotated[int, Field(ge=0, le=MAX_FRACTION)] = 0
+    lower: float | None = None
+    upper: float | None = None
+    nulls: str | None = None
+    about: str
+
+
+class InputKey(Document):
+    """Key words to share.
+
+    kind "hashed": BLAKE2b over the typed values of `sources`, salted with the job's id, truncated to `width` bits (for
+    joins).  "codes": place of the single source among `categories`; absent values get the code len(categories).
+    "number": the single source minus `offset`; absent values get the code 2**width - 1.
+    present: scanned boolean, true where the key is not null; None when it never is.  Absent hashed keys become random
+    words, so that they match nothing.  unique: the owner checks that no present key occurs twice; BadInput if one does.
+    """
+
+    name: str
+    kind: Literal["hashed", "codes", "number"]
+    sources: tuple[str, ...]
+    types: tuple[ColumnType, ...]
+    width: Annotated[int, Field(ge=1, le=128)]
+    categories: tuple[str, ...] = ()
+    offset: int = 0
+    present: str | None = None
+    unique: bool = False
+    about: str
+
+
+class InputArguments(Document):
+    """owner: who shares.  rows: how many.  valid: scanned boolean, false for rows that must not count; None: all count.
+
+    The result is a `share.relation.Relation` with these columns and keys.
+    """
+
+    owner: str
+    rows: int
+    valid: str | None = None
+    columns: tuple[InputColumn, ...] = ()
+    keys: tuple[InputKey, ...] = ()
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """As a step's arguments."""
+        return self.model_dump(mode="json")
+
+
+def key_width(left: int, right: int) -> int:
+    """Bits of a hashed join key so that any false match has probability below 2**-40; even, 64 to 128."""
+    width = min(128, max(64, 40 + log2_ceil(max(left * right, 1))))
+    return width + width % 2
+
+
+def fraction_bits(magnitude: float, rows: int, column: str) -> int:
+    """Fixed-point fraction bits for sums of `rows` values of at most this magnitude: what 62 bits leave, at most 30.
+
+    RangeError when fewer than 4 are left; it names the column and the bound.
+    """
+    return min(MAX_FRACTION, max(_spare(magnitude, rows, column, MIN_FRACTION), MIN_FRACTION))
+
+
+def check_integer(magnitude: float, rows: int, column: str) -> None:
+    """RangeError unless a sum of `rows` integers of at most this magnitude stays below 2**62."""
+    _spare(magnitude, rows, column, 0)
+
+
+def _spare(magnitude: float, rows: int, column: str, wanted: int) -> int:
+    needed = math.log2(max(magnitude, 1)) + math.log2(max(rows, 1))
+    spare = math.floor(BUDGET - needed) - 1 if math.isfinite(needed) else -1
+    if spare < wanted:
+        raise RangeError(
+            f"{column} reaches {magnitude:g} by its published bounds; a sum over {rows} rows exceeds {BUDGET} bits.",
+            "Compute in a larger unit (for example thousands), or register values inside narrower bounds.",
+        )
+    return spare
+
+
+def literal(value: Value) -> str:
+    """A bound parameter as a DuckDB literal."""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, int):
+        return f"({value})"
+    if isinstance(value, float):
+        return f"CAST({value!r} AS DOUBLE)"
+    return "'" + value.replace("'", "''") + "'"

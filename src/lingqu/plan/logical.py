@@ -1,0 +1,188 @@
+"""The logical plan: typed expressions and a small tree, between a program's text and the steps of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lingqu.kinds.schema import Asset, ColumnType
+
+NUMBERS = frozenset({ColumnType.INT, ColumnType.REAL, ColumnType.BOOL})
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where the values of a numeric expression lie; dates count in days, booleans are 0 and 1."""
+
+    lower: float
+    upper: float
+
+    @property
+    def magnitude(self) -> float:
+        """The largest absolute value."""
+        return max(abs(self.lower), abs(self.upper))
+
+    def __add__(self, other: Bounds) -> Bounds:
+        return Bounds(self.lower + other.lower, self.upper + other.upper)
+
+    def __neg__(self) -> Bounds:
+        return Bounds(-self.upper, -self.lower)
+
+    def __mul__(self, other: Bounds) -> Bounds:
+        corners = [a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)]
+        return Bounds(min(corners), max(corners))
+
+    def hull(self, other: Bounds) -> Bounds:
+        """The smallest interval that holds both."""
+        return Bounds(min(self.lower, other.lower), max(self.upper, other.upper))
+
+
+@dataclass(frozen=True)
+class Local:
+    """An expression that one owner computes in its own DuckDB, row by row.
+
+    table: alias of the one table it reads; None for constants and parameters.  sql: DuckDB expression over that table's
+    columns, `$name` for parameters.  columns: names of the columns read.  bounds: None for strings, unbounded columns.
+    categories: published values, where the expression is a bare string column whose profile lists all of them.
+    text: as the program wrote it.  constant: the literal's value, where it is one.
+    """
+
+    table: str | None
+    sql: str
+    type: ColumnType
+    nullable: bool
+    bounds: Bounds | None
+    columns: frozenset[str]
+    text: str
+    categories: tuple[str, ...] | None = None
+    unique: bool = False
+    constant: bool | int | float | str | None = None
+
+
+Operator = Literal[
+    "+", "-", "*", "neg", "=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "is_null", "case", "number"
+]
+
+
+@dataclass(frozen=True)
+class Apply:
+    """An expression over several owners' values, computed on shares.
+
+    "case" takes condition, value, condition, value, ..., else.  "number" makes 0 or 1 of a boolean.
+    """
+
+    operator: Operator
+    arguments: tuple[Expression, ...]
+    type: ColumnType
+    nullable: bool
+    bounds: Bounds | None
+    text: str
+
+
+Expression = Local | Apply
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """name: within the plan.  function: what of the argument.  argument: None for COUNT(*).  text: as written."""
+
+    name: str
+    function: Literal["count", "sum", "avg", "min", "max"]
+    argument: Expression | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Computed:
+    """An expression over a group's keys and aggregates, for HAVING.
+
+    operator: one of Apply's, or "key", "aggregate" (name) and "constant" (constant: a literal or parameter).
+    """
+
+    operator: str
+    arguments: tuple[Computed, ...] = ()
+    name: str = ""
+    constant: Local | None = None
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All rows of one asset, known as alias in the program."""
+
+    alias: str
+    asset: Asset
+
+
+@dataclass(frozen=True)
+class Join:
+    """Rows of both sides whose keys are all equal and not null; on: pairs (left, right) of one-owner expressions."""
+
+    left: Tree
+    right: Scan
+    on: tuple[tuple[Local, Local], ...]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Rows for which the predicate is true (neither false nor null)."""
+
+    source: Tree
+    predicate: Expression
+
+
+Tree = Scan | Join | Filter
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result column: a group key or an aggregate by its name within the plan, under the name the program gives."""
+
+    title: str
+    name: str
+    type: ColumnType
+    text: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """A whole query.  order: (name within the plan, descending, nulls first).  limit: rows kept, or None."""
+
+    source: Tree
+    keys: tuple[tuple[str, Local], ...]
+    aggregates: tuple[Aggregate, ...]
+    having: Computed | None
+    shown: tuple[Shown, ...]
+    order: tuple[tuple[str, bool, bool], ...]
+    limit: int | None
+
+
+def tables(expression: Expression) -> frozenset[str]:
+    """Aliases of the tables that an expression reads."""
+    if isinstance(expression, Local):
+        return frozenset() if expression.table is None else frozenset({expression.table})
+    return frozenset().union(*(tables(argument) for argument in expression.arguments))
+
+
+def leaves(expression: Expression) -> list[Local]:
+    """The one-owner expressions that an expression is made of, in order."""
+    if isinstance(expression, Local):
+        return [expression]
+    return [leaf for argument in expression.arguments for leaf in leaves(argument)]
+
+
+def scans(tree: Tree) -> list[Scan]:
+    """The tables of a tree, from left to right."""
+    if isinstance(tree, Scan):
+        return [tree]
+    if isinstance(tree, Filter):
+        return scans(tree.source)
+    return [*scans(tree.left), tree.right]
+
+
+def conjuncts(tree: Tree) -> list[Expression]:
+    """The predicates of all filters of a tree; rows must satisfy each."""
+    if isinstance(tree, Scan):
+        return []
+    if isinstance(tree, Filter):
+        return [*conjuncts(tree.source), tree.predicate]
+    return conjuncts(tree.left)
