@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lingqu.kinds.channel import Buffer
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost
 from lingqu.net.mailbox import MailboxChannel, Message, closed
-from lingqu.wire.frames import SESSION_BYTES, check_size
+from lingqu.wire.frames import SESSION_BYTES, check_size, octets
 
 
 def memory_channels(names: Sequence[str], session: bytes | None = None, timeout: float = 60) -> list[MemoryChannel]:
@@ -45,8 +45,9 @@ class MemoryChannel(MailboxChannel):
         self._fail(closed())
 
     def _deliver(self, to: int, tag: int, round_: int, data: Buffer) -> None:
-        check_size(tag, memoryview(data).nbytes)
-        self.peers[to].accept(self._party, Message(tag, round_, bytearray(data)))
+        view = octets(data)
+        check_size(tag, len(view))
+        self.peers[to].accept(self._party, Message(tag, round_, bytearray(view)))
 
     def accept(self, sender: int, message: Message) -> None:
         """Take a peer's message."""

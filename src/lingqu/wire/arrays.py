@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lingqu.kinds.channel import Buffer
-from lingqu.wire.frames import TooLong, WrongSize
+from lingqu.wire.frames import TooLong, WrongSize, octets
 
 Words = npt.NDArray[np.uint64]
 
@@ -16,7 +16,7 @@ def decode_words(data: Buffer, count: int) -> Words:
 
     Writable when `data` is.  Raises WrongSize or TooLong when the bytes are not exactly 8 * count.
     """
-    size = len(memoryview(data).cast("B"))
+    size = len(octets(data))
     if size != 8 * count:
         fault = TooLong if size > 8 * count else WrongSize
         raise fault(f"{size} bytes are not {count} words of 8 bytes.", "Ask the sender for its version of lingqu.")
@@ -25,4 +25,4 @@ def decode_words(data: Buffer, count: int) -> Words:
 
 def encode_words(words: Words) -> memoryview:
     """The little-endian bytes of a uint64 array of any shape, C order, without copying where it is contiguous."""
-    return memoryview(np.ascontiguousarray(words).astype("<u8", copy=False).reshape(-1)).cast("B")
+    return octets(np.ascontiguousarray(words).astype("<u8", copy=False).data)

@@ -118,7 +118,7 @@ class FrameEncoder:
 
     def frames(self, tag: int, round_: int, data: Buffer) -> Iterator[tuple[bytes, memoryview]]:
         """Headers and payloads of one message, without copying; BadInput when it is longer than its tag may be."""
-        view = memoryview(data).cast("B")
+        view = octets(data)
         check_size(tag, len(view))
         for start in range(0, max(len(view), 1), MAX_FRAME):
             part = view[start : start + MAX_FRAME]
@@ -204,6 +204,14 @@ class FrameDecoder:
 
     def _fault(self, fault: type[ProtocolViolation], what: str) -> ProtocolViolation:
         return fault(f"{self._name} sent {what}.", _CURE, party=self._name)
+
+
+def octets(data: Buffer) -> memoryview:
+    """The bytes of any contiguous buffer, without copying; BadInput when it is not contiguous."""
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise BadInput("These bytes do not lie together in memory.", "Send a contiguous copy.")
+    return view.cast("B") if view.nbytes else memoryview(b"")
 
 
 def check_size(tag: int, size: int) -> None:
