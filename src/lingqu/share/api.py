@@ -1,0 +1,317 @@
+"""The interface of secret sharing: opaque handles, and the Machine that computes on them.
+
+Integers are elements of Z_2^64 read as signed; reals are fixed point with `FRACTION_BITS` fractional bits.
+A handle's public parts are its shape and width; its values are reached through `Machine.reveal*` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import EllipsisType
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu.kinds.errors import BadInput, RangeError
+
+FRACTION_BITS = 20
+REAL_LIMIT = 1 << 41
+"""Reals are below this in absolute value: 2**61 after scaling, one bit of room for comparisons."""
+INTEGER_LIMIT = 1 << 62
+"""Operands of comparisons and truncation are below this in absolute value."""
+
+Words = NDArray[np.uint64]
+Integers = NDArray[np.int64] | NDArray[np.uint64]
+Reals = NDArray[np.float64]
+Shape = tuple[int, ...]
+Part = int | slice | EllipsisType | None | NDArray[Any]
+Index = Part | tuple[Part, ...]
+Public = int | Integers
+
+
+class _Handle:
+    """What both kinds of handle can do in public: shapes, indices, no values."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[Words, ...]) -> None:
+        self.parts = parts  # this party's share components; for machines only
+
+    @property
+    def shape(self) -> Shape:
+        return self.parts[0].shape
+
+    @property
+    def ndim(self) -> int:
+        return self.parts[0].ndim
+
+    @property
+    def size(self) -> int:
+        return self.parts[0].size
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    def _like(self, parts: tuple[Words, ...]) -> Self:
+        raise TypeError("only Shared and SharedBits are handles")
+
+    def __getitem__(self, index: Index) -> Self:
+        """Elements at a public index, as numpy indexes."""
+        return self._like(tuple(np.asarray(part[index], dtype=np.uint64) for part in self.parts))
+
+    def reshape(self, *shape: int) -> Self:
+        """The same elements in another shape; one length may be -1."""
+        return self._like(tuple(part.reshape(shape) for part in self.parts))
+
+    def transpose(self) -> Self:
+        """The axes in reverse order."""
+        return self._like(tuple(part.T for part in self.parts))
+
+    def broadcast_to(self, shape: Shape) -> Self:
+        """The elements repeated to a larger shape by numpy's rules."""
+        return self._like(tuple(np.broadcast_to(part, shape) for part in self.parts))
+
+
+class Shared(_Handle):
+    """An additively shared array over Z_2^64, of any shape."""
+
+    __slots__ = ()
+
+    def _like(self, parts: tuple[Words, ...]) -> Self:
+        return type(self)(parts)
+
+    def __repr__(self) -> str:
+        return f"Shared(shape={self.shape})"
+
+
+class SharedBits(_Handle):
+    """An XOR-shared array of words of `width` bits, 1 to 64; the width 1 makes single bits."""
+
+    __slots__ = ("width",)
+
+    def __init__(self, parts: tuple[Words, ...], width: int) -> None:
+        super().__init__(parts)
+        if not 1 <= width <= 64:
+            raise BadInput(f"A word has 1 to 64 bits, not {width}.", "Split the key into words of at most 64 bits.")
+        self.width = width
+
+    def _like(self, parts: tuple[Words, ...]) -> Self:
+        return type(self)(parts, self.width)
+
+    def __repr__(self) -> str:
+        return f"SharedBits(shape={self.shape}, width={self.width})"
+
+
+class Permutation:
+    """A shared permutation: row i goes to a hidden destination."""
+
+    __slots__ = ("destinations",)
+
+    def __init__(self, destinations: Shared) -> None:
+        self.destinations = destinations  # for machines only
+
+    @property
+    def rows(self) -> int:
+        return len(self.destinations)
+
+    def __repr__(self) -> str:
+        return f"Permutation(rows={self.rows})"
+
+
+Column = Shared | SharedBits
+C = TypeVar("C", Shared, SharedBits)
+
+
+def encode(values: NDArray[Any]) -> Words:
+    """Reals as fixed point, rounded to nearest; RangeError when one is not finite or reaches 2**41."""
+    reals = np.asarray(values, dtype=np.float64)
+    if not bool(np.all(np.isfinite(reals))) or bool(np.any(np.abs(reals) >= REAL_LIMIT)):
+        raise RangeError(
+            f"A real does not fit the fixed-point range: it must be finite and below 2^{REAL_LIMIT.bit_length() - 1}.",
+            "Rescale the column.",
+        )
+    return np.rint(reals * float(1 << FRACTION_BITS)).astype(np.int64).view(np.uint64)
+
+
+def decode(words: Words) -> Reals:
+    """Fixed point as reals."""
+    return words.view(np.int64).astype(np.float64) / float(1 << FRACTION_BITS)
+
+
+def ring(values: Any) -> Words:
+    """Public integers as ring elements; BadInput for anything that is no integer."""
+    if isinstance(values, int):
+        return np.asarray(values % (1 << 64), dtype=np.uint64)
+    array = np.asarray(values)
+    if array.dtype.kind == "b":
+        return array.astype(np.uint64)
+    if array.dtype.kind not in "iu":
+        raise BadInput(f"Ring elements are integers, not {array.dtype}.", "Encode reals with input_real.")
+    if array.dtype.kind == "i":
+        return array.astype(np.int64).view(np.uint64)
+    return array.astype(np.uint64)
+
+
+class Machine(Protocol):
+    """One party's view of a protocol for shared computation; every party calls the same methods in the same order.
+
+    Arrays broadcast as in numpy. Local operations cost nothing; costs of the others stand in the DECLARATION of the
+    protocol. Nothing but `reveal*` discloses a value; shapes and widths are public.
+    """
+
+    @property
+    def party(self) -> int:
+        """This party's index."""
+
+    @property
+    def parties(self) -> int:
+        """How many parties compute."""
+
+    def owns(self, owner: int) -> bool:
+        """Whether this machine must be given the values that `owner` inputs."""
+
+    # Input and output
+
+    def input(self, owner: int, values: Integers | None, shape: Shape) -> Shared:
+        """Share an owner's integers.  values: at the owner, of exactly `shape`; None at the others."""
+
+    def input_bits(self, owner: int, words: Integers | None, shape: Shape, width: int) -> SharedBits:
+        """Share an owner's words of `width` bits; BadInput when a word has more."""
+
+    def input_real(self, owner: int, values: NDArray[Any] | None, shape: Shape) -> Shared:
+        """Share an owner's reals as fixed point; RangeError when one reaches 2**41."""
+
+    def constant(self, values: Public) -> Shared:
+        """Public integers as a handle."""
+
+    def constant_bits(self, words: Public, width: int) -> SharedBits:
+        """Public words as a handle."""
+
+    def constant_real(self, values: NDArray[Any] | float) -> Shared:
+        """Public reals as a fixed-point handle."""
+
+    def reveal(self, x: Shared, to: int | None = None) -> NDArray[np.int64] | None:
+        """Open integers to one party, or to all (None); None where not received.  Discloses: the values."""
+
+    def reveal_bits(self, x: SharedBits, to: int | None = None) -> Words | None:
+        """Open words to one party or to all."""
+
+    def reveal_real(self, x: Shared, to: int | None = None) -> Reals | None:
+        """Open fixed point as reals to one party or to all."""
+
+    # Local, free
+
+    def add(self, x: Shared, y: Shared | Public) -> Shared:
+        """x + y; y may be public integers."""
+
+    def subtract(self, x: Shared, y: Shared | Public) -> Shared:
+        """x - y; y may be public integers."""
+
+    def negate(self, x: Shared) -> Shared:
+        """-x."""
+
+    def scale(self, x: Shared, factor: Public) -> Shared:
+        """x times public integers."""
+
+    def sum(self, x: Shared, axis: int | None = None) -> Shared:
+        """Sum over an axis, or over all (shape ())."""
+
+    def cumsum(self, x: Shared, axis: int = 0) -> Shared:
+        """Running sums along an axis."""
+
+    def concat(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """Join along an existing axis; words must have one width."""
+
+    def stack(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """Join along a new axis."""
+
+    def matmul_public(self, x: Shared, y: Integers) -> Shared:
+        """x @ y for public integers y."""
+
+    def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """Bitwise exclusive or of words of one width."""
+
+    def logical_not(self, x: SharedBits) -> SharedBits:
+        """Bitwise complement within the width."""
+
+    def parity(self, x: Shared) -> SharedBits:
+        """The lowest bit of integers; turns a shared 0 or 1 into a bit for free."""
+
+    def bit(self, x: SharedBits, position: int) -> SharedBits:
+        """One bit of words, 0 the least significant."""
+
+    # Arithmetic
+
+    def multiply(self, x: Shared, y: Shared) -> Shared:
+        """x * y in the ring."""
+
+    def multiply_real(self, x: Shared, y: Shared) -> Shared:
+        """Fixed-point product, off by at most one unit in the last place; |x * y| < 2**62 unscaled."""
+
+    def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
+        """Fixed-point product with public reals."""
+
+    def matmul(self, x: Shared, y: Shared) -> Shared:
+        """x @ y in the ring, for matrices."""
+
+    def matmul_real(self, x: Shared, y: Shared) -> Shared:
+        """Fixed-point matrix product with one truncation; every entry of the unscaled product below 2**62."""
+
+    def truncate(self, x: Shared, bits: int) -> Shared:
+        """floor(x / 2**bits) + e with e in {0, -1}; bits 1 to 62, |x| < 2**62."""
+
+    def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
+        """1 / x for fixed point x in [1, 2**30]: relative error 2**-18 and one unit of 2**-fraction_bits (20 to 50)."""
+
+    def divide(self, x: Shared, y: Shared) -> Shared:
+        """x / y for fixed point |x| < 2**39, y in [1, 2**30]: relative error 2**-24 and 3 units in the last place."""
+
+    def sigmoid(self, x: Shared) -> Shared:
+        """1 / (1 + exp(-x)) for fixed point |x| < 2**40, absolute error below 1e-4."""
+
+    # Bits
+
+    def less_than(self, x: Shared, y: Shared | Public) -> SharedBits:
+        """x < y as signed integers (or fixed point); |x|, |y| < 2**62."""
+
+    def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
+        """x == y, any ring elements."""
+
+    def equal_words(self, pairs: Sequence[tuple[SharedBits, SharedBits]]) -> SharedBits:
+        """Whether all pairs of words agree; the words of a pair have one width, all pairs one shape."""
+
+    def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """Bitwise and of words of one width."""
+
+    def logical_or(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """Bitwise or of words of one width."""
+
+    def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
+        """x where the bit (or shared 0 or 1) is one, y where it is zero."""
+
+    def to_bits(self, x: Shared) -> SharedBits:
+        """The 64 bits of integers."""
+
+    def to_shared(self, x: SharedBits) -> Shared:
+        """Words as non-negative integers (as ring elements at width 64)."""
+
+    def inject(self, x: SharedBits) -> Shared:
+        """A bit (width 1) as 0 or 1."""
+
+    # Rows: the first axis is the row
+
+    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+        """The rows of all columns in one fresh random order that no party knows."""
+
+    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+        """The stable ascending order of unsigned key words, the most significant word first."""
+
+    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """Bring row i of every column to its destination."""
+
+    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """Row i of the result is the row at i's destination: the inverse of `apply`."""
+
+    def permutation(self, destinations: Shared) -> Permutation:
+        """Trust shared integers to be a permutation of 0 .. n-1; opening them is safe only if they are."""

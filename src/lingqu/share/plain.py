@@ -1,0 +1,412 @@
+"""The ideal twin: every operation of a Machine in the clear, with its preconditions checked. For tests only."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu.kinds.errors import BadInput, RangeError
+from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Threat
+from lingqu.share.api import (
+    FRACTION_BITS,
+    INTEGER_LIMIT,
+    REAL_LIMIT,
+    C,
+    Column,
+    Integers,
+    Permutation,
+    Public,
+    Reals,
+    Shape,
+    Shared,
+    SharedBits,
+    Words,
+    decode,
+    encode,
+    ring,
+)
+
+
+def _signed(x: Shared) -> NDArray[np.int64]:
+    return x.parts[0].view(np.int64)
+
+
+def _word(x: SharedBits) -> Words:
+    return x.parts[0]
+
+
+def _share(values: NDArray[Any]) -> Shared:
+    return Shared((ring(values),))
+
+
+def _bits(words: NDArray[Any], width: int) -> SharedBits:
+    return SharedBits((np.asarray(words, dtype=np.uint64),), width)
+
+
+def _mask(width: int) -> np.uint64:
+    return np.uint64((1 << width) - 1)
+
+
+def _bounded(values: NDArray[np.int64], limit: int, operation: str) -> NDArray[np.int64]:
+    if bool(np.any((values >= limit) | (values <= -limit))):
+        raise RangeError(
+            f"An operand of {operation} reaches 2^{limit.bit_length() - 1}.", "Scale the values down before it."
+        )
+    return values
+
+
+def _product_bounded(x: NDArray[np.float64], limit: int) -> None:
+    if bool(np.any(np.abs(x) >= float(limit))):
+        raise RangeError("A fixed-point product leaves the range below 2^62.", "Scale the values down before it.")
+
+
+def checked_shape(values: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
+    """An owner's values, which must be there and of the agreed shape."""
+    if values is None:
+        raise BadInput("The owner gave no values to share.", "Pass the values at the machine that owns them.")
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise BadInput(f"The values have shape {array.shape}, not {shape}.", "Agree on the shape beforehand.")
+    return array
+
+
+class Plain:
+    """A Machine that holds everything in the clear: all parties in one. Nodes refuse it."""
+
+    def __init__(self, parties: int = 3) -> None:
+        self._parties = parties
+
+    @property
+    def party(self) -> int:
+        """Always 0."""
+        return 0
+
+    @property
+    def parties(self) -> int:
+        """As many as the protocol it stands for has."""
+        return self._parties
+
+    def owns(self, owner: int) -> bool:
+        """It stands for every party."""
+        return 0 <= owner < self._parties
+
+    def input(self, owner: int, values: Integers | None, shape: Shape) -> Shared:
+        """As Machine.input."""
+        return _share(checked_shape(values, shape))
+
+    def input_bits(self, owner: int, words: Integers | None, shape: Shape, width: int) -> SharedBits:
+        """As Machine.input_bits."""
+        return self.constant_bits(checked_shape(words, shape), width)
+
+    def input_real(self, owner: int, values: NDArray[Any] | None, shape: Shape) -> Shared:
+        """As Machine.input_real."""
+        return Shared((encode(checked_shape(values, shape)),))
+
+    def constant(self, values: Public) -> Shared:
+        """As Machine.constant."""
+        return Shared((ring(values),))
+
+    def constant_bits(self, words: Public, width: int) -> SharedBits:
+        """As Machine.constant_bits."""
+        return SharedBits((checked_words(words, width),), width)
+
+    def constant_real(self, values: NDArray[Any] | float) -> Shared:
+        """As Machine.constant_real."""
+        return Shared((encode(np.asarray(values)),))
+
+    def reveal(self, x: Shared, to: int | None = None) -> NDArray[np.int64] | None:
+        """As Machine.reveal."""
+        return _signed(x).copy()
+
+    def reveal_bits(self, x: SharedBits, to: int | None = None) -> Words | None:
+        """As Machine.reveal_bits."""
+        return _word(x).copy()
+
+    def reveal_real(self, x: Shared, to: int | None = None) -> Reals | None:
+        """As Machine.reveal_real."""
+        return decode(x.parts[0])
+
+    def _other(self, y: Shared | Public) -> Words:
+        return y.parts[0] if isinstance(y, Shared) else ring(y)
+
+    def add(self, x: Shared, y: Shared | Public) -> Shared:
+        """As Machine.add."""
+        return _share(np.add(x.parts[0], self._other(y)))
+
+    def subtract(self, x: Shared, y: Shared | Public) -> Shared:
+        """As Machine.subtract."""
+        return _share(np.subtract(x.parts[0], self._other(y)))
+
+    def negate(self, x: Shared) -> Shared:
+        """As Machine.negate."""
+        return _share(np.negative(x.parts[0]))
+
+    def scale(self, x: Shared, factor: Public) -> Shared:
+        """As Machine.scale."""
+        return _share(np.multiply(x.parts[0], ring(factor)))
+
+    def sum(self, x: Shared, axis: int | None = None) -> Shared:
+        """As Machine.sum."""
+        return _share(np.asarray(x.parts[0].sum(axis=axis, dtype=np.uint64)))
+
+    def cumsum(self, x: Shared, axis: int = 0) -> Shared:
+        """As Machine.cumsum."""
+        return _share(np.cumsum(x.parts[0], axis=axis, dtype=np.uint64))
+
+    def concat(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """As Machine.concat."""
+        return arrays[0]._like((np.concatenate([a.parts[0] for a in same_width(arrays)], axis=axis),))
+
+    def stack(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """As Machine.stack."""
+        return arrays[0]._like((np.stack([a.parts[0] for a in same_width(arrays)], axis=axis),))
+
+    def matmul_public(self, x: Shared, y: Integers) -> Shared:
+        """As Machine.matmul_public."""
+        return _share(np.matmul(x.parts[0], ring(y)))
+
+    def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_xor."""
+        same_width([x, y])
+        return _bits(_word(x) ^ _word(y), x.width)
+
+    def logical_not(self, x: SharedBits) -> SharedBits:
+        """As Machine.logical_not."""
+        return _bits(_word(x) ^ _mask(x.width), x.width)
+
+    def parity(self, x: Shared) -> SharedBits:
+        """As Machine.parity."""
+        return _bits(x.parts[0] & np.uint64(1), 1)
+
+    def bit(self, x: SharedBits, position: int) -> SharedBits:
+        """As Machine.bit."""
+        return _bits((_word(x) >> np.uint64(checked_position(x, position))) & np.uint64(1), 1)
+
+    def multiply(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply."""
+        return _share(np.multiply(x.parts[0], y.parts[0]))
+
+    def multiply_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply_real; RangeError when a product leaves the range."""
+        _product_bounded(_signed(x).astype(np.float64) * _signed(y).astype(np.float64), INTEGER_LIMIT)
+        return self.truncate(self.multiply(x, y), FRACTION_BITS)
+
+    def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
+        """As Machine.scale_real."""
+        return self.multiply_real(x, self.constant_real(factor))
+
+    def matmul(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul."""
+        return _share(np.matmul(x.parts[0], y.parts[0]))
+
+    def matmul_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul_real; RangeError when an entry leaves the range."""
+        _product_bounded(_signed(x).astype(np.float64) @ _signed(y).astype(np.float64), INTEGER_LIMIT)
+        return self.truncate(self.matmul(x, y), FRACTION_BITS)
+
+    def truncate(self, x: Shared, bits: int) -> Shared:
+        """As Machine.truncate, exact; RangeError when a value reaches 2**62."""
+        checked_shift(bits)
+        return _share(_bounded(_signed(x), INTEGER_LIMIT, "truncate") >> np.int64(bits))
+
+    def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
+        """As Machine.reciprocal, rounded; RangeError outside [1, 2**30]."""
+        checked_fraction(fraction_bits)
+        value = self._divisor(x)
+        return _share(np.rint(2.0**fraction_bits / value).astype(np.int64))
+
+    def _divisor(self, x: Shared) -> Reals:
+        value = decode(x.parts[0])
+        if bool(np.any((value < 1) | (value > 1 << 30))):
+            raise RangeError("A divisor is outside [1, 2^30].", "Scale it into that range first.")
+        return value
+
+    def divide(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.divide, rounded; RangeError outside the domain."""
+        _bounded(_signed(x), REAL_LIMIT << (FRACTION_BITS - 2), "divide")
+        return _share(np.rint(_signed(x).astype(np.float64) / self._divisor(y)).astype(np.int64))
+
+    def sigmoid(self, x: Shared) -> Shared:
+        """As Machine.sigmoid, rounded; RangeError when a value reaches 2**40."""
+        _bounded(_signed(x), REAL_LIMIT << (FRACTION_BITS - 1), "sigmoid")
+        return Shared((encode(1 / (1 + np.exp(-np.clip(decode(x.parts[0]), -700, 700)))),))
+
+    def less_than(self, x: Shared, y: Shared | Public) -> SharedBits:
+        """As Machine.less_than; RangeError when an operand reaches 2**62."""
+        left = _bounded(_signed(x), INTEGER_LIMIT, "less_than")
+        right = _bounded(np.asarray(self._other(y)).view(np.int64), INTEGER_LIMIT, "less_than")
+        return _bits(np.less(left, right), 1)
+
+    def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
+        """As Machine.equal."""
+        return _bits(np.equal(x.parts[0], self._other(y)), 1)
+
+    def equal_words(self, pairs: Sequence[tuple[SharedBits, SharedBits]]) -> SharedBits:
+        """As Machine.equal_words."""
+        result = np.ones(pairs[0][0].shape, dtype=bool)
+        for x, y in pairs:
+            same_width([x, y])
+            result &= _word(x) == _word(y)
+        return _bits(result, 1)
+
+    def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_and."""
+        same_width([x, y])
+        return _bits(_word(x) & _word(y), x.width)
+
+    def logical_or(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_or."""
+        same_width([x, y])
+        return _bits(_word(x) | _word(y), x.width)
+
+    def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
+        """As Machine.select."""
+        chosen = self._flag(bit.parts[0])
+        return _share(np.where(chosen, x.parts[0], y.parts[0]))
+
+    def _flag(self, words: Words) -> NDArray[np.bool_]:
+        if bool(np.any(words > 1)):
+            raise RangeError("A selector is neither 0 nor 1.", "Select by a bit.")
+        return words.astype(bool)
+
+    def to_bits(self, x: Shared) -> SharedBits:
+        """As Machine.to_bits."""
+        return _bits(x.parts[0], 64)
+
+    def to_shared(self, x: SharedBits) -> Shared:
+        """As Machine.to_shared."""
+        return _share(_word(x))
+
+    def inject(self, x: SharedBits) -> Shared:
+        """As Machine.inject."""
+        checked_single(x)
+        return _share(_word(x))
+
+    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.shuffle."""
+        same_rows(columns, len(columns[0]))
+        order = np.asarray(secrets.SystemRandom().sample(range(len(columns[0])), len(columns[0])), dtype=np.int64)
+        return [column[order] for column in columns]
+
+    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+        """As Machine.sort."""
+        same_rows(keys, len(keys[0]))
+        order = np.lexsort([_word(key) for key in reversed(keys)])
+        destinations = np.empty_like(order)
+        destinations[order] = np.arange(len(order))
+        return Permutation(_share(destinations))
+
+    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.apply."""
+        same_rows(columns, permutation.rows)
+        source = np.argsort(_signed(permutation.destinations))
+        return [column[source] for column in columns]
+
+    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.unapply."""
+        same_rows(columns, permutation.rows)
+        return [column[_signed(permutation.destinations)] for column in columns]
+
+    def permutation(self, destinations: Shared) -> Permutation:
+        """As Machine.permutation; BadInput when it is none."""
+        if not np.array_equal(np.sort(_signed(destinations)), np.arange(len(destinations))):
+            raise BadInput("These destinations are no permutation.", "Pass each of 0 to n-1 once.")
+        return Permutation(destinations)
+
+
+def checked_words(words: Public, width: int) -> Words:
+    """Words that fit their width; BadInput otherwise."""
+    array = ring(words)
+    if not 1 <= width <= 64 or bool(np.any(array & ~_mask(width))):
+        raise BadInput(f"A word has more than {width} bits.", "Give the right width, or split the key into words.")
+    return array
+
+
+def checked_position(x: SharedBits, position: int) -> int:
+    """A bit's position within a word."""
+    if not 0 <= position < x.width:
+        raise BadInput(f"A word of {x.width} bits has no bit {position}.", "Count bits from 0, the lowest.")
+    return position
+
+
+def checked_single(x: SharedBits) -> SharedBits:
+    """A single bit."""
+    if x.width != 1:
+        raise BadInput(f"This takes single bits, not words of {x.width}.", "Take one bit of the word.")
+    return x
+
+
+def checked_shift(bits: int) -> int:
+    """A truncation's number of bits."""
+    if not 1 <= bits <= 62:
+        raise BadInput(f"A truncation takes off 1 to 62 bits, not {bits}.", "Choose another scale.")
+    return bits
+
+
+def checked_fraction(bits: int) -> int:
+    """A reciprocal's number of fractional bits."""
+    if not FRACTION_BITS <= bits <= 50:
+        raise BadInput(f"A reciprocal has {FRACTION_BITS} to 50 fractional bits, not {bits}.", "Choose another scale.")
+    return bits
+
+
+def same_width(arrays: Sequence[C]) -> Sequence[C]:
+    """Words of one width (and anything that is no word)."""
+    if not arrays or len({a.width for a in arrays if isinstance(a, SharedBits)}) > 1:
+        raise BadInput("The words differ in width.", "Bring them to one width first.")
+    return arrays
+
+
+def same_rows(columns: Sequence[Column], rows: int) -> None:
+    """Columns of one length, at least one of them."""
+    if not columns or any(len(column) != rows for column in columns):
+        raise BadInput("The columns differ in length.", "Give every column one value a row.")
+
+
+def _free(name: str) -> Operation:
+    return Operation(name, lambda sizes: Cost(), "ideal functionality")
+
+
+DECLARATION = Declaration(
+    name="share.plain",
+    title="Computation in the clear, the ideal twin of secret sharing",
+    source="ideal functionality",
+    threat=Threat(Adversary.SEMI_HONEST, 1, 0, "no protection at all: for tests only"),
+    operations={
+        name: _free(name)
+        for name in (
+            "input",
+            "input_bits",
+            "reveal",
+            "reveal_bits",
+            "multiply",
+            "multiply_real",
+            "matmul",
+            "matmul_real",
+            "truncate",
+            "reciprocal",
+            "divide",
+            "sigmoid",
+            "less_than",
+            "equal",
+            "equal_words",
+            "logical_and",
+            "select",
+            "to_bits",
+            "to_shared",
+            "inject",
+            "shuffle",
+            "sort",
+            "apply",
+            "unapply",
+            "filter",
+            "join",
+            "group",
+        )
+    },
+    ideal=True,
+)
