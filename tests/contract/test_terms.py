@@ -50,7 +50,7 @@ def test_terms_survive_the_wire(terms: Terms) -> None:
 def test_altered_terms_are_another_contract(terms: Terms) -> None:
     altered = terms.canonical().replace(b'"uses":3', b'"uses":4')
     assert Terms.parse(altered).sha256() != terms.sha256()
-    with pytest.raises(BadInput, match="extra"):
+    with pytest.raises(BadInput, match="Extra"):
         Terms.parse(terms.canonical().replace(b'{"adversary"', b'{"aa":1,"adversary"'))
 
 
