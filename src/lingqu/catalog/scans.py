@@ -1,0 +1,176 @@
+"""An owner's local part of a plan: expressions over its own rows, every row kept in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlglot
+from sqlglot import exp
+
+from lingqu.catalog.sources import SEALED, Source, load, quoted
+from lingqu.catalog.tables import conform, fingerprint
+from lingqu.kinds.errors import BadInput, RangeError, Refused
+from lingqu.kinds.schema import Asset
+
+ROWS = "rows"
+MORE_THAN_A_ROW = (
+    exp.Query,
+    exp.Table,
+    exp.AggFunc,
+    exp.Window,
+    exp.Star,
+    exp.Command,
+    exp.UDTF,
+    exp.Explode,
+    exp.Lambda,
+    exp.Placeholder,
+    exp.Parameter,
+)
+
+
+class TableChanged(BadInput):
+    """The data is not what was registered, so the contract is about other data."""
+
+    code = "table-changed"
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One output column.  sql: a DuckDB expression over the columns of one row, null in no row."""
+
+    name: str
+    sql: str
+
+
+def scan(
+    source: Source, asset: Asset, projections: Sequence[Projection], registered: str
+) -> dict[str, npt.NDArray[Any]]:
+    """Evaluate the projections on every row of the asset, in the order of its rows.
+
+    registered: the fingerprint that `describe` gave.
+    Returns arrays of asset.rows values: bool, int64, float64, object (str), and int64 days for dates.
+    Errors: TableChanged when the data is not what was registered; Refused for an expression that is more than a
+    function of one row (subqueries, aggregates, windows, files); BadInput for one that is null or fails on some row;
+    RangeError for integers beyond 64 bits and for reals that are not finite.  No error holds a value.
+    Cost: reads the source once.  Discloses: nothing, it is local; the connection has no access to files or network.
+    """
+    for projection in projections:
+        _check_expression(projection, asset)
+    table = _registered(source, asset, registered)
+    if not projections:
+        return {}
+    with duckdb.connect(":memory:", config=SEALED) as connection:
+        connection.register("arriving", table)
+        place = quoted(_free_name(asset))
+        numbered = f"SELECT *, row_number() OVER () - 1 AS {place} FROM arriving"  # noqa: S608 the name is ours
+        connection.execute(f"CREATE TABLE {ROWS} AS {numbered}")
+        connection.unregister("arriving")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return {projection.name: _evaluate(connection, projection, place, asset.rows) for projection in projections}
+
+
+def _registered(source: Source, asset: Asset, registered: str) -> pa.Table:
+    """The table in the asset's types, known to be the registered one."""
+    cure = "Register the table again, and propose contracts over the new version."
+    raw = load(source)
+    if raw.num_rows != asset.rows:
+        raise TableChanged(f"{asset.id} had {asset.rows} rows when it was registered, now {raw.num_rows}.", cure)
+    if raw.column_names != [column.name for column in asset.columns]:
+        raise TableChanged(f"{asset.id} has other columns than when it was registered.", cure)
+    try:
+        table = conform(raw, source, {column.name: column.type for column in asset.columns})
+    except BadInput as error:
+        raise TableChanged(f"{asset.id} has changed since it was registered: {error.cause}", cure) from None
+    if fingerprint(table) != registered:
+        raise TableChanged(f"The content of {asset.id} has changed since it was registered.", cure)
+    return table
+
+
+def _free_name(asset: Asset) -> str:
+    """A name for the row's place that no column has."""
+    name = "place"
+    while any(column.name.casefold() == name for column in asset.columns):
+        name += "_"
+    return name
+
+
+def _check_expression(projection: Projection, asset: Asset) -> None:
+    """Refuse what is more than a function of one row of this asset."""
+    what = f"The expression for {projection.name}"
+    try:
+        statements = sqlglot.parse(projection.sql, dialect="duckdb")
+    except sqlglot.errors.SqlglotError:
+        raise BadInput(f"{what} is no SQL expression.", "Correct the plan.") from None
+    tree = statements[0] if len(statements) == 1 else None
+    if not isinstance(tree, exp.Condition):
+        raise Refused(f"{what} is not one expression.", "A scan takes one expression for each column.", term="plan")
+    for node in tree.walk():
+        if isinstance(node, MORE_THAN_A_ROW):
+            raise Refused(
+                f"{what} contains {type(node).__name__.lower()}, which is more than a function of one row.",
+                "Let the plan compute it under the protocol.",
+                term="plan",
+            )
+        if isinstance(node, exp.Anonymous) and node.name.casefold() not in _row_functions():
+            raise Refused(f"{what} calls {node.name}, no function of a row.", "Use another function.", term="plan")
+        if isinstance(node, exp.Column) and (node.table or asset.column(node.name) is None):
+            known = ", ".join(column.name for column in asset.columns)
+            raise BadInput(f"{what} names {node.sql()}, which {asset.id} does not have.", f"It has {known}.")
+
+
+@cache
+def _row_functions() -> frozenset[str]:
+    """Names of DuckDB's functions of one row that have no effects and always give the same answer."""
+    with duckdb.connect(":memory:", config=SEALED) as connection:
+        names = connection.sql(
+            "SELECT lower(function_name) FROM duckdb_functions() GROUP BY 1 "
+            "HAVING bool_and(function_type = 'scalar' AND stability = 'CONSISTENT')"
+        ).fetchall()
+    return frozenset(name for (name,) in names)
+
+
+def _evaluate(connection: duckdb.DuckDBPyConnection, projection: Projection, place: str, rows: int) -> npt.NDArray[Any]:
+    """One projection's values in the order of the rows."""
+    cure = "Correct the plan; a projection must have a value in every row."
+    try:
+        query = f"SELECT {place}, ({projection.sql}\n) FROM {ROWS} ORDER BY {place}"  # noqa: S608 checked before
+        found = connection.sql(query).to_arrow_table()
+    except duckdb.Error as error:
+        raise BadInput(f"The expression for {projection.name} fails: {type(error).__name__}.", cure) from None
+    column = found.column(1)
+    if found.num_columns != 2 or not np.array_equal(found.column(0).to_numpy(), np.arange(rows)):
+        raise BadInput(f"The expression for {projection.name} does not keep the rows.", cure)
+    if column.null_count:
+        raise BadInput(f"The expression for {projection.name} is null in {column.null_count} of {rows} rows.", cure)
+    return _numpy(column, projection.name)
+
+
+def _numpy(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        return np.asarray(column.to_numpy(), dtype=np.bool_)
+    if pa.types.is_date32(kind):
+        return np.asarray(column.cast(pa.int32()).to_numpy(), dtype=np.int64)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return np.asarray(column.to_pylist(), dtype=object)
+    whole = pa.types.is_decimal(kind) and kind.scale == 0
+    if pa.types.is_integer(kind) or whole:
+        try:
+            return np.asarray(column.cast(pa.int64()).to_numpy(), dtype=np.int64)
+        except pa.ArrowInvalid:
+            raise RangeError(f"{name} holds integers beyond 64 bits.", "Scale the column down.") from None
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        reals = column.cast(pa.float64())
+        if not pc.all(pc.is_finite(reals)).as_py() and len(reals):
+            raise RangeError(f"{name} holds values that are not finite.", "Guard the division or logarithm.")
+        return np.asarray(reals.to_numpy(), dtype=np.float64)
+    raise BadInput(f"{name} has the unsupported type {kind}.", "Cast it to bool, bigint, double, varchar or date.")
