@@ -1,0 +1,64 @@
+"""No declaration, no registration: what every installed mechanism must say of itself."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from lingqu.kinds.mechanism import Declaration, installed
+
+DECLARATIONS = list(installed().declarations.values())
+
+
+def by_name(declaration: Declaration) -> str:
+    return declaration.name
+
+
+def test_a_mechanism_is_installed_beside_its_ideal_twin() -> None:
+    assert {declaration.ideal for declaration in DECLARATIONS} == {True, False}
+
+
+@pytest.mark.parametrize("declaration", DECLARATIONS, ids=by_name)
+def test_a_declaration_is_complete(declaration: Declaration) -> None:
+    assert declaration.name
+    assert declaration.title
+    assert declaration.source
+    assert declaration.operations
+    assert declaration.threat.assumption
+    assert declaration.threat.parties >= 1
+    assert 0 <= declaration.threat.corruptions <= declaration.threat.parties
+    for name, operation in declaration.operations.items():
+        assert operation.name == name
+        assert operation.source
+
+
+@pytest.mark.parametrize("declaration", DECLARATIONS, ids=by_name)
+def test_only_what_computes_in_the_clear_is_ideal(declaration: Declaration) -> None:
+    assert declaration.ideal == declaration.name.endswith("plain")
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    path = Path(__file__).parents[2] / "docs" / "generate.py"
+    spec = importlib.util.spec_from_file_location("generate", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_generated_page_names_every_mechanism_and_operation(generate: ModuleType) -> None:
+    page: str = generate.page(DECLARATIONS)
+    for declaration in DECLARATIONS:
+        assert f"| `{declaration.name}`" in page
+        if not declaration.ideal:
+            for name in declaration.operations:
+                assert f"| `{name}` | " in page
+    assert "ideal: tests only" in page
+    # A dash would mean that an operation needs a size that the page's examples leave out.
+    assert " – " not in page
+    for row in page.splitlines():
+        if row.startswith("|"):
+            assert row.endswith("|")
