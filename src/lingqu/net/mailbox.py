@@ -125,9 +125,9 @@ class MailboxChannel(ABC):
         if mailbox is None:
             self._check(sender)
             raise AssertionError("unreachable")
-        message = mailbox.take(self._timeout)
-        self._taken(sender, message)
         try:
+            message = mailbox.take(self._timeout)
+            self._taken(sender, message)
             expect(mailbox.name, message.tag, len(message.data), want_tag=tag, least=least, most=most)
         except LingquError as error:
             self._fail(error)
