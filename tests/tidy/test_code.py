@@ -151,7 +151,7 @@ def ladder(root: Path) -> set[str]:
     """The rooms on the ladder of pyproject.toml."""
     contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
-    return {room.strip().removeprefix("lingqu.") for layer in layers for room in layer.split("|")}
+    return {room.strip(" ()") for layer in layers for room in layer.split("|")}
 
 
 def rooms(files: list[Path], root: Path) -> set[str]:
