@@ -1,14 +1,39 @@
-"""Fixtures of the model room's tests."""
+"""Fixtures of the model room's tests: the census script, and a small engine that runs a plan in one process."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.util
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
+from lingqu.catalog import ParquetFile, Projection, describe, scan
+from lingqu.kinds.mechanism import Adversary, Registry, Threat
+from lingqu.kinds.programs import Program
+from lingqu.kinds.schema import Asset, Grade
+from lingqu.ml import FRONTEND, ModelRelease, TrainSpec, model_release
+from lingqu.plan.frontend import Context, Sealed
+from lingqu.plan.inputs import InputArguments, ScanArguments
+from lingqu.plan.plan import Plan, Setting
+from lingqu.share import Machine, Relation
+from lingqu.share.plain import DECLARATION, Plain
+
 CENSUS = Path(__file__).resolve().parents[2] / "scenarios" / "census"
+PARTIES = ("civil-affairs", "human-resources", "big-data")
+
+Tables = dict[str, tuple[ParquetFile, Asset, str]]
+"""By asset id: where the rows are, what is published of them, their fingerprint."""
+Scanned = Mapping[str, Mapping[str, np.ndarray[Any, Any]]]
+"""By step id: what an owner's database made of its rows."""
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +45,116 @@ def prepare() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def setting() -> Setting:
+    """Three parties; the ideal twin under the real mechanism's name, since nodes refuse ideal ones."""
+    registry = Registry()
+    threat = Threat(Adversary.SEMI_HONEST, 3, 1, "honest majority")
+    registry.register(dataclasses.replace(DECLARATION, name="share.rep3", threat=threat, ideal=False))
+    return Setting(PARTIES, "big-data", 10, Adversary.SEMI_HONEST, ("share.rep3",), registry)
+
+
+@pytest.fixture
+def register(tmp_path: Path) -> Callable[[str, pa.Table], Tables]:
+    """Writes a table and registers it: (asset id, rows) → what `Tables` holds of it."""
+
+    def _register(name: str, table: pa.Table) -> Tables:
+        owner, short = name.split("/")
+        path = tmp_path / f"{owner}-{short}.parquet"
+        pyarrow.parquet.write_table(table, path)
+        source = ParquetFile(path)
+        asset, print_ = describe(source, owner=owner, name=short, title=short, grade=Grade.GENERAL, version=1)
+        return {name: (source, asset, print_)}
+
+    return _register
+
+
+def compile_spec(spec: TrainSpec, tables: Tables, setting: Setting) -> Plan:
+    """The plan of a specification."""
+    program = Program(kind="train", text=spec.canonical().decode())
+    return FRONTEND.compile(program, {name: asset for name, (_, asset, _) in tables.items()}, setting)
+
+
+def scan_all(plan: Plan, tables: Tables) -> Scanned:
+    """What the owners' databases make of their rows."""
+    scanned = {}
+    for step in plan.steps:
+        if step.operator == "scan":
+            arguments = ScanArguments.parse(json.dumps(step.arguments))
+            source, asset, print_ = tables[arguments.asset]
+            projections = [Projection(p.name, p.sql) for p in arguments.projections]
+            scanned[step.id] = scan(source, asset, projections, print_)
+    return scanned
+
+
+def share_rows(machine: Machine, arguments: InputArguments, owner: int, rows: Mapping[str, Any] | None) -> Relation:
+    """One owner's columns and keys, shared; rows is None where the machine is another party's."""
+    shape = (arguments.rows,)
+    columns = {}
+    for column in arguments.columns:
+        values = None
+        if rows is not None:
+            assert column.lower is not None
+            assert column.upper is not None
+            assert np.all((rows[column.source] >= column.lower) & (rows[column.source] <= column.upper))
+            values = np.rint(rows[column.source].astype(np.float64) * 2**column.fraction).astype(np.int64)
+        columns[column.name] = machine.input(owner, values, shape)
+    valid = machine.input(owner, None if rows is None else rows["valid"].astype(np.int64), shape)
+    keys = {}
+    for key in arguments.keys:
+        words = None
+        if rows is not None:
+            texts = ["\x1f".join(map(str, parts)) for parts in zip(*(rows[name] for name in key.sources), strict=True)]
+            words = np.array([int.from_bytes(hashlib.sha256(t.encode()).digest()[:8], "big") for t in texts], np.uint64)
+        keys[key.name] = (machine.input_bits(owner, words, shape, 64),)
+    return Relation(columns, keys, valid)
+
+
+def run(plan: Plan, machine: Machine, scanned: Scanned) -> tuple[dict[str, list[float]], int] | None:
+    """The plan's released values and the count behind them, at the recipient (party 2), None at the others."""
+    done: dict[str, Any] = {}
+    context = Context(plan, "00" * 16, None, {})
+    for step in plan.steps:
+        inputs = [done[name] for name in step.inputs]
+        if step.operator == "scan":
+            done[step.id] = scanned[step.id]
+        elif step.operator == "input":
+            arguments = InputArguments.parse(json.dumps(step.arguments))
+            owner = plan.parties.index(arguments.owner)
+            done[step.id] = share_rows(machine, arguments, owner, inputs[0] if machine.owns(owner) else None)
+        elif step.operator == "release":
+            return _open(machine, inputs[0])
+        else:
+            done[step.id] = FRONTEND.operators[step.operator](machine, step, inputs, context)
+    raise AssertionError("the plan releases nothing")
+
+
+def _open(machine: Machine, sealed: Sealed) -> tuple[dict[str, list[float]], int] | None:
+    opened = {}
+    for name, value in sealed.values.items():
+        words = machine.reveal(value.reshape(-1), 2)
+        opened[name] = words
+    count = machine.reveal(sealed.count, 2)
+    if count is None:
+        return None
+    values = {}
+    for name, words in opened.items():
+        assert words is not None
+        values[name] = [float(word) / 2 ** sealed.fractions.get(name, 0) for word in words]
+    return values, int(count[0])
+
+
+class PlainClient:
+    """Trains under the ideal twin: what a client does, without nodes."""
+
+    def __init__(self, tables: Tables, setting: Setting) -> None:
+        self.tables = tables
+        self.setting = setting
+
+    def train(self, spec: TrainSpec) -> ModelRelease:
+        plan = compile_spec(spec, self.tables, self.setting)
+        result = run(plan, Plain(), scan_all(plan, self.tables))
+        assert result is not None
+        return model_release(plan, result[0], released="2026-01-01T00:00:00Z", purpose="a test")

@@ -1,0 +1,67 @@
+"""The work of this room's steps, for the planner: operations with their public sizes, in order."""
+
+from __future__ import annotations
+
+from lingqu.kinds.mechanism import log2_ceil
+from lingqu.ml.ranges import Schedule
+from lingqu.ml.training import SCORE_BITS
+from lingqu.plan.choose import Work
+
+
+def training_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...]:
+    """What `training.train` does.  width: columns of the design matrix, the leading 1 included."""
+    rows, times = run.rows, len(run.momentum)
+    square = Work("matmul", {"rows": width, "inner": width, "columns": width}, run.doublings)
+    smaller = Work("truncate", {"rows": width * width}, run.doublings)
+    return (
+        *([Work("multiply", {"rows": rows})] if held else []),
+        Work("multiply", {"rows": rows * width}),
+        Work("matmul", {"rows": width, "inner": rows, "columns": width}),
+        Work("truncate", {"rows": width * width}),
+        *(square, smaller, square, smaller),
+        Work("matmul", {"rows": rows, "inner": width, "columns": 1}, times),
+        Work("truncate", {"rows": rows}, times),
+        Work("sigmoid", {"rows": rows}, times),
+        Work("matmul", {"rows": width, "inner": rows, "columns": 1}, times),
+        Work("truncate", {"rows": width}, times),
+        Work("matmul", {"rows": width, "inner": width, "columns": 1}, times),
+        Work("truncate", {"rows": 2 * width}, times),
+    )
+
+
+def evaluation_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...]:
+    """What `training.evaluate` does."""
+    rows = run.rows
+    counts = 4 if held else 2
+    smallest = [
+        Work(operation, {"rows": counts >> halving})
+        for halving in range(1, log2_ceil(counts) + 1)
+        for operation in ("less_than", "select")
+    ]
+    if not held:
+        return (Work("multiply", {"rows": rows}), *smallest)
+    levels = [Work("multiply", {"rows": 3 * (rows - (1 << level))}) for level in range(log2_ceil(rows))]
+    return (
+        Work("multiply", {"rows": rows}),
+        Work("multiply", {"rows": 2 * rows}),
+        Work("matmul", {"rows": rows, "inner": width, "columns": 1}),
+        Work("truncate", {"rows": rows}),
+        Work("less_than", {"rows": 2 * rows}),
+        Work("inject", {"rows": 2 * rows}),
+        Work("multiply", {"rows": rows}),
+        Work("truncate", {"rows": rows}),
+        Work("to_bits", {"rows": rows}),
+        Work("select", {"rows": rows}),
+        Work("sort", {"rows": rows, "bits": SCORE_BITS}),
+        Work("apply", {"rows": rows, "columns": 3}),
+        Work("equal", {"rows": max(rows - 1, 0)}),
+        Work("inject", {"rows": max(rows - 1, 0)}),
+        *levels,
+        Work("multiply", {"rows": 2 * rows}),
+        Work("less_than", {"rows": 3}),
+        Work("inject", {"rows": 3}),
+        Work("divide", {"rows": 3}),
+        Work("divide", {"rows": 1}),
+        *(Work("truncate", {"rows": 1}) for _ in range(3)),
+        *smallest,
+    )

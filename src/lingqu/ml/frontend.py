@@ -1,0 +1,260 @@
+"""From a training specification to a plan: who shares what, what is joined, trained, measured and released."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lingqu.kinds.disclosure import Fact
+from lingqu.kinds.errors import BadInput, RangeError
+from lingqu.kinds.programs import Program
+from lingqu.kinds.schema import Asset, ColumnType
+from lingqu.ml import encoding as enc
+from lingqu.ml.costs import evaluation_work, training_work
+from lingqu.ml.ranges import FRACTION, Schedule, schedule
+from lingqu.ml.spec import Encoded, TrainSpec
+from lingqu.ml.steps import EvaluateArguments, JoinArguments, TrainArguments
+from lingqu.ml.training import METRIC_BITS, evaluate, join_rows, train
+from lingqu.plan.choose import Work
+from lingqu.plan.draft import Draft
+from lingqu.plan.frontend import OperatorFn
+from lingqu.plan.inputs import InputArguments, InputColumn, InputKey, Projected, ScanArguments, key_width
+from lingqu.plan.plan import Output, Plan, Setting, Told
+
+LABEL = "label"
+HOLDOUT = "holdout"
+VALID = "valid"
+KEY = "key"
+MOST_ROWS = 1 << 20
+"""Rows that the metrics' sums of pairs have room for."""
+
+_METRICS = {
+    "auc": "area under the ROC curve over the people held out: how often a positive one ranks above a negative one",
+    "accuracy": "share of the people held out whose label the model tells",
+    "base_rate": "share of positive labels among the people held out",
+}
+
+
+class TrainFrontend:
+    """The frontend of programs of kind "train", whose text is a TrainSpec as JSON."""
+
+    operators: Mapping[str, OperatorFn] = {"join": join_rows, "train": train, "evaluate": evaluate}
+
+    def compile(self, program: Program, assets: Mapping[str, Asset], setting: Setting) -> Plan:
+        """The plan of a training specification.
+
+        BadInput: unknown table or column, label not binary, a feature that has no encoding, parameters (a training has
+        none).  RangeError: the published bounds do not prove that every number fits.  Refused: no mechanism fits.
+        """
+        if program.parameters:
+            raise BadInput("A training program has no open parameters.", "Write the values into the specification.")
+        spec = TrainSpec.parse(program.text)
+        used = {table: _asset(assets, table) for table in spec.tables}
+        enc.check_keys(spec, used)
+        classes = enc.classes(spec.label, used[spec.label.table])
+        encoding = enc.encode(spec.features, used)
+        rows = min(asset.rows for asset in used.values())
+        _check_rows(spec, used, rows)
+        run = schedule(spec, encoding, rows)
+        draft = Draft(setting)
+        shared = [_owner_steps(draft, spec, used, encoding, run, place) for place in range(len(spec.tables))]
+        joined = shared[0] if len(shared) == 1 else _join(draft, used, spec, shared)
+        names = tuple(_name(place) for place in range(len(encoding)))
+        holdout = HOLDOUT if spec.holdout else None
+        training = TrainArguments(columns=names, label=LABEL, holdout=holdout, schedule=run)
+        trained = draft.shared(
+            "train",
+            "train",
+            [joined],
+            training.arguments(),
+            training_work(run, len(encoding) + 1, held=bool(holdout)),
+            reason=f"logistic regression on shares, {spec.iterations} iterations",
+        )
+        metrics = spec.metrics if holdout else ()
+        evaluation = EvaluateArguments(
+            columns=names,
+            label=LABEL,
+            holdout=holdout,
+            schedule=run,
+            metrics=metrics,
+            encoding=encoding,
+            classes=classes,
+        )
+        measured = draft.shared(
+            "evaluate",
+            "evaluate",
+            [joined, trained],
+            evaluation.arguments(),
+            evaluation_work(run, len(encoding) + 1, held=bool(holdout)),
+            reason="metrics over the people held out, on shares"
+            if holdout
+            else "counts for the minimum group, on shares",
+        )
+        draft.shared(
+            "release",
+            "release",
+            [measured],
+            {},
+            [Work("reveal", {"rows": len(encoding) + 1 + len(metrics)})],
+            reason="opened to the recipient only",
+            reveals=_told(spec, encoding, setting),
+        )
+        columns = {table: _columns(spec, table) for table in spec.tables}
+        return draft.plan(program, used, columns, _outputs(spec, encoding), _withheld(spec, used))
+
+
+FRONTEND = TrainFrontend()
+
+
+def _asset(assets: Mapping[str, Asset], table: str) -> Asset:
+    if table not in assets:
+        raise BadInput(f"There is no table {table!r}.", f"Known: {', '.join(sorted(assets)) or 'none'}.")
+    return assets[table]
+
+
+def _check_rows(spec: TrainSpec, used: Mapping[str, Asset], rows: int) -> None:
+    for asset in used.values():
+        if asset.rows == 0:
+            raise BadInput(f"{asset.id} is empty.", "Train on tables that have rows.")
+    if spec.holdout and rows > MOST_ROWS:
+        raise RangeError(
+            f"The metrics' sums have room for {MOST_ROWS} rows, there may be {rows}.",
+            "Train without a holdout, or on fewer rows.",
+        )
+
+
+def _columns(spec: TrainSpec, table: str) -> tuple[str, ...]:
+    """The asset's columns that the program reads: keys, label, features."""
+    label = [spec.label.column] if spec.label.table == table else []
+    features = [feature.column for feature in spec.features if feature.table == table]
+    return tuple(dict.fromkeys([*spec.keys(table), *label, *features]))
+
+
+def _name(place: int) -> str:
+    return f"x{place}"
+
+
+def _owner_steps(
+    draft: Draft,
+    spec: TrainSpec,
+    used: Mapping[str, Asset],
+    encoding: Sequence[Encoded],
+    run: Schedule,
+    place: int,
+) -> str:
+    """The scan and the input of one table; returns the input's id."""
+    table = spec.tables[place]
+    asset = used[table]
+    keys = spec.keys(table)
+    projections = [Projected(name=VALID, sql=enc.present_sql(_columns(spec, table)))]
+    columns: list[InputColumn] = []
+    if table == spec.label.table:
+        projections.append(Projected(name=LABEL, sql=enc.label_sql(spec.label)))
+        about = f"whether {spec.label.column} is {spec.label.positive}"
+        columns.append(InputColumn(name=LABEL, source=LABEL, kind="bit", lower=0, upper=1, about=about))
+        if spec.holdout:
+            projections.append(Projected(name=HOLDOUT, sql=enc.holdout_sql(keys, spec.seed, spec.holdout)))
+            about = "whether the person is held out for the metrics"
+            columns.append(InputColumn(name=HOLDOUT, source=HOLDOUT, kind="bit", lower=0, upper=1, about=about))
+    for index, encoded in enumerate(encoding):
+        if encoded.table == table:
+            name = _name(index)
+            projections.append(Projected(name=name, sql=enc.encoded_sql(encoded)))
+            columns.append(_input_column(name, encoded, run))
+    hashed: tuple[InputKey, ...] = ()
+    if len(spec.tables) > 1:
+        projections += [Projected(name=f"{KEY}{i}", sql=_key_sql(asset, key)) for i, key in enumerate(keys)]
+        hashed = (_input_key(spec, asset, keys, key_width(*(used[name].rows for name in spec.tables))),)
+    scan = draft.local(
+        f"scan{place}",
+        "scan",
+        asset.owner,
+        ScanArguments(asset=table, projections=tuple(projections)).arguments(),
+        "the owner encodes its own columns by the published profile; every row is kept",
+    )
+    arguments = InputArguments(
+        owner=asset.owner, rows=asset.rows, valid=VALID, columns=tuple(columns), keys=hashed
+    ).arguments()
+    work = [Work("input", {"rows": asset.rows, "columns": len(columns) + 1})]
+    if hashed:
+        work.append(Work("input_bits", {"rows": asset.rows, "columns": 1, "bits": hashed[0].width}))
+    return draft.shared(f"input{place}", "input", [scan], arguments, work, reason="the owner shares its columns")
+
+
+def _input_column(name: str, encoded: Encoded, run: Schedule) -> InputColumn:
+    return InputColumn(
+        name=name,
+        source=name,
+        kind="fixed",
+        fraction=run.fraction,
+        lower=-encoded.bound if encoded.kind == "number" else 0.0,
+        upper=encoded.bound,
+        about=encoded.name,
+    )
+
+
+def _key_sql(asset: Asset, key: str) -> str:
+    """The key column itself, nulls replaced: they are marked absent beside it."""
+    empty = "''" if enc.column_of(asset, key).type is ColumnType.STRING else "0"
+    return f"COALESCE({enc.identifier(key)}, {empty})"
+
+
+def _input_key(spec: TrainSpec, asset: Asset, keys: Sequence[str], width: int) -> InputKey:
+    return InputKey(
+        name=KEY,
+        kind="hashed",
+        sources=tuple(f"{KEY}{i}" for i in range(len(keys))),
+        types=tuple(enc.column_of(asset, key).type for key in keys),
+        width=width,
+        present=VALID,
+        unique=True,
+        about=", ".join(keys),
+    )
+
+
+def _join(draft: Draft, used: Mapping[str, Asset], spec: TrainSpec, shared: Sequence[str]) -> str:
+    left, right = (used[table].rows for table in spec.tables)
+    columns = sum(len(_columns(spec, table)) for table in spec.tables)
+    sizes = {"left": left, "right": right, "columns": columns, "bits": key_width(left, right)}
+    arguments = JoinArguments(on=((KEY, KEY),)).arguments()
+    return draft.shared("join", "join", shared, arguments, [Work("join", sizes)], reason="matches stay hidden")
+
+
+def _told(spec: TrainSpec, encoding: Sequence[Encoded], setting: Setting) -> tuple[Told, ...]:
+    weights = (
+        f"the model: {len(encoding)} coefficients and an intercept for {spec.label.column} = {spec.label.positive}"
+    )
+    told = [Told(party=setting.recipient, fact=Fact.MODEL, about=weights)]
+    if spec.holdout:
+        told += [
+            Told(party=setting.recipient, fact=Fact.METRIC, about=f"{_METRICS[name]}, to 1/{2 ** METRIC_BITS[name]}")
+            for name in spec.metrics
+        ]
+    return tuple(told)
+
+
+def _withheld(spec: TrainSpec, used: Mapping[str, Asset]) -> tuple[str, ...]:
+    lines = [f"any row or value of {table}" for table in used]
+    if len(used) > 1:
+        both = " and ".join(used)
+        lines += [f"who is in both {both}", f"how many people are in both {both}"]
+    if spec.holdout:
+        lines.append("how many people were trained on or held out, the model's score of any person")
+    return (*lines, "any weight before the last iteration, any gradient, any row's contribution")
+
+
+def _outputs(spec: TrainSpec, encoding: Sequence[Encoded]) -> tuple[Output, ...]:
+    names = ", ".join(encoded.name for encoded in encoding)
+    outputs = [
+        Output(name="intercept", type=ColumnType.REAL, computed="the model's intercept"),
+        Output(
+            name="coefficients",
+            type=ColumnType.REAL,
+            computed=f"log-odds of {spec.label.column} = {spec.label.positive}, a number each for {names}",
+        ),
+    ]
+    if spec.holdout:
+        outputs += [Output(name=name, type=ColumnType.REAL, computed=_METRICS[name]) for name in spec.metrics]
+    return tuple(outputs)
+
+
+__all__ = ["FRACTION", "FRONTEND", "TrainFrontend"]
