@@ -139,7 +139,7 @@ def raw_one_way(a: socket.socket, b: socket.socket) -> float:
             fill(b, buffer)
         return REPEATS * LARGE / (time.perf_counter() - start) / 1e6
 
-    return both(read, lambda: [a.sendall(data) for _ in range(REPEATS)])
+    return both(read, lambda: a.sendall(data * REPEATS))
 
 
 def memory_latency() -> float:

@@ -8,9 +8,7 @@ The caller's thread writes; a thread for each peer reads; one more thread sends 
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,6 +18,7 @@ from enum import IntEnum
 from lingqu.kinds.channel import Buffer
 from lingqu.kinds.errors import LingquError, PartyLost, ProtocolViolation, Unavailable
 from lingqu.net.mailbox import MailboxChannel, Message, closed
+from lingqu.net.secure import TlsStream
 from lingqu.wire.frames import HEADER, MAX_FRAME, Control, ForgedSender, FrameDecoder, FrameEncoder, Header
 
 _RECORD = 16_384 - HEADER.size  # up to here header and payload share one TLS record
@@ -59,7 +58,7 @@ class Reason(IntEnum):
 class Half:
     """One direction of a pair: an admitted TLS connection with the frame counters that its greeting has begun."""
 
-    connection: ssl.SSLSocket
+    connection: TlsStream
     encoder: FrameEncoder
     decoder: FrameDecoder
 
@@ -78,7 +77,7 @@ class _Link:
         self.held = 0
         self.unread = 0
         self.paused = False
-        self.heard = self.wrote = time.monotonic()
+        self.wrote = time.monotonic()
         self.sending_since = 0.0
         self.ended = threading.Event()
 
@@ -86,29 +85,20 @@ class _Link:
         """Write one message; the caller holds `lock`."""
         for header, part in self.encoder.frames(tag, round_, data):
             if len(part) <= _RECORD:
-                self.writer.sendall(header + part)
+                self.writer.write(header + part)
             else:
-                self.writer.sendall(header)
-                self.writer.sendall(part)
+                self.writer.write(header)
+                self.writer.write(part)
             if self.sending_since:
                 self.sending_since = time.monotonic()
         self.wrote = time.monotonic()
-
-    def fill(self, view: memoryview) -> None:
-        """Read exactly as many bytes as the view holds; EOFError when the stream ends."""
-        reader, position, size = self.reader, 0, len(view)
-        while position < size:
-            position += (count := reader.recv_into(view[position:]))
-            if count == 0:
-                raise EOFError
-            self.heard = time.monotonic()
 
     def beat(self) -> None:
         """Write a heartbeat if that cannot block; a peer that has gone is the reader's business."""
         if not self.lock.acquire(blocking=False):
             return
         try:
-            if _writable(self.writer):
+            if self.writer.writable():
                 self.write(Control.HEARTBEAT, 0, b"")
         except OSError:
             self.wrote = time.monotonic()
@@ -124,7 +114,7 @@ class _Link:
                     self.write(Control.GOODBYE, 0, bytes((reason, blamed)))
             finally:
                 self.lock.release()
-        _sever(self.writer, socket.SHUT_WR)
+        self.writer.sever(socket.SHUT_WR)
 
 
 class StreamChannel(MailboxChannel):
@@ -157,8 +147,8 @@ class StreamChannel(MailboxChannel):
             self._closing.set()
         self._fail(closed())
         for link in self._links.values():
-            _sever(link.reader)
-            _sever(link.writer)
+            link.reader.sever()
+            link.writer.sever()
             with link.space:
                 link.space.notify_all()
         for thread in self._threads:
@@ -222,7 +212,7 @@ class StreamChannel(MailboxChannel):
         data = bytearray()
         with memoryview(head) as head_view:
             while True:
-                link.fill(head_view)
+                link.reader.read(head_view)
                 header = link.decoder.header(head)
                 if header.tag == Control.GOODBYE:
                     return self._hear_goodbye(peer, link, header)
@@ -234,7 +224,7 @@ class StreamChannel(MailboxChannel):
                 start = len(data)
                 data += _ZEROS[: header.length]
                 with memoryview(data) as whole, whole[start:] as part:
-                    link.fill(part)
+                    link.reader.read(part)
                 if not header.more:
                     with link.space:
                         link.unread += 1
@@ -243,7 +233,7 @@ class StreamChannel(MailboxChannel):
 
     def _hear_goodbye(self, peer: int, link: _Link, header: Header) -> None:
         data = bytearray(header.length)
-        link.fill(memoryview(data))
+        link.reader.read(memoryview(data))
         if len(data) != 2 or data[0] not in list(Reason) or data[1] >= len(self._parties):
             raise ForgedSender(f"{link.name} says a malformed goodbye.", "Run the job again.", party=link.name)
         reason, blamed = Reason(data[0]), data[1]
@@ -264,7 +254,7 @@ class StreamChannel(MailboxChannel):
             while self._over_backlog(link, length) and self._failure is None and not self._held_up():
                 link.space.wait(_STUCK)
             link.paused = False
-            link.heard = time.monotonic()
+            link.reader.heard = time.monotonic()
             link.held += length
             overrun = link.unread > 0 and link.held > limits.ceiling
         if overrun:
@@ -287,7 +277,7 @@ class StreamChannel(MailboxChannel):
             before = now
             for link in self._links.values():
                 if stalled:
-                    link.heard = now
+                    link.reader.heard = now
                 if not link.ended.is_set():
                     self._watch_link(link, now)
 
@@ -295,28 +285,14 @@ class StreamChannel(MailboxChannel):
         limits = self._limits
         if now - link.wrote >= limits.heartbeat:
             link.beat()
-        if not link.paused and now - link.heard > limits.silence:
+        if not link.paused and now - link.reader.heard > limits.silence:
             error = _gone(link.name, f"has been silent for {limits.silence:g} s")
         elif (since := link.sending_since) and now - since > limits.patience:
             error = _gone(link.name, f"has not read for {limits.patience:g} s")
         else:
             return
         self._fail(error)
-        _sever(link.reader)
-
-
-def _writable(connection: ssl.SSLSocket) -> bool:
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLOUT)
-    return any(event & select.POLLOUT for _, event in poll.poll(0))
-
-
-def _sever(connection: ssl.SSLSocket, how: int = socket.SHUT_RDWR) -> None:
-    """Wake a thread that is blocked in the connection; not SSLSocket.shutdown, which pulls the TLS object away."""
-    try:
-        socket.socket.shutdown(connection, how)
-    except OSError:
-        return
+        link.reader.sever()
 
 
 def _gone(name: str, what: str) -> PartyLost:

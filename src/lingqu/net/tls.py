@@ -22,6 +22,7 @@ from typing import Self
 from lingqu.identity import Certificate, check_peer, client_context, peer_fingerprint, server_context
 from lingqu.kinds.documents import canonical
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, ProtocolViolation, Tampered, Unavailable
+from lingqu.net.secure import TlsStream
 from lingqu.net.stream import Half, Limits, StreamChannel
 from lingqu.wire.frames import HEADER, SESSION_BYTES, BadTag, Control, ForeignSession, FrameDecoder, FrameEncoder
 
@@ -86,7 +87,7 @@ class Roster:
             canonical([self.session.hex(), *self.names, *(each.fingerprint for each in self.pinned)])
         ).digest()
 
-    def half(self, connection: ssl.SSLSocket, peer: int) -> Half:
+    def half(self, connection: TlsStream, peer: int) -> Half:
         """A connection's frame counters, from this party's side."""
         return Half(
             connection,
@@ -189,8 +190,8 @@ class Dialler:
                     "Check the address; if that party has a new key, pair with it again.",
                     party=name,
                 ) from None
-            except OSError as error:
-                last = error.strerror or str(error)
+            except (OSError, EOFError) as error:
+                last = getattr(error, "strerror", None) or str(error) or "it closed the connection"
             if time.monotonic() + _RETRY > self.deadline:
                 raise _missing([self.roster.names[peer]], f"{address}: {last}")
             pause.wait(_RETRY)
@@ -198,20 +199,16 @@ class Dialler:
     def _dial(self, peer: int, host: str, port: int, direction: int) -> Half:
         remaining = max(self.deadline - time.monotonic(), 0.01)
         raw = socket.create_connection((host, port), timeout=remaining)
-        connection: ssl.SSLSocket | None = None
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = self.context.wrap_socket(raw)
-            check_peer(connection, self.roster.pinned[peer].fingerprint)
+            connection = TlsStream(raw, self.context, server_side=False)
+            connection.handshake()
+            check_peer(connection.tls, self.roster.pinned[peer].fingerprint)
             half = self.roster.half(connection, peer)
             greeting = bytes((direction,)) + self.roster.digest()
-            connection.sendall(half.encoder.header(Control.HELLO, 0, len(greeting)) + greeting)
+            connection.write(half.encoder.header(Control.HELLO, 0, len(greeting)) + greeting)
             head = bytearray(HEADER.size)
-            position = 0
-            while position < len(head):
-                position += (count := connection.recv_into(memoryview(head)[position:]))
-                if count == 0:
-                    raise ConnectionResetError("it closed the connection")
+            connection.read(memoryview(head))
             answer = half.decoder.header(head)
             if answer.tag == Control.GOODBYE:
                 name = self.roster.names[peer]
@@ -224,7 +221,7 @@ class Dialler:
                 raise BadTag("The answer to a greeting is none.", "Start the job again.", party=self.roster.names[peer])
             connection.settimeout(None)
         except BaseException:
-            (connection or raw).close()
+            raw.close()
             raise
         return half
 
@@ -233,10 +230,22 @@ class Dialler:
 class _HalfOpen:
     """A connection that has not been admitted yet."""
 
-    connection: ssl.SSLSocket
+    connection: TlsStream
     deadline: float
     shaken: bool = False
     data: bytearray = field(default_factory=bytearray)
+
+    @property
+    def missing(self) -> int:
+        """Bytes of the greeting still to come."""
+        return _GREETING - len(self.data)
+
+    def take(self) -> None:
+        """Read some of the greeting; EOFError when the stream ends."""
+        part = bytearray(self.missing)
+        if not (count := self.connection.read_some(memoryview(part))):
+            raise EOFError
+        self.data += part[:count]
 
 
 class Reception:
@@ -293,7 +302,7 @@ class Reception:
         try:
             raw.setblocking(False)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = self._context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+            connection = TlsStream(raw, self._context, server_side=True)
         except OSError:
             raw.close()
             return
@@ -306,18 +315,13 @@ class Reception:
         half_open = self._half_open[descriptor]
         try:
             if not half_open.shaken:
-                half_open.connection.do_handshake()
+                half_open.connection.handshake()
                 half_open.shaken = True
-            while len(half_open.data) < _GREETING:
-                part = half_open.connection.recv(_GREETING - len(half_open.data))
-                if not part:
-                    raise EOFError
-                half_open.data += part
+            while half_open.missing:
+                half_open.take()
             self._admit(half_open)
-        except ssl.SSLWantReadError:
-            selector.modify(half_open.connection, selectors.EVENT_READ)
-        except ssl.SSLWantWriteError:
-            selector.modify(half_open.connection, selectors.EVENT_WRITE)
+        except BlockingIOError:
+            return  # the rest has not come yet
         except (OSError, EOFError, LingquError, ValueError):
             self._drop(selector, descriptor)  # a stranger learns nothing, not even why
         else:
@@ -326,7 +330,7 @@ class Reception:
 
     def _admit(self, half_open: _HalfOpen) -> None:
         connection = half_open.connection
-        peer = self._indices.get(peer_fingerprint(connection) or "", -1)
+        peer = self._indices.get(peer_fingerprint(connection.tls) or "", -1)
         if peer <= self._roster.party:
             raise ProtocolViolation("No later party has this certificate.", "")
         half = self._roster.half(connection, peer)
@@ -338,9 +342,9 @@ class Reception:
             if header.tag != Control.HELLO or header.length != 33 or digest != self._digest:
                 raise ForeignSession("The greeting is for another session.", "")
         except ForeignSession:  # it is that party, so it may know that it came to the wrong session
-            connection.send(half.encoder.header(Control.GOODBYE, 0, 0))
+            connection.write(half.encoder.header(Control.GOODBYE, 0, 0))
             raise
-        connection.send(half.encoder.header(Control.HELLO, 0, 0))
+        connection.write(half.encoder.header(Control.HELLO, 0, 0))
         connection.settimeout(None)
         # the dialler's outward connection is this party's inward one
         slot = (peer, INWARD if direction == OUTWARD else OUTWARD)
