@@ -101,9 +101,9 @@ docs-serve: $(VENV)/.docs ## serve the documentation while writing it
 .PHONY: bench bench-share bench-net
 bench: bench-share bench-net ## all benchmarks
 bench-share: $(VENV)/.package ## the protocols' benchmark
-	@$(BIN)/python benchmarks/share.py
+	@$(BIN)/python benchmarks/share_bench.py
 bench-net: $(VENV)/.package ## the channels' benchmark
-	@$(BIN)/python benchmarks/net.py
+	@$(BIN)/python benchmarks/net_bench.py
 
 .PHONY: format
 format: $(VENV)/.dev ## format Python and Rust

@@ -1,7 +1,10 @@
 """Documentation is checked: links, commands, the two languages, and what must not stand in a repository."""
 
+import ast
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ import yaml
 
 from lingqu.cli.app import app
 
+ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^ *```([\w-]*)[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!`)!?\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 GENERATED = {"docs/reference/mechanisms.md"}
@@ -183,3 +187,24 @@ def test_nothing_names_a_registry_or_a_place_on_one_machine(pattern: str, files:
             text = data.decode("utf-8")
             found += [f"{path.relative_to(root)}: {match.group()}" for match in re.finditer(pattern, text)]
     assert not found, "\n".join(found)
+
+
+def python_of(page: Path) -> str:
+    """A page's Python samples, one after the other."""
+    blocks = FENCE.findall(page.read_text(encoding="utf-8"))
+    return "\n".join(block for language, block in blocks if language in {"python", "py"})
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "rooms").glob("*.md")), ids=lambda page: page.stem)
+def test_samples_of_the_rooms_run(page: Path, tmp_path: Path) -> None:
+    sample = tmp_path / "sample.py"
+    sample.write_text(python_of(page), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", sample], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_other_samples_are_python(files: list[Path], root: Path) -> None:
+    for page in pages(files, root):
+        ast.parse(python_of(page), str(page.relative_to(root)))
