@@ -8,7 +8,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,12 @@ def prepare() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def engine() -> SimpleNamespace:
+    """This page's small engine: compile_spec, scan_all, run, PlainClient."""
+    return SimpleNamespace(compile_spec=compile_spec, scan_all=scan_all, run=run, PlainClient=PlainClient)
 
 
 @pytest.fixture

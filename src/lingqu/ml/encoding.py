@@ -57,7 +57,10 @@ def _encode(feature: Feature, asset: Asset, column: Column, profile: ColumnProfi
     if column.type is ColumnType.DATE:
         raise BadInput(f"{place} is a date, which has no encoding.", "Register the age or the year as a number.")
     if profile.lower is None or profile.upper is None:
-        raise BadInput(f"{place} has no values: every row is null.", "Leave this feature out.")
+        why = "every row is null" if profile.nulls == 1 else "too few rows"
+        raise BadInput(
+            f"{place} publishes no bounds: {why}.", "Leave this feature out, or register at least 20 rows of it."
+        )
     if profile.lower == profile.upper:
         raise BadInput(f"{place} is constant ({profile.lower:g}).", "Leave this feature out: it tells nothing.")
     if column.type is ColumnType.BOOL:
@@ -167,7 +170,8 @@ def encoded_sql(encoded: Encoded) -> str:
         value = f"LN(1.0 + GREATEST({value}, 0.0))"
     scaled = f"({value} - {literal(float(encoded.center))}) / {literal(float(encoded.scale))}"
     bound = literal(float(encoded.bound))
-    return f"COALESCE(GREATEST(LEAST({scaled}, {bound}), -{bound}), 0.0)"
+    # LEAST and GREATEST pass nulls over, so the null is replaced inside.
+    return f"GREATEST(LEAST(COALESCE({scaled}, 0.0), {bound}), -{bound})"
 
 
 def label_sql(label: Label) -> str:

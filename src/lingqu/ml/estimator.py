@@ -197,7 +197,8 @@ class LogisticRegression:
 
     def predict(self, frame: Any) -> npt.NDArray[Any]:
         """The likelier class a row."""
-        chosen: npt.NDArray[Any] = self.classes_[(self.decision_function(frame) > 0).astype(np.int64)]
+        positive = self.decision_function(frame) > 0
+        chosen: npt.NDArray[Any] = self.classes_[positive.astype(np.int64)]
         return chosen
 
     def score(self, frame: Any, y: Any) -> float:

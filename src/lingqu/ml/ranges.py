@@ -34,6 +34,8 @@ SLACK = 1.25
 FEWEST = 15
 MOMENTUM_LIMIT = 3
 """In quarters."""
+MOMENTUM_BITS = 22
+"""Fraction bits that weights carry beyond FRACTION while a step and its momentum are added up."""
 
 
 class Schedule(Document):
@@ -82,7 +84,7 @@ def schedule(spec: TrainSpec, encoding: Sequence[Encoded], rows: int) -> Schedul
         fraction = min(fraction, _fraction(what, magnitude, 1))
     for (_, column), total in squares.items():
         fraction = min(fraction, _fraction(f"column {column!r}'s sum of squares", total, 2))
-    _fraction("the weights", weight * 2 ** (22 - FRACTION), 1)
+    _fraction("a weight", weight * 2.0 ** (MOMENTUM_BITS - FEWEST), 1)
     damping = min(2.0**LARGEST_INVERSE, 4 * 2**shift / spec.l2)
     return Schedule(
         rows=rows,
