@@ -102,7 +102,7 @@ def test_documented_commands_exist(files: list[Path], root: Path) -> None:
                 elif words and words[0].rpartition("/")[2] == "lingqu":
                     parse(program, words[1:])
             except Exception as error:
-                found.append(f"{page.relative_to(root)}: {shlex.join(words)}: {error}")
+                found.append(f"{page.relative_to(root)}: {shlex.join(words)}: {str(error).splitlines()[0]}")
     assert not found, "\n".join(found)
 
 
