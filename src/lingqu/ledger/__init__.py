@@ -1,0 +1,67 @@
+"""A party's history that nobody can rewrite unseen: a Merkle log, cosigned checkpoints, bundles for an auditor."""
+
+from lingqu.ledger.bundle import export
+from lingqu.ledger.checkpoint import (
+    Checkpoint,
+    attach,
+    cosignatures,
+    open_checkpoint,
+    origin_of,
+    sign_checkpoint,
+    witness,
+)
+from lingqu.ledger.entries import (
+    BODIES,
+    Approved,
+    Body,
+    CheckpointSeen,
+    Entry,
+    Failed,
+    Paired,
+    Proposed,
+    ReceiptLogged,
+    RefusedRun,
+    Registered,
+    Rejected,
+    Released,
+    Revoked,
+    RunStarted,
+    Spent,
+    Unpaired,
+)
+from lingqu.ledger.log import EntryStore, Log, MemoryStore
+from lingqu.ledger.verify import Finding, Report, verify
+
+__all__ = [
+    "BODIES",
+    "Approved",
+    "Body",
+    "Checkpoint",
+    "CheckpointSeen",
+    "Entry",
+    "EntryStore",
+    "Failed",
+    "Finding",
+    "Log",
+    "MemoryStore",
+    "Paired",
+    "Proposed",
+    "ReceiptLogged",
+    "RefusedRun",
+    "Registered",
+    "Rejected",
+    "Released",
+    "Report",
+    "Revoked",
+    "RunStarted",
+    "Spent",
+    "Unpaired",
+    "attach",
+    "cosignatures",
+    "export",
+    "open_checkpoint",
+    "origin_of",
+    "sign_checkpoint",
+    "verify",
+    "witness",
+]
