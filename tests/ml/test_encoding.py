@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lingqu.kinds.errors import BadInput
@@ -145,6 +145,17 @@ def test_too_few_rows_to_standardise(register: Register) -> None:
     tables = register("own-er/t", rows(n=pa.array([1.0, 2.0, 3.0])))
     with pytest.raises(BadInput, match="at least 20 rows"):
         encode([Feature(table="own-er/t", column="n")], {name: asset for name, (_, asset, _) in tables.items()})
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(-1e6, 1e6), st.floats(1, 1e4), st.integers(0, 2**32 - 1))
+def test_sums_of_squares_keep_their_bound(register: Register, center: float, spread: float, seed: int) -> None:
+    values = np.random.default_rng(seed).normal(center, spread, 60)
+    asset = register("own-er/t", rows(n=pa.array(values)))["own-er/t"][1]
+    (encoded,) = encode([Feature(table="own-er/t", column="n")], {"own-er/t": asset})
+    found = matrix([encoded], {"n": values})[:, 0]
+    assert np.sum(found**2) <= encoded.squares
+    assert np.max(np.abs(found)) <= encoded.bound
 
 
 def test_labels(register: Register) -> None:

@@ -22,7 +22,7 @@ def training_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...]:
         Work("matmul", {"rows": rows, "inner": width, "columns": 1}, times),
         Work("truncate", {"rows": rows}, times),
         Work("sigmoid", {"rows": rows}, times),
-        Work("matmul", {"rows": width, "inner": rows, "columns": 1}, times),
+        Work("matmul", {"rows": 1, "inner": rows, "columns": width}, times),
         Work("truncate", {"rows": width}, times),
         Work("matmul", {"rows": width, "inner": width, "columns": 1}, times),
         Work("truncate", {"rows": 2 * width}, times),

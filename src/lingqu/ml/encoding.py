@@ -18,7 +18,7 @@ from lingqu.plan.inputs import literal
 Reals = npt.NDArray[np.float64]
 
 _HOLDOUT_BITS = 52  # 13 hexadecimal digits of the hash
-_ROUNDING = 1.01  # mean and deviation are published to four digits
+_ROUNDING = 1e-3  # published means and deviations are this near to the true ones, relatively
 
 
 def identifier(name: str) -> str:
@@ -82,7 +82,8 @@ def _encode(feature: Feature, asset: Asset, column: Column, profile: ColumnProfi
         center=profile.mean,
         scale=profile.deviation,
         bound=min(CLIP, reach),
-        squares=asset.rows * _ROUNDING,
+        # The squares around the published mean are the variance and the square of what the mean was rounded by.
+        squares=asset.rows * ((1 + _ROUNDING) ** 2 + (_ROUNDING * profile.mean / profile.deviation) ** 2),
     )
     return [number]
 

@@ -74,7 +74,6 @@ def descend(machine: Machine, design: Shared, label: Shared, schedule: Schedule)
     """
     width = design.shape[1]
     inverse = damped_inverse(machine, hessian(machine, design, schedule), schedule)
-    transposed = design.transpose()
     penalty = np.full(width, round(schedule.l2 * 2**schedule.fraction), dtype=np.int64)
     penalty[0] = 0
     here = ahead = machine.constant(np.zeros(width, dtype=np.int64))
@@ -82,7 +81,7 @@ def descend(machine: Machine, design: Shared, label: Shared, schedule: Schedule)
         scores = machine.matmul(design, ahead.reshape(-1, 1)).reshape(-1)
         chance = machine.sigmoid(machine.truncate(scores, schedule.fraction))
         residual = machine.subtract(chance, label)
-        total = machine.matmul(transposed, residual.reshape(-1, 1)).reshape(-1)
+        total = machine.matmul(residual.reshape(1, -1), design).reshape(-1)
         total = machine.add(total, machine.scale(ahead, penalty))
         gradient = machine.truncate(total, schedule.fraction + FRACTION + schedule.shift - RESIDUAL)
         step = machine.matmul(inverse, gradient.reshape(-1, 1)).reshape(-1)
