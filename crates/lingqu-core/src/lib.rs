@@ -1,5 +1,186 @@
-//! Hot kernels of Lingqu, called from Python as `lingqu._core`.
+//! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
+pub mod bits;
+pub mod prg;
+pub mod ring;
+pub mod rows;
+
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+type Words<'py> = PyReadonlyArray1<'py, u64>;
+type Indices<'py> = PyReadonlyArray1<'py, u32>;
+type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
+
+fn equal_lengths(slices: &[&[u64]]) -> PyResult<()> {
+    if slices.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
+        return Err(PyValueError::new_err("share components differ in length"));
+    }
+    Ok(())
+}
+
+fn check_width(width: usize, most: usize) -> PyResult<()> {
+    if width == 0 || width > most {
+        return Err(PyValueError::new_err("a word has 1 to 64 bits"));
+    }
+    Ok(())
+}
+
+/// AES-128-CTR under one key; both holders of the key draw the same words.
+#[pyclass(module = "lingqu._core")]
+struct Prg(prg::Prg);
+
+#[pymethods]
+impl Prg {
+    #[new]
+    fn new(key: [u8; 16]) -> Self {
+        Prg(prg::Prg::new(&key))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "Prg(<redacted>)"
+    }
+
+    fn words<'py>(&mut self, py: Python<'py>, n: usize) -> Bound<'py, PyArray1<u64>> {
+        let stream = &mut self.0;
+        py.detach(|| {
+            let mut out = vec![0u64; n];
+            stream.fill(&mut out);
+            out
+        })
+        .into_pyarray(py)
+    }
+
+    fn permutation<'py>(&mut self, py: Python<'py>, n: u32) -> Bound<'py, PyArray1<u32>> {
+        let stream = &mut self.0;
+        py.detach(|| stream.permutation(n)).into_pyarray(py)
+    }
+}
+
+macro_rules! product_of_shares {
+    ($name:ident, $kernel:path) => {
+        #[pyfunction]
+        fn $name<'py>(
+            py: Python<'py>,
+            x: (Words<'py>, Words<'py>),
+            y: (Words<'py>, Words<'py>),
+            mut mine: PyRefMut<'py, Prg>,
+            mut next: PyRefMut<'py, Prg>,
+        ) -> Out<'py, u64> {
+            let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
+            equal_lengths(&[x.0, x.1, y.0, y.1])?;
+            let (mine, next) = (&mut mine.0, &mut next.0);
+            Ok(py.detach(|| $kernel(x, y, mine, next)).into_pyarray(py))
+        }
+    };
+}
+
+product_of_shares!(multiply_shares, ring::multiply);
+product_of_shares!(and_shares, ring::and);
+
+fn check_product(x: &[u64], y: &[u64], sizes: (usize, usize, usize)) -> PyResult<()> {
+    let (rows, inner, columns) = sizes;
+    if rows.checked_mul(inner) != Some(x.len()) || inner.checked_mul(columns) != Some(y.len()) {
+        return Err(PyValueError::new_err("matrices do not have these sizes"));
+    }
+    Ok(())
+}
+
+#[pyfunction]
+fn matmul_shares<'py>(
+    py: Python<'py>,
+    x: (Words<'py>, Words<'py>),
+    y: (Words<'py>, Words<'py>),
+    sizes: (usize, usize, usize),
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> Out<'py, u64> {
+    let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
+    equal_lengths(&[x.0, x.1])?;
+    equal_lengths(&[y.0, y.1])?;
+    check_product(x.0, y.0, sizes)?;
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    Ok(py.detach(|| ring::matmul_shares(x, y, sizes, mine, next)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn matmul<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>, sizes: (usize, usize, usize)) -> Out<'py, u64> {
+    let (x, y) = (x.as_slice()?, y.as_slice()?);
+    check_product(x, y, sizes)?;
+    Ok(py.detach(|| ring::matmul(x, y, sizes.0, sizes.1, sizes.2)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn pack<'py>(py: Python<'py>, words: Words<'py>, width: usize) -> Out<'py, u64> {
+    let words = words.as_slice()?;
+    check_width(width, 64)?;
+    Ok(py.detach(|| bits::pack(words, width)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn unpack<'py>(py: Python<'py>, packed: Words<'py>, n: usize, width: usize) -> Out<'py, u64> {
+    let packed = packed.as_slice()?;
+    check_width(width, 64)?;
+    if n.checked_mul(width).is_none_or(|total| packed.len() != total.div_ceil(64)) {
+        return Err(PyValueError::new_err("packed bits of another length"));
+    }
+    Ok(py.detach(|| bits::unpack(packed, n, width)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn to_planes<'py>(py: Python<'py>, words: Words<'py>, planes: usize) -> Out<'py, u64> {
+    let words = words.as_slice()?;
+    check_width(planes, 64)?;
+    Ok(py.detach(|| bits::to_planes(words, planes)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn from_planes<'py>(py: Python<'py>, planes: Words<'py>, n: usize) -> Out<'py, u64> {
+    let planes = planes.as_slice()?;
+    let length = n.div_ceil(64);
+    if planes.len() > 64 * length || (length > 0 && planes.len() % length != 0) {
+        return Err(PyValueError::new_err("planes of another length"));
+    }
+    Ok(py.detach(|| bits::from_planes(planes, n)).into_pyarray(py))
+}
+
+fn out_of_range() -> PyErr {
+    PyValueError::new_err("an index is out of range")
+}
+
+fn check_rows(table: &[u64], rows: usize, columns: usize) -> PyResult<()> {
+    if rows.checked_mul(columns) != Some(table.len()) {
+        return Err(PyValueError::new_err("a table and its order differ in rows"));
+    }
+    Ok(())
+}
+
+#[pyfunction]
+fn gather<'py>(py: Python<'py>, table: Words<'py>, origin: Indices<'py>, columns: usize) -> Out<'py, u64> {
+    let (table, origin) = (table.as_slice()?, origin.as_slice()?);
+    check_rows(table, origin.len(), columns)?;
+    Ok(py.detach(|| rows::gather(table, origin, columns)).ok_or_else(out_of_range)?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn scatter<'py>(py: Python<'py>, table: Words<'py>, to: Indices<'py>, columns: usize) -> Out<'py, u64> {
+    let (table, to) = (table.as_slice()?, to.as_slice()?);
+    check_rows(table, to.len(), columns)?;
+    Ok(py.detach(|| rows::scatter(table, to, columns)).ok_or_else(out_of_range)?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
+    let words = words.as_slice()?;
+    let order = py.detach(|| rows::as_permutation(words));
+    Ok(order.ok_or_else(|| PyValueError::new_err("these words are no permutation"))?.into_pyarray(py))
+}
+
 #[pymodule]
-mod _core {}
+mod _core {
+    #[pymodule_export]
+    use super::{
+        and_shares, as_permutation, from_planes, gather, matmul, matmul_shares, multiply_shares, pack, scatter,
+        to_planes, unpack, Prg,
+    };
+}

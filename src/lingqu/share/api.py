@@ -53,24 +53,25 @@ class _Handle:
     def __len__(self) -> int:
         return len(self.parts[0])
 
-    def _like(self, parts: tuple[Words, ...]) -> Self:
+    def like(self, parts: tuple[Words, ...]) -> Self:
+        """A handle of the same kind and width on other components; for machines only."""
         raise TypeError("only Shared and SharedBits are handles")
 
     def __getitem__(self, index: Index) -> Self:
         """Elements at a public index, as numpy indexes."""
-        return self._like(tuple(np.asarray(part[index], dtype=np.uint64) for part in self.parts))
+        return self.like(tuple(np.asarray(part[index], dtype=np.uint64) for part in self.parts))
 
     def reshape(self, *shape: int) -> Self:
         """The same elements in another shape; one length may be -1."""
-        return self._like(tuple(part.reshape(shape) for part in self.parts))
+        return self.like(tuple(part.reshape(shape) for part in self.parts))
 
     def transpose(self) -> Self:
         """The axes in reverse order."""
-        return self._like(tuple(part.T for part in self.parts))
+        return self.like(tuple(part.T for part in self.parts))
 
     def broadcast_to(self, shape: Shape) -> Self:
         """The elements repeated to a larger shape by numpy's rules."""
-        return self._like(tuple(np.broadcast_to(part, shape) for part in self.parts))
+        return self.like(tuple(np.broadcast_to(part, shape) for part in self.parts))
 
 
 class Shared(_Handle):
@@ -78,7 +79,8 @@ class Shared(_Handle):
 
     __slots__ = ()
 
-    def _like(self, parts: tuple[Words, ...]) -> Self:
+    def like(self, parts: tuple[Words, ...]) -> Self:
+        """The same kind on other components."""
         return type(self)(parts)
 
     def __repr__(self) -> str:
@@ -96,7 +98,8 @@ class SharedBits(_Handle):
             raise BadInput(f"A word has 1 to 64 bits, not {width}.", "Split the key into words of at most 64 bits.")
         self.width = width
 
-    def _like(self, parts: tuple[Words, ...]) -> Self:
+    def like(self, parts: tuple[Words, ...]) -> Self:
+        """The same kind on other components."""
         return type(self)(parts, self.width)
 
     def __repr__(self) -> str:
@@ -272,8 +275,11 @@ class Machine(Protocol):
 
     # Bits
 
-    def less_than(self, x: Shared, y: Shared | Public) -> SharedBits:
-        """x < y as signed integers (or fixed point); |x|, |y| < 2**62."""
+    def less_than(self, x: Shared, y: Shared | Public, bits: int = 64) -> SharedBits:
+        """x < y as signed integers (or fixed point); |x|, |y| < 2**62.
+
+        bits: a smaller number is cheaper and promises |x - y| < 2**(bits - 1); 2 to 64.
+        """
 
     def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
         """x == y, any ring elements."""

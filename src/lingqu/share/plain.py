@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput, RangeError
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Threat
+from lingqu.share import checks
 from lingqu.share.api import (
     FRACTION_BITS,
     INTEGER_LIMIT,
@@ -64,16 +65,6 @@ def _product_bounded(x: NDArray[np.float64], limit: int) -> None:
         raise RangeError("A fixed-point product leaves the range below 2^62.", "Scale the values down before it.")
 
 
-def checked_shape(values: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
-    """An owner's values, which must be there and of the agreed shape."""
-    if values is None:
-        raise BadInput("The owner gave no values to share.", "Pass the values at the machine that owns them.")
-    array = np.asarray(values)
-    if array.shape != shape:
-        raise BadInput(f"The values have shape {array.shape}, not {shape}.", "Agree on the shape beforehand.")
-    return array
-
-
 class Plain:
     """A Machine that holds everything in the clear: all parties in one. Nodes refuse it."""
 
@@ -96,15 +87,15 @@ class Plain:
 
     def input(self, owner: int, values: Integers | None, shape: Shape) -> Shared:
         """As Machine.input."""
-        return _share(checked_shape(values, shape))
+        return _share(checks.owned(values, shape))
 
     def input_bits(self, owner: int, words: Integers | None, shape: Shape, width: int) -> SharedBits:
         """As Machine.input_bits."""
-        return self.constant_bits(checked_shape(words, shape), width)
+        return self.constant_bits(checks.owned(words, shape), width)
 
     def input_real(self, owner: int, values: NDArray[Any] | None, shape: Shape) -> Shared:
         """As Machine.input_real."""
-        return Shared((encode(checked_shape(values, shape)),))
+        return Shared((encode(checks.owned(values, shape)),))
 
     def constant(self, values: Public) -> Shared:
         """As Machine.constant."""
@@ -112,7 +103,7 @@ class Plain:
 
     def constant_bits(self, words: Public, width: int) -> SharedBits:
         """As Machine.constant_bits."""
-        return SharedBits((checked_words(words, width),), width)
+        return SharedBits((checks.words(words, width),), width)
 
     def constant_real(self, values: NDArray[Any] | float) -> Shared:
         """As Machine.constant_real."""
@@ -159,11 +150,11 @@ class Plain:
 
     def concat(self, arrays: Sequence[C], axis: int = 0) -> C:
         """As Machine.concat."""
-        return arrays[0]._like((np.concatenate([a.parts[0] for a in same_width(arrays)], axis=axis),))
+        return arrays[0].like((np.concatenate([a.parts[0] for a in checks.same_width(arrays)], axis=axis),))
 
     def stack(self, arrays: Sequence[C], axis: int = 0) -> C:
         """As Machine.stack."""
-        return arrays[0]._like((np.stack([a.parts[0] for a in same_width(arrays)], axis=axis),))
+        return arrays[0].like((np.stack([a.parts[0] for a in checks.same_width(arrays)], axis=axis),))
 
     def matmul_public(self, x: Shared, y: Integers) -> Shared:
         """As Machine.matmul_public."""
@@ -171,7 +162,7 @@ class Plain:
 
     def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_xor."""
-        same_width([x, y])
+        checks.same_width([x, y])
         return _bits(_word(x) ^ _word(y), x.width)
 
     def logical_not(self, x: SharedBits) -> SharedBits:
@@ -184,7 +175,7 @@ class Plain:
 
     def bit(self, x: SharedBits, position: int) -> SharedBits:
         """As Machine.bit."""
-        return _bits((_word(x) >> np.uint64(checked_position(x, position))) & np.uint64(1), 1)
+        return _bits((_word(x) >> np.uint64(checks.position(x, position))) & np.uint64(1), 1)
 
     def multiply(self, x: Shared, y: Shared) -> Shared:
         """As Machine.multiply."""
@@ -210,12 +201,12 @@ class Plain:
 
     def truncate(self, x: Shared, bits: int) -> Shared:
         """As Machine.truncate, exact; RangeError when a value reaches 2**62."""
-        checked_shift(bits)
+        checks.shift(bits)
         return _share(_bounded(_signed(x), INTEGER_LIMIT, "truncate") >> np.int64(bits))
 
     def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
         """As Machine.reciprocal, rounded; RangeError outside [1, 2**30]."""
-        checked_fraction(fraction_bits)
+        checks.fraction(fraction_bits)
         value = self._divisor(x)
         return _share(np.rint(2.0**fraction_bits / value).astype(np.int64))
 
@@ -235,10 +226,12 @@ class Plain:
         _bounded(_signed(x), REAL_LIMIT << (FRACTION_BITS - 1), "sigmoid")
         return Shared((encode(1 / (1 + np.exp(-np.clip(decode(x.parts[0]), -700, 700)))),))
 
-    def less_than(self, x: Shared, y: Shared | Public) -> SharedBits:
-        """As Machine.less_than; RangeError when an operand reaches 2**62."""
+    def less_than(self, x: Shared, y: Shared | Public, bits: int = 64) -> SharedBits:
+        """As Machine.less_than; RangeError when an operand or the difference is too large."""
+        checks.compare(bits)
         left = _bounded(_signed(x), INTEGER_LIMIT, "less_than")
         right = _bounded(np.asarray(self._other(y)).view(np.int64), INTEGER_LIMIT, "less_than")
+        _bounded(left - right, 1 << (bits - 1), "less_than")
         return _bits(np.less(left, right), 1)
 
     def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
@@ -249,18 +242,18 @@ class Plain:
         """As Machine.equal_words."""
         result = np.ones(pairs[0][0].shape, dtype=bool)
         for x, y in pairs:
-            same_width([x, y])
+            checks.same_width([x, y])
             result &= _word(x) == _word(y)
         return _bits(result, 1)
 
     def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_and."""
-        same_width([x, y])
+        checks.same_width([x, y])
         return _bits(_word(x) & _word(y), x.width)
 
     def logical_or(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_or."""
-        same_width([x, y])
+        checks.same_width([x, y])
         return _bits(_word(x) | _word(y), x.width)
 
     def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
@@ -283,18 +276,18 @@ class Plain:
 
     def inject(self, x: SharedBits) -> Shared:
         """As Machine.inject."""
-        checked_single(x)
+        checks.single(x)
         return _share(_word(x))
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        same_rows(columns, len(columns[0]))
+        checks.same_rows(columns, len(columns[0]))
         order = np.asarray(secrets.SystemRandom().sample(range(len(columns[0])), len(columns[0])), dtype=np.int64)
         return [column[order] for column in columns]
 
     def sort(self, keys: Sequence[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        same_rows(keys, len(keys[0]))
+        checks.same_rows(keys, len(keys[0]))
         order = np.lexsort([_word(key) for key in reversed(keys)])
         destinations = np.empty_like(order)
         destinations[order] = np.arange(len(order))
@@ -302,13 +295,13 @@ class Plain:
 
     def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
         """As Machine.apply."""
-        same_rows(columns, permutation.rows)
+        checks.same_rows(columns, permutation.rows)
         source = np.argsort(_signed(permutation.destinations))
         return [column[source] for column in columns]
 
     def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
         """As Machine.unapply."""
-        same_rows(columns, permutation.rows)
+        checks.same_rows(columns, permutation.rows)
         return [column[_signed(permutation.destinations)] for column in columns]
 
     def permutation(self, destinations: Shared) -> Permutation:
@@ -316,55 +309,6 @@ class Plain:
         if not np.array_equal(np.sort(_signed(destinations)), np.arange(len(destinations))):
             raise BadInput("These destinations are no permutation.", "Pass each of 0 to n-1 once.")
         return Permutation(destinations)
-
-
-def checked_words(words: Public, width: int) -> Words:
-    """Words that fit their width; BadInput otherwise."""
-    array = ring(words)
-    if not 1 <= width <= 64 or bool(np.any(array & ~_mask(width))):
-        raise BadInput(f"A word has more than {width} bits.", "Give the right width, or split the key into words.")
-    return array
-
-
-def checked_position(x: SharedBits, position: int) -> int:
-    """A bit's position within a word."""
-    if not 0 <= position < x.width:
-        raise BadInput(f"A word of {x.width} bits has no bit {position}.", "Count bits from 0, the lowest.")
-    return position
-
-
-def checked_single(x: SharedBits) -> SharedBits:
-    """A single bit."""
-    if x.width != 1:
-        raise BadInput(f"This takes single bits, not words of {x.width}.", "Take one bit of the word.")
-    return x
-
-
-def checked_shift(bits: int) -> int:
-    """A truncation's number of bits."""
-    if not 1 <= bits <= 62:
-        raise BadInput(f"A truncation takes off 1 to 62 bits, not {bits}.", "Choose another scale.")
-    return bits
-
-
-def checked_fraction(bits: int) -> int:
-    """A reciprocal's number of fractional bits."""
-    if not FRACTION_BITS <= bits <= 50:
-        raise BadInput(f"A reciprocal has {FRACTION_BITS} to 50 fractional bits, not {bits}.", "Choose another scale.")
-    return bits
-
-
-def same_width(arrays: Sequence[C]) -> Sequence[C]:
-    """Words of one width (and anything that is no word)."""
-    if not arrays or len({a.width for a in arrays if isinstance(a, SharedBits)}) > 1:
-        raise BadInput("The words differ in width.", "Bring them to one width first.")
-    return arrays
-
-
-def same_rows(columns: Sequence[Column], rows: int) -> None:
-    """Columns of one length, at least one of them."""
-    if not columns or any(len(column) != rows for column in columns):
-        raise BadInput("The columns differ in length.", "Give every column one value a row.")
 
 
 def _free(name: str) -> Operation:

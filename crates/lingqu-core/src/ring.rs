@@ -1,0 +1,224 @@
+//! Arithmetic on replicated shares over Z_2^64 and over words of bits (Araki et al. 2016).
+use crate::prg::{Prg, CHUNK};
+
+/// Two components of replicated shares, flat and of equal length.
+pub type Pair<'a> = (&'a [u64], &'a [u64]);
+
+#[cfg(target_arch = "x86_64")]
+fn wide_available() -> bool {
+    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+}
+
+/// Compile a loop twice, once with AVX-512, and choose at run time.
+macro_rules! widened {
+    ($name:ident, $body:ident, $($arg:ident : $ty:ty),*) => {
+        fn $name($($arg: $ty),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512dq")]
+                fn wide($($arg: $ty),*) {
+                    $body($($arg),*);
+                }
+                if wide_available() {
+                    // SAFETY: the processor has the features the function was compiled for.
+                    return unsafe { wide($($arg),*) };
+                }
+            }
+            $body($($arg),*);
+        }
+    };
+}
+
+#[inline(always)]
+fn cross_add(out: &mut [u64], x: Pair, y: Pair, plus: &[u64], minus: &[u64]) {
+    let n = out.len();
+    let (x0, x1, y0, y1) = (&x.0[..n], &x.1[..n], &y.0[..n], &y.1[..n]);
+    let (plus, minus) = (&plus[..n], &minus[..n]);
+    for i in 0..n {
+        out[i] = x0[i]
+            .wrapping_mul(y0[i].wrapping_add(y1[i]))
+            .wrapping_add(x1[i].wrapping_mul(y0[i]))
+            .wrapping_add(plus[i])
+            .wrapping_sub(minus[i]);
+    }
+}
+widened!(cross_add_fast, cross_add, out: &mut [u64], x: Pair, y: Pair, plus: &[u64], minus: &[u64]);
+
+#[inline(always)]
+fn cross_xor(out: &mut [u64], x: Pair, y: Pair, plus: &[u64], minus: &[u64]) {
+    let n = out.len();
+    let (x0, x1, y0, y1) = (&x.0[..n], &x.1[..n], &y.0[..n], &y.1[..n]);
+    let (plus, minus) = (&plus[..n], &minus[..n]);
+    for i in 0..n {
+        out[i] = (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i];
+    }
+}
+widened!(cross_xor_fast, cross_xor, out: &mut [u64], x: Pair, y: Pair, plus: &[u64], minus: &[u64]);
+
+type Cross = fn(&mut [u64], Pair, Pair, &[u64], &[u64]);
+
+fn masked(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg, cross: Cross) -> Vec<u64> {
+    let mut out = vec![0u64; x.0.len()];
+    let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
+    for (chunk, part) in out.chunks_mut(CHUNK).enumerate() {
+        let at = chunk * CHUNK..chunk * CHUNK + part.len();
+        mine.fill(&mut plus[..part.len()]);
+        next.fill(&mut minus[..part.len()]);
+        cross(part, (&x.0[at.clone()], &x.1[at.clone()]), (&y.0[at.clone()], &y.1[at.clone()]), &plus, &minus);
+    }
+    out
+}
+
+/// This party's additive component of x * y, masked by a fresh share of zero.
+pub fn multiply(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg) -> Vec<u64> {
+    masked(x, y, mine, next, cross_add_fast)
+}
+
+/// This party's XOR component of x & y, masked by a fresh share of zero.
+pub fn and(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg) -> Vec<u64> {
+    masked(x, y, mine, next, cross_xor_fast)
+}
+
+#[inline(always)]
+fn accumulate(out: &mut [u64], factor: u64, row: &[u64]) {
+    for (sum, value) in out.iter_mut().zip(row) {
+        *sum = sum.wrapping_add(factor.wrapping_mul(*value));
+    }
+}
+
+#[inline(always)]
+fn dot(x: &[u64], y: &[u64]) -> u64 {
+    x.iter().zip(y).fold(0, |sum, (a, b)| sum.wrapping_add(a.wrapping_mul(*b)))
+}
+
+/// Rows of y kept hot at a time.
+const INNER_BLOCK: usize = 64;
+
+#[inline(always)]
+fn product(out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize) {
+    if columns >= 8 {
+        for block in (0..inner).step_by(INNER_BLOCK) {
+            let end = inner.min(block + INNER_BLOCK);
+            for (row, x_row) in out.chunks_exact_mut(columns).zip(x.chunks_exact(inner)) {
+                for k in block..end {
+                    accumulate(row, x_row[k], &y[k * columns..(k + 1) * columns]);
+                }
+            }
+        }
+        return;
+    }
+    let mut turned = vec![0u64; y.len()];
+    for k in 0..inner {
+        for j in 0..columns {
+            turned[j * inner + k] = y[k * columns + j];
+        }
+    }
+    for (row, x_row) in out.chunks_exact_mut(columns).zip(x.chunks_exact(inner)) {
+        for (sum, column) in row.iter_mut().zip(turned.chunks_exact(inner)) {
+            *sum = sum.wrapping_add(dot(x_row, column));
+        }
+    }
+}
+widened!(product_fast, product, out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize);
+
+/// x @ y for matrices in row order; `inner` is the shared dimension.
+pub fn matmul(x: &[u64], y: &[u64], rows: usize, inner: usize, columns: usize) -> Vec<u64> {
+    let mut out = vec![0u64; rows * columns];
+    if inner > 0 && columns > 0 {
+        product_fast(&mut out, x, y, inner, columns);
+    }
+    out
+}
+
+/// This party's additive component of x @ y, masked by a fresh share of zero.
+pub fn matmul_shares(x: Pair, y: Pair, sizes: (usize, usize, usize), mine: &mut Prg, next: &mut Prg) -> Vec<u64> {
+    let (rows, inner, columns) = sizes;
+    let both: Vec<u64> = y.0.iter().zip(y.1).map(|(a, b)| a.wrapping_add(*b)).collect();
+    let mut out = vec![0u64; rows * columns];
+    if inner > 0 && columns > 0 {
+        product_fast(&mut out, x.0, &both, inner, columns);
+        product_fast(&mut out, x.1, y.0, inner, columns);
+    }
+    let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
+    for part in out.chunks_mut(CHUNK) {
+        mine.fill(&mut plus[..part.len()]);
+        next.fill(&mut minus[..part.len()]);
+        for (i, sum) in part.iter_mut().enumerate() {
+            *sum = sum.wrapping_add(plus[i]).wrapping_sub(minus[i]);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(x: &[u64], prg: &mut Prg, add: bool) -> [Vec<u64>; 3] {
+        let (mut a, mut b) = (vec![0; x.len()], vec![0; x.len()]);
+        prg.fill(&mut a);
+        prg.fill(&mut b);
+        let c = (0..x.len())
+            .map(|i| if add { x[i].wrapping_sub(a[i]).wrapping_sub(b[i]) } else { x[i] ^ a[i] ^ b[i] })
+            .collect();
+        [a, b, c]
+    }
+
+    fn run(x: &[u64], y: &[u64], add: bool, f: impl Fn(Pair, Pair, &mut Prg, &mut Prg) -> Vec<u64>) -> Vec<u64> {
+        let mut prg = Prg::new(&[3; 16]);
+        let (xs, ys) = (share(x, &mut prg, add), share(y, &mut prg, add));
+        let keys = [[1u8; 16], [2; 16], [4; 16]];
+        let parts: Vec<Vec<u64>> = (0..3)
+            .map(|i| {
+                let j = (i + 1) % 3;
+                f((&xs[i], &xs[j]), (&ys[i], &ys[j]), &mut Prg::new(&keys[i]), &mut Prg::new(&keys[j]))
+            })
+            .collect();
+        (0..parts[0].len())
+            .map(|i| {
+                let (a, b, c) = (parts[0][i], parts[1][i], parts[2][i]);
+                if add {
+                    a.wrapping_add(b).wrapping_add(c)
+                } else {
+                    a ^ b ^ c
+                }
+            })
+            .collect()
+    }
+
+    fn values(n: usize, seed: u8) -> Vec<u64> {
+        let mut out = vec![0; n];
+        Prg::new(&[seed; 16]).fill(&mut out);
+        out
+    }
+
+    #[test]
+    fn products_are_products() {
+        for n in [0, 1, 511, 512, 513, 2000] {
+            let (x, y) = (values(n, 8), values(n, 9));
+            let expected: Vec<u64> = x.iter().zip(&y).map(|(a, b)| a.wrapping_mul(*b)).collect();
+            assert_eq!(run(&x, &y, true, multiply), expected);
+            let expected: Vec<u64> = x.iter().zip(&y).map(|(a, b)| a & b).collect();
+            assert_eq!(run(&x, &y, false, and), expected);
+        }
+    }
+
+    #[test]
+    fn matrices_multiply() {
+        for (rows, inner, columns) in [(1, 1, 1), (3, 5, 2), (7, 130, 9), (0, 3, 3), (3, 0, 2), (2, 2, 0)] {
+            let (x, y) = (values(rows * inner, 5), values(inner * columns, 6));
+            let mut expected = vec![0u64; rows * columns];
+            for i in 0..rows {
+                for j in 0..columns {
+                    for k in 0..inner {
+                        let term = x[i * inner + k].wrapping_mul(y[k * columns + j]);
+                        expected[i * columns + j] = expected[i * columns + j].wrapping_add(term);
+                    }
+                }
+            }
+            assert_eq!(matmul(&x, &y, rows, inner, columns), expected);
+            let sizes = (rows, inner, columns);
+            assert_eq!(run(&x, &y, true, |x, y, a, b| matmul_shares(x, y, sizes, a, b)), expected);
+        }
+    }
+}

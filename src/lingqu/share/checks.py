@@ -1,0 +1,91 @@
+"""Checks of public arguments that every Machine makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu.kinds.errors import BadInput
+from lingqu.share.api import FRACTION_BITS, C, Column, Public, Shape, SharedBits, Words, ring
+
+
+def owned(values: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
+    """An owner's values, which must be there and of the agreed shape."""
+    if values is None:
+        raise BadInput("The owner gave no values to share.", "Pass the values at the machine that owns them.")
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise BadInput(f"The values have shape {array.shape}, not {shape}.", "Agree on the shape beforehand.")
+    return array
+
+
+def words(values: Public, width: int) -> Words:
+    """Words that fit their width; BadInput otherwise."""
+    array = ring(values)
+    if not 1 <= width <= 64 or bool(np.any(array >> np.uint64(width - 1) > 1)):
+        raise BadInput(f"A word has more than {width} bits.", "Give the right width, or split the key into words.")
+    return array
+
+
+def position(x: SharedBits, position: int) -> int:
+    """A bit's position within a word."""
+    if not 0 <= position < x.width:
+        raise BadInput(f"A word of {x.width} bits has no bit {position}.", "Count bits from 0, the lowest.")
+    return position
+
+
+def single(x: SharedBits) -> SharedBits:
+    """A single bit."""
+    if x.width != 1:
+        raise BadInput(f"This takes single bits, not words of {x.width}.", "Take one bit of the word.")
+    return x
+
+
+def shift(bits: int) -> int:
+    """A truncation's number of bits."""
+    if not 1 <= bits <= 62:
+        raise BadInput(f"A truncation takes off 1 to 62 bits, not {bits}.", "Choose another scale.")
+    return bits
+
+
+def compare(bits: int) -> int:
+    """A comparison's number of bits."""
+    if not 2 <= bits <= 64:
+        raise BadInput(f"A comparison takes 2 to 64 bits, not {bits}.", "Choose the width of the difference.")
+    return bits
+
+
+def fraction(bits: int) -> int:
+    """A reciprocal's number of fractional bits."""
+    if not FRACTION_BITS <= bits <= 50:
+        raise BadInput(f"A reciprocal has {FRACTION_BITS} to 50 fractional bits, not {bits}.", "Choose another scale.")
+    return bits
+
+
+def same_width(arrays: Sequence[C]) -> Sequence[C]:
+    """Words of one width (and anything that is no word)."""
+    if not arrays or len({a.width for a in arrays if isinstance(a, SharedBits)}) > 1:
+        raise BadInput("The words differ in width.", "Bring them to one width first.")
+    return arrays
+
+
+def same_rows(columns: Sequence[Column], rows: int) -> None:
+    """Columns of one length, at least one of them."""
+    if not columns or any(len(column) != rows for column in columns):
+        raise BadInput("The columns differ in length.", "Give every column one value a row.")
+
+
+def same_shapes(pairs: Sequence[tuple[SharedBits, SharedBits]]) -> None:
+    """Pairs of words of one shape, at least one pair."""
+    if len({word.shape for pair in pairs for word in pair}) != 1:
+        raise BadInput("The words to compare differ in shape.", "Give pairs of one shape.")
+
+
+def matrix_sizes(x: Shape, y: Shape) -> tuple[int, int, int]:
+    """(rows, inner, columns) of a product of two matrices."""
+    if len(x) != 2 or len(y) != 2 or x[1] != y[0]:
+        raise BadInput(f"Matrices of shapes {x} and {y} have no product.", "Give (m, k) and (k, n).")
+    return x[0], x[1], y[1]

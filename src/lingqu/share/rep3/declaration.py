@@ -1,0 +1,111 @@
+"""What share.rep3 declares: threat, and for every operation its cost, source and disclosure.
+
+Sizes. rows and columns (1 where not given) of the operands; bits: width of words, of a comparison (64), or of all keys
+together; inner: the shared dimension of a matrix product; recipients of an opening (3 or 1).
+join: left, right (rows), bits, columns (values of both sides); optional left_columns (else all count on the longer
+side, which bounds the cost) and left_bits, right_bits (key bits that are carried along, not joined on).
+group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
+are counts, and minima or maxima) and present (distinct null flags).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lingqu.kinds.disclosure import Audience, Fact, Reveals
+from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
+from lingqu.share.rep3.circuits import packed
+from lingqu.share.rep3.tally import WORD, Tally
+
+ARAKI_2016 = "Araki, Furukawa, Lindell, Nof, Ohara (CCS 2016)"
+ARAKI_2021 = "Araki et al., Secure Graph Analysis at Scale (CCS 2021), section 4"
+ABY3 = "ABY3: Mohassel, Rindal (CCS 2018)"
+SORTING = "Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022)"
+
+INPUT = Reveals(to=Audience.COMPUTE, fact=Fact.SHAPE, about="the number and width of the values shared")
+OPENED = Reveals(to=Audience.RECIPIENT, fact=Fact.RESULT_ROWS, about="the opened values, to those they are opened to")
+
+
+def _count(sizes: Sizes) -> int:
+    return sizes["rows"] * sizes.get("columns", 1)
+
+
+def _sides(sizes: Sizes) -> tuple[int, int]:
+    left = sizes.get("left_columns", sizes["columns"] if sizes["left"] >= sizes["right"] else 0)
+    return left, sizes["columns"] - left
+
+
+def _join(tally: Tally, sizes: Sizes) -> None:
+    carried = sizes.get("left_bits", 0), sizes.get("right_bits", 0)
+    tally.join((sizes["left"], sizes["right"]), sizes["bits"], _sides(sizes), carried)
+
+
+def _group(tally: Tally, sizes: Sizes) -> None:
+    counts, extremes = sizes.get("counts", 0), sizes.get("extremes", 0)
+    sums = sizes["columns"] - counts - extremes
+    tally.group(sizes["rows"], sizes["bits"], sizes["groups"], sums, counts, extremes, sizes.get("present", 0))
+
+
+def _multiply_real(tally: Tally, count: int) -> None:
+    tally.multiply(count)
+    tally.truncate(count)
+
+
+def _operation(name: str, run: Callable[[Tally, Sizes], None], source: str, *reveals: Reveals) -> Operation:
+    def cost(sizes: Sizes) -> Cost:
+        tally = Tally()
+        run(tally, sizes)
+        return tally.cost
+
+    return Operation(name, cost, source, reveals)
+
+
+OPERATIONS = (
+    _operation("connect", lambda t, _: t.wave((0, 2, 16), (1, 0, 16), (2, 1, 16)), f"{ARAKI_2016}, section 3.3"),
+    _operation("input", lambda t, z: t.give(WORD * _count(z)), f"{ARAKI_2016}, section 3.1", INPUT),
+    _operation(
+        "input_bits", lambda t, z: t.give(WORD * packed(_count(z), z["bits"])), f"{ARAKI_2016}, section 3.1", INPUT
+    ),
+    _operation(
+        "reveal", lambda t, z: t.reveal(WORD * _count(z), z.get("recipients", 3)), f"{ARAKI_2016}, section 3.1", OPENED
+    ),
+    _operation(
+        "reveal_bits",
+        lambda t, z: t.reveal(WORD * packed(_count(z), z["bits"]), z.get("recipients", 3)),
+        f"{ARAKI_2016}, section 3.1",
+        OPENED,
+    ),
+    _operation("multiply", lambda t, z: t.multiply(_count(z)), f"{ARAKI_2016}, section 3.2"),
+    _operation("multiply_real", lambda t, z: _multiply_real(t, _count(z)), f"{ABY3}, section 5.1"),
+    _operation("matmul", lambda t, z: t.multiply(_count(z)), f"{ABY3}, section 5.1"),
+    _operation("matmul_real", lambda t, z: _multiply_real(t, _count(z)), f"{ABY3}, section 5.1"),
+    _operation("truncate", lambda t, z: t.truncate(_count(z)), f"{ABY3}, section 5.1; Rathee et al., SIRNN (S&P 2021)"),
+    _operation("less_than", lambda t, z: t.less_than(_count(z), z.get("bits", 64)), f"{ABY3}, section 5.3"),
+    _operation("equal", lambda t, z: t.is_zero(_count(z)), f"{ABY3}, section 5.3"),
+    _operation("equal_words", lambda t, z: t.all_ones(_count(z), z["bits"]), f"{ARAKI_2016}, section 3.1"),
+    _operation("logical_and", lambda t, z: t.bits_and(_count(z), z.get("bits", 1)), f"{ARAKI_2016}, section 3.1"),
+    _operation("select", lambda t, z: t.select(_count(z)), f"{ABY3}, section 5.4"),
+    _operation("inject", lambda t, z: t.integers(_count(z)), f"{ABY3}, section 5.4"),
+    _operation("to_bits", lambda t, z: t.to_bits(_count(z)), f"{ABY3}, section 5.3"),
+    _operation("to_shared", lambda t, z: t.integers(_count(z), z["bits"]), f"{ABY3}, section 5.4"),
+    _operation("shuffle", lambda t, z: t.shuffle(z["rows"], z["columns"]), ARAKI_2021),
+    _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"{SORTING}, sections 3 and 4"),
+    _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"{SORTING}, section 4"),
+    _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"{SORTING}, section 4"),
+    _operation("filter", lambda t, z: t.select(z["rows"]), f"{ABY3}, section 5.4"),
+    _operation("join", _join, f"{SORTING}, section 6"),
+    _operation("group", _group, f"{SORTING}, section 6"),
+    _operation("reciprocal", lambda t, z: t.reciprocal(_count(z)), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
+    _operation("divide", lambda t, z: t.divide(_count(z)), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
+    _operation("sigmoid", lambda t, z: t.sigmoid(_count(z)), f"{ABY3}, section 5.4.2, with cubics"),
+)
+
+DECLARATION = Declaration(
+    name="share.rep3",
+    title="Replicated secret sharing among three parties",
+    source=f"{ARAKI_2016}; {ABY3}; {SORTING}",
+    threat=Threat(
+        Adversary.SEMI_HONEST, 3, 1, "honest majority, private pairwise channels, AES-128 as a pseudorandom function"
+    ),
+    operations={operation.name: operation for operation in OPERATIONS},
+)

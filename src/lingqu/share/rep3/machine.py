@@ -1,0 +1,338 @@
+"""Rep3: the Machine of three parties with replicated shares, semi-honest, one corruption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu import _core
+from lingqu.kinds.channel import Channel
+from lingqu.kinds.errors import BadInput
+from lingqu.share import checks, reals
+from lingqu.share.api import (
+    FRACTION_BITS,
+    C,
+    Column,
+    Integers,
+    Permutation,
+    Public,
+    Reals,
+    Shape,
+    Shared,
+    SharedBits,
+    Words,
+    decode,
+    encode,
+    ring,
+)
+from lingqu.share.rep3 import arithmetic, circuits, rows, session
+from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
+from lingqu.share.rep3.tables import pack_columns, unpack_columns
+
+
+def _integers(parts: Parts, shape: Shape) -> Shared:
+    return Shared((parts[0].reshape(shape), parts[1].reshape(shape)))
+
+
+def _words(parts: Parts, shape: Shape, width: int) -> SharedBits:
+    return SharedBits((parts[0].reshape(shape), parts[1].reshape(shape)), width)
+
+
+class Rep3:
+    """One party's machine of share.rep3; see Machine for every method, DECLARATION for costs."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __repr__(self) -> str:
+        return f"Rep3(party={self.party})"
+
+    @property
+    def party(self) -> int:
+        """This party's index, 0 to 2."""
+        return self._session.party
+
+    @property
+    def parties(self) -> int:
+        """Always 3."""
+        return 3
+
+    def owns(self, owner: int) -> bool:
+        """Only its own values."""
+        return owner == self.party
+
+    # Input and output
+
+    def _input(self, owner: int, words: Words | None, shape: Shape, group: Group, width: int) -> Parts:
+        if owner not in (0, 1, 2):
+            raise BadInput(f"Party {owner} computes nothing here.", "Name an owner among the parties 0 to 2.")
+        own = flat(words) if words is not None and owner == self.party else None
+        return self._session.give(owner, own, prod(shape), group, width)
+
+    def input(self, owner: int, values: Integers | None, shape: Shape) -> Shared:
+        """As Machine.input."""
+        own = ring(checks.owned(values, shape)) if self.owns(owner) else None
+        return _integers(self._input(owner, own, shape, ADDITIVE, 64), shape)
+
+    def input_bits(self, owner: int, words: Integers | None, shape: Shape, width: int) -> SharedBits:
+        """As Machine.input_bits."""
+        own = checks.words(checks.owned(words, shape), width) if self.owns(owner) else None
+        return _words(self._input(owner, own, shape, BINARY, width), shape, width)
+
+    def input_real(self, owner: int, values: NDArray[Any] | None, shape: Shape) -> Shared:
+        """As Machine.input_real."""
+        own = encode(checks.owned(values, shape)) if self.owns(owner) else None
+        return _integers(self._input(owner, own, shape, ADDITIVE, 64), shape)
+
+    def _constant(self, words: Words) -> Parts:
+        """Component x_0 is the constant."""
+        zero = np.zeros(words.shape, np.uint64)
+        return (words if self.party == 0 else zero), (words if self.party == 2 else zero)
+
+    def constant(self, values: Public) -> Shared:
+        """As Machine.constant."""
+        return Shared(self._constant(ring(values)))
+
+    def constant_bits(self, words: Public, width: int) -> SharedBits:
+        """As Machine.constant_bits."""
+        return SharedBits(self._constant(checks.words(words, width)), width)
+
+    def constant_real(self, values: NDArray[Any] | float) -> Shared:
+        """As Machine.constant_real."""
+        return Shared(self._constant(encode(np.asarray(values))))
+
+    def _open(self, x: Shared | SharedBits, to: int | None, group: Group, width: int) -> Words | None:
+        """The one component a party lacks comes from the party before it.  Araki et al. (CCS 2016) section 3.1."""
+        s, (first, second) = self._session, flat_pair(x.parts)
+        if to not in (None, 0, 1, 2):
+            raise BadInput(f"Party {to} computes nothing here.", "Reveal to one of the parties 0 to 2, or to all.")
+        if to is None or to == s.after:
+            s.send(s.after, first, group, width)
+        if to is not None and to != s.party:
+            return None
+        missing = s.receive(s.before, len(first), group, width)
+        return group.plus(group.plus(first, second), missing).reshape(x.shape)
+
+    def reveal(self, x: Shared, to: int | None = None) -> NDArray[np.int64] | None:
+        """As Machine.reveal."""
+        words = self._open(x, to, ADDITIVE, 64)
+        return None if words is None else words.view(np.int64)
+
+    def reveal_bits(self, x: SharedBits, to: int | None = None) -> Words | None:
+        """As Machine.reveal_bits."""
+        return self._open(x, to, BINARY, x.width)
+
+    def reveal_real(self, x: Shared, to: int | None = None) -> Reals | None:
+        """As Machine.reveal_real."""
+        words = self._open(x, to, ADDITIVE, 64)
+        return None if words is None else decode(words)
+
+    # Local
+
+    def _other(self, y: Shared | Public) -> Shared:
+        return y if isinstance(y, Shared) else self.constant(y)
+
+    def _each(self, x: Shared, kernel: Callable[[Words], NDArray[np.uint64]]) -> Shared:
+        return Shared(tuple(np.asarray(kernel(part), dtype=np.uint64) for part in x.parts))
+
+    def add(self, x: Shared, y: Shared | Public) -> Shared:
+        """As Machine.add."""
+        other = self._other(y)
+        return Shared(tuple(np.asarray(np.add(a, b)) for a, b in zip(x.parts, other.parts, strict=True)))
+
+    def subtract(self, x: Shared, y: Shared | Public) -> Shared:
+        """As Machine.subtract."""
+        other = self._other(y)
+        return Shared(tuple(np.asarray(np.subtract(a, b)) for a, b in zip(x.parts, other.parts, strict=True)))
+
+    def negate(self, x: Shared) -> Shared:
+        """As Machine.negate."""
+        return self._each(x, np.negative)
+
+    def scale(self, x: Shared, factor: Public) -> Shared:
+        """As Machine.scale."""
+        words = ring(factor)
+        return self._each(x, lambda part: np.multiply(part, words))
+
+    def sum(self, x: Shared, axis: int | None = None) -> Shared:
+        """As Machine.sum."""
+        return self._each(x, lambda part: np.asarray(part.sum(axis=axis, dtype=np.uint64)))
+
+    def cumsum(self, x: Shared, axis: int = 0) -> Shared:
+        """As Machine.cumsum."""
+        return self._each(x, lambda part: np.cumsum(part, axis=axis, dtype=np.uint64))
+
+    def concat(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """As Machine.concat."""
+        checks.same_width(arrays)
+        return arrays[0].like(tuple(np.concatenate([a.parts[i] for a in arrays], axis=axis) for i in (0, 1)))
+
+    def stack(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """As Machine.stack."""
+        checks.same_width(arrays)
+        return arrays[0].like(tuple(np.stack([a.parts[i] for a in arrays], axis=axis) for i in (0, 1)))
+
+    def matmul_public(self, x: Shared, y: Integers) -> Shared:
+        """As Machine.matmul_public."""
+        words = ring(y)
+        sizes = checks.matrix_sizes(x.shape, words.shape)
+        parts = flat_pair(x.parts)
+        first, second = (_core.matmul(part, flat(words), sizes) for part in parts)
+        return _integers((first, second), (sizes[0], sizes[2]))
+
+    def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_xor."""
+        checks.same_width([x, y])
+        return SharedBits(tuple(np.bitwise_xor(a, b) for a, b in zip(x.parts, y.parts, strict=True)), x.width)
+
+    def logical_not(self, x: SharedBits) -> SharedBits:
+        """As Machine.logical_not."""
+        mask = np.uint64((1 << x.width) - 1)
+        return SharedBits(circuits.complement(self._session, (x.parts[0], x.parts[1]), mask), x.width)
+
+    def parity(self, x: Shared) -> SharedBits:
+        """As Machine.parity: the lowest bit of a sum is the XOR of the lowest bits."""
+        return SharedBits(tuple(part & np.uint64(1) for part in x.parts), 1)
+
+    def bit(self, x: SharedBits, position: int) -> SharedBits:
+        """As Machine.bit."""
+        shift = np.uint64(checks.position(x, position))
+        return SharedBits(tuple((part >> shift) & np.uint64(1) for part in x.parts), 1)
+
+    # Arithmetic
+
+    def multiply(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply."""
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        return _integers(
+            arithmetic.multiply(self._session, flat_pair(x.parts, shape), flat_pair(y.parts, shape)), shape
+        )
+
+    def multiply_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply_real."""
+        return reals.multiply_real(self, x, y)
+
+    def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
+        """As Machine.scale_real."""
+        return reals.scale_real(self, x, factor)
+
+    def matmul(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul."""
+        sizes = checks.matrix_sizes(x.shape, y.shape)
+        product = arithmetic.matmul(self._session, flat_pair(x.parts), flat_pair(y.parts), sizes)
+        return _integers(product, (sizes[0], sizes[2]))
+
+    def matmul_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul_real."""
+        return reals.matmul_real(self, x, y)
+
+    def truncate(self, x: Shared, bits: int) -> Shared:
+        """As Machine.truncate."""
+        return _integers(arithmetic.truncate(self._session, flat_pair(x.parts), checks.shift(bits)), x.shape)
+
+    def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
+        """As Machine.reciprocal."""
+        return reals.reciprocal(self, x, checks.fraction(fraction_bits))
+
+    def divide(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.divide."""
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        return reals.divide(self, x.broadcast_to(shape), y.broadcast_to(shape))
+
+    def sigmoid(self, x: Shared) -> Shared:
+        """As Machine.sigmoid."""
+        return reals.sigmoid(self, x)
+
+    # Bits
+
+    def _bit(self, dense: Parts, shape: Shape) -> SharedBits:
+        count = prod(shape)
+        first, second = (_core.unpack(part, count, 1) for part in dense)
+        return _words((first, second), shape, 1)
+
+    def less_than(self, x: Shared, y: Shared | Public, bits: int = 64) -> SharedBits:
+        """As Machine.less_than."""
+        difference = self.subtract(x, y)
+        dense = circuits.sign(self._session, flat_pair(difference.parts), checks.compare(bits))
+        return self._bit(dense, difference.shape)
+
+    def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
+        """As Machine.equal."""
+        difference = self.subtract(x, y)
+        return self._bit(circuits.is_zero(self._session, flat_pair(difference.parts)), difference.shape)
+
+    def equal_words(self, pairs: Sequence[tuple[SharedBits, SharedBits]]) -> SharedBits:
+        """As Machine.equal_words."""
+        checks.same_shapes(pairs)
+        differences = [self.logical_xor(x, y) for x, y in pairs]
+        dense = circuits.equal_words(self._session, [(flat_pair(d.parts), d.width) for d in differences])
+        return self._bit(dense, differences[0].shape)
+
+    def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_and."""
+        checks.same_width([x, y])
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        left, right = flat_pair(x.parts, shape), flat_pair(y.parts, shape)
+        return _words(circuits.conjunction_words(self._session, left, right, x.width), shape, x.width)
+
+    def logical_or(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_or: x ^ y ^ (x & y)."""
+        return self.logical_xor(self.logical_xor(x, y), self.logical_and(x, y))
+
+    def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
+        """As Machine.select: y + bit (x - y)."""
+        flag = self.inject(bit) if isinstance(bit, SharedBits) else bit
+        return self.add(y, self.multiply(flag, self.subtract(x, y)))
+
+    def to_bits(self, x: Shared) -> SharedBits:
+        """As Machine.to_bits."""
+        return _words(circuits.to_bits(self._session, flat_pair(x.parts)), x.shape, 64)
+
+    def to_shared(self, x: SharedBits) -> Shared:
+        """As Machine.to_shared."""
+        return _integers(arithmetic.words_as_integers(self._session, flat_pair(x.parts), x.width), x.shape)
+
+    def inject(self, x: SharedBits) -> Shared:
+        """As Machine.inject."""
+        return self.to_shared(checks.single(x))
+
+    # Rows
+
+    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.shuffle."""
+        checks.same_rows(columns, len(columns[0]))
+        tables = pack_columns(columns)
+        return unpack_columns(columns, rows.shuffle(self._session, len(columns[0]), tables))
+
+    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+        """As Machine.sort."""
+        checks.same_rows(keys, len(keys[0]))
+        if len(keys[0]) < 2:
+            return Permutation(self.constant(np.arange(len(keys[0]))))
+        bits = [flat_pair(self.bit(key, i).parts) for key in reversed(keys) for i in range(key.width)]
+        return Permutation(_integers(rows.sort(self._session, bits), (len(keys[0]),)))
+
+    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.apply."""
+        checks.same_rows(columns, permutation.rows)
+        destinations = flat_pair(permutation.destinations.parts)
+        return unpack_columns(columns, rows.apply(self._session, destinations, pack_columns(columns)))
+
+    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.unapply."""
+        checks.same_rows(columns, permutation.rows)
+        destinations = flat_pair(permutation.destinations.parts)
+        return unpack_columns(columns, rows.unapply(self._session, destinations, pack_columns(columns)))
+
+    def permutation(self, destinations: Shared) -> Permutation:
+        """As Machine.permutation; what is no permutation ends the session when it is opened."""
+        return Permutation(destinations)
+
+
+def connect(channel: Channel) -> Rep3:
+    """A machine over a channel of three parties, with fresh pairwise keys: 1 round, 48 bytes in all."""
+    return Rep3(session.connect(channel))

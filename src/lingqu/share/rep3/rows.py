@@ -1,0 +1,275 @@
+"""Hidden permutations of rows: shuffle, and the stable radix sort on shared permutations.
+
+Permutations are shared vectors of destinations: row i goes to position p(i).
+Source: Araki et al., "Secure Graph Analysis at Scale" (CCS 2021) section 4 for the shuffle;
+Asharov et al., "Efficient Secure Three-Party Sorting" (CCS 2022) sections 3 and 4 for the sort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu import _core
+from lingqu.kinds.errors import ProtocolViolation
+from lingqu.share.api import Words
+from lingqu.share.rep3 import arithmetic, circuits
+from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session
+
+Order = NDArray[np.uint32]
+DIGIT_BITS = 2
+"""Key bits that one pass of the sort takes: fewer passes against more products a pass."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words, flat: `columns` words of `width` bits a row, in one group."""
+
+    group: Group
+    parts: Parts
+    columns: int = 1
+    width: int = 64
+
+    @property
+    def count(self) -> int:
+        """Words in a component."""
+        return len(self.parts[0])
+
+    def having(self, parts: Parts) -> Table:
+        """The same layout with other shares."""
+        return Table(self.group, parts, self.columns, self.width)
+
+
+def draw_orders(s: Session, rows: int) -> dict[int, Order]:
+    """A fresh permutation under each key this party holds; nobody holds all three."""
+    return {index % 3: s.stream(index).permutation(rows) for index in (s.party, s.party + 1)}
+
+
+@dataclass(frozen=True)
+class Hops:
+    """One way through the three private permutations: lead and helper apply a, lead and other b, helper and other c.
+
+    The result is c(b(a(rows))), or with `inverse` the same with each permutation undone.
+    """
+
+    session: Session
+    orders: dict[int, Order]
+    inverse: bool = False
+
+    @property
+    def lead(self) -> int:
+        return 2 if self.inverse else 0
+
+    @property
+    def indices(self) -> tuple[int, int, int]:
+        """The keys' indices in order of application."""
+        return (2, 0, 1) if self.inverse else (1, 0, 2)
+
+    def _move(self, words: Words, index: int, columns: int) -> Words:
+        return (_core.scatter if self.inverse else _core.gather)(words, self.orders[index], columns)
+
+    def run(self, tables: Sequence[Table], opened: int = 0) -> list[Table | Words]:
+        """Permute tables of one number of rows; the first `opened` come out in the clear, to all.
+
+        Cost: 2 rounds; 32 bytes an element and party set of a table that stays shared, 48 of one that is opened.
+        Discloses: the opened tables' rows in an order that no party knows.
+        """
+        for table in tables:
+            self._first_hop(table)
+        moved = [self._second_hop(table) for table in tables]
+        outgoing = [self._last_mask(t, m, i < opened) for i, (t, m) in enumerate(zip(tables, moved, strict=True))]
+        self._send_last(tables, outgoing, opened)
+        return [
+            self._open(t, o) if i < opened else t.having(self._share(t, o))
+            for i, (t, o) in enumerate(zip(tables, outgoing, strict=True))
+        ]
+
+    def _first_hop(self, table: Table) -> None:
+        """Lead applies a and b to its two components; helper applies a to the third; both masked."""
+        s, group, count, width = self.session, table.group, table.count, table.width
+        a, b, c = self.indices
+        if s.party == self.lead:
+            whole = group.plus(table.parts[0], table.parts[1])
+            whole = self._move(group.plus(whole, s.draw(a, count, width)), a, table.columns)
+            whole = self._move(group.plus(whole, s.draw(b, count, width)), b, table.columns)
+            s.send(1, whole, group, width)
+        elif s.party == 1:
+            rest = table.parts[1] if c == 2 else table.parts[0]
+            rest = self._move(group.minus(rest, s.draw(a, count, width)), a, table.columns)
+            s.send(2 - self.lead, rest, group, width)
+
+    def _second_hop(self, table: Table) -> Words | None:
+        """Other applies b to what helper sent; then helper and other hold summands and apply c."""
+        s, group, count, width = self.session, table.group, table.count, table.width
+        _, b, c = self.indices
+        if s.party == self.lead:
+            return None
+        if s.party == 1:
+            return self._move(s.receive(self.lead, count, group, width), c, table.columns)
+        rest = group.minus(s.receive(1, count, group, width), s.draw(b, count, width))
+        return self._move(self._move(rest, b, table.columns), c, table.columns)
+
+    def _last_mask(self, table: Table, moved: Words | None, opened: bool) -> tuple[Words | None, Words | None]:
+        """What this party adds to the last exchange, and the component it draws. Helper and other hold summands."""
+        s, group, count, width = self.session, table.group, table.count, table.width
+        a, b, c = self.indices
+        if opened:
+            if moved is None:
+                return None, None
+            mask = s.draw(c, count, width)
+            return (group.plus if s.party == 1 else group.minus)(moved, mask), None
+        if moved is None:
+            return s.draw(a, count, width), s.draw(b, count, width)
+        drawn = s.draw(a if s.party == 1 else b, count, width)
+        return group.minus(moved, drawn), drawn
+
+    def _send_last(
+        self, tables: Sequence[Table], outgoing: Sequence[tuple[Words | None, Words | None]], opened: int
+    ) -> None:
+        s = self.session
+        if s.party == self.lead:
+            return
+        peer = 3 - self.lead - s.party
+        for i, (table, (own, _)) in enumerate(zip(tables, outgoing, strict=True)):
+            assert own is not None
+            s.send(peer, own, table.group, table.width)
+            if i < opened:
+                s.send(self.lead, own, table.group, table.width)
+
+    def _open(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Words:
+        s, own = self.session, outgoing[0]
+        if own is None:
+            peers = [party for party in (0, 1, 2) if party != self.lead]
+            one, two = (s.receive(party, table.count, table.group, table.width) for party in peers)
+            return table.group.plus(one, two)
+        return table.group.plus(own, s.receive(3 - self.lead - s.party, table.count, table.group, table.width))
+
+    def _share(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Parts:
+        s, (own, drawn) = self.session, outgoing
+        a, b, c = self.indices
+        assert own is not None
+        assert drawn is not None
+        if s.party == self.lead:
+            components = {a: own, b: drawn}
+        else:
+            theirs = s.receive(3 - self.lead - s.party, table.count, table.group, table.width)
+            components = {c: table.group.plus(own, theirs), (a if s.party == 1 else b): drawn}
+        return components[s.party], components[s.after]
+
+
+def opened_order(s: Session, words: Words) -> Order:
+    """Opened words as the permutation they must be; ProtocolViolation otherwise."""
+    try:
+        return _core.as_permutation(words)
+    except ValueError:
+        raise ProtocolViolation(
+            "A shuffled order that was opened is no permutation.", "Check which software the other parties run."
+        ) from None
+
+
+def shuffle(s: Session, rows: int, tables: Sequence[Table]) -> list[Table]:
+    """All tables' rows in one fresh order."""
+    return [t for t in Hops(s, draw_orders(s, rows)).run(tables) if isinstance(t, Table)]
+
+
+def apply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
+    """Bring every row to its destination: shuffle both, open the destinations, move.  Asharov et al., protocol 4.1."""
+    rows = len(destinations[0])
+    order, *moved = Hops(s, draw_orders(s, rows)).run([Table(ADDITIVE, destinations), *tables], opened=1)
+    assert isinstance(order, np.ndarray)
+    to = opened_order(s, order)
+    return [_local(_core.scatter, t, to) for t in moved if isinstance(t, Table)]
+
+
+def unapply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
+    """The inverse of apply: read at the opened shuffled destinations, then undo the shuffle.  Ibid., protocol 4.2."""
+    orders = draw_orders(s, len(destinations[0]))
+    order = Hops(s, orders).run([Table(ADDITIVE, destinations)], opened=1)[0]
+    assert isinstance(order, np.ndarray)
+    return _undo(s, orders, opened_order(s, order), tables)
+
+
+def _undo(s: Session, orders: dict[int, Order], origin: Order, tables: Sequence[Table]) -> list[Table]:
+    read = [_local(_core.gather, t, origin) for t in tables]
+    return [t for t in Hops(s, orders, inverse=True).run(read) if isinstance(t, Table)]
+
+
+def _local(kernel: Callable[[Words, Order, int], Words], table: Table, order: Order) -> Table:
+    return table.having((kernel(table.parts[0], order, table.columns), kernel(table.parts[1], order, table.columns)))
+
+
+def sort(s: Session, bits: Sequence[Parts]) -> Parts:
+    """Destinations of the stable order by key bits, the least significant first, a digit of DIGIT_BITS bits a pass.
+
+    A pass shuffles the order found so far together with its digit, opens the shuffled order once, and uses it twice:
+    to bring the digit to its place and to compose with the digit's order.  Asharov et al., protocol 4.5.
+    """
+    digits = [bits[i : i + DIGIT_BITS] for i in range(0, len(bits), DIGIT_BITS)]
+    found = digit_order(s, *_as_digit(digits[0]))
+    for digit in digits[1:]:
+        words, width = _as_digit(digit)
+        orders = draw_orders(s, len(words[0]))
+        tables = [Table(ADDITIVE, found), Table(BINARY, words, width=width)]
+        order, carried = Hops(s, orders).run(tables, opened=1)
+        assert isinstance(order, np.ndarray)
+        assert isinstance(carried, Table)
+        to = opened_order(s, order)
+        later = digit_order(s, _local(_core.scatter, carried, to).parts, width)
+        found = _undo(s, orders, to, [Table(ADDITIVE, later)])[0].parts
+    return found
+
+
+def _as_digit(bits: Sequence[Parts]) -> tuple[Parts, int]:
+    if len(bits) == 1:
+        return bits[0], 1
+    places = [np.uint64(i) for i in range(len(bits))]
+    first, second = (
+        np.bitwise_or.reduce([b[half] << place for b, place in zip(bits, places, strict=True)]) for half in (0, 1)
+    )
+    return (first, second), len(bits)
+
+
+def digit_order(s: Session, words: Parts, width: int) -> Parts:
+    """Destinations of the stable order by one digit of 1 or 2 bits.
+
+    One flag a digit value; row i of value v goes to (rows of lower values) + (rows of value v up to i) - 1, a sum of
+    products of flags and running counts.  Asharov et al., protocol 3.1 (for one bit).
+    """
+    count = len(words[0])
+    low = words[0] & np.uint64(1), words[1] & np.uint64(1)
+    if width == 1:
+        flags = [arithmetic.words_as_integers(s, low, 1)]
+    else:
+        high = words[0] >> np.uint64(1), words[1] >> np.uint64(1)
+        both = circuits.conjunction_words(s, low, high, 1)
+        stacked = np.concatenate([low[0], high[0], both[0]]), np.concatenate([low[1], high[1], both[1]])
+        values = arithmetic.words_as_integers(s, stacked, 1)
+        ones, twos, threes = ((values[0][i : i + count], values[1][i : i + count]) for i in range(0, 3 * count, count))
+        flags = [_minus(ones, threes), _minus(twos, threes), threes]
+    return _destinations(s, flags)
+
+
+def _minus(x: Parts, y: Parts) -> Parts:
+    return x[0] - y[0], x[1] - y[1]
+
+
+def _destinations(s: Session, flags: Sequence[Parts]) -> Parts:
+    """From the flags of the values above 0: s_0 + sum over v of flag_v (s_v - s_0), s_v the destinations within v."""
+    ends: list[list[Words]] = []
+    for half in (0, 1):
+        constant = np.uint64(1 if (s.party, half) in ((0, 0), (2, 1)) else 0)
+        none = constant - np.add.reduce([flag[half] for flag in flags])
+        base = np.zeros(1, np.uint64)
+        column = []
+        for flag in [none, *(flag[half] for flag in flags)]:
+            running = np.cumsum(flag, dtype=np.uint64)
+            column.append(running + base - constant)
+            base = base + running[-1:]
+        ends.append(column)
+    x = np.concatenate([f[0] for f in flags]), np.concatenate([f[1] for f in flags])
+    y0, y1 = (np.concatenate([column - columns[0] for column in columns[1:]]) for columns in ends)
+    product = arithmetic.sum_of_products(s, x, (y0, y1), len(flags))
+    return ends[0][0] + product[0], ends[1][0] + product[1]

@@ -1,0 +1,135 @@
+"""One party's side of a session: the channel, the pairwise keys, and the ways to share what one or two parties know.
+
+Indices are modulo 3. A secret is x_0 + x_1 + x_2 (or the XOR); party i holds (x_i, x_{i+1}). Key k_j is held by the
+parties j - 1 and j, those that hold x_j. Source: Araki et al. (CCS 2016); ABY3 (Mohassel, Rindal, CCS 2018) section 3.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from lingqu._core import Prg, pack, unpack
+from lingqu.kinds.channel import Channel, Tag
+from lingqu.kinds.errors import BadInput
+from lingqu.share.api import Shape, Words
+
+KEY_BYTES = 16
+Parts = tuple[Words, Words]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Z_2^64 under addition, or words under XOR: shares are masked the same way in both."""
+
+    tag: Tag
+
+    def plus(self, x: Words, y: Words) -> Words:
+        """x + y in the group."""
+        return np.add(x, y) if self.tag is Tag.ELEMENTS else np.bitwise_xor(x, y)
+
+    def minus(self, x: Words, y: Words) -> Words:
+        """x - y in the group."""
+        return np.subtract(x, y) if self.tag is Tag.ELEMENTS else np.bitwise_xor(x, y)
+
+
+ADDITIVE = Group(Tag.ELEMENTS)
+BINARY = Group(Tag.BITS)
+
+
+def flat(words: Words, shape: Shape | None = None) -> Words:
+    """Words as one contiguous row, broadcast to a shape first."""
+    full = words if shape is None or words.shape == shape else np.broadcast_to(words, shape)
+    return np.ascontiguousarray(full).reshape(-1)
+
+
+def flat_pair(parts: tuple[Words, ...], shape: Shape | None = None) -> Parts:
+    """Both components as contiguous rows."""
+    return flat(parts[0], shape), flat(parts[1], shape)
+
+
+class Session:
+    """A party's keys and channel. Both holders of a key draw from it in the same order, whatever the data."""
+
+    def __init__(self, channel: Channel, mine: Prg, next_: Prg) -> None:
+        self.channel = channel
+        self.party = channel.party
+        self.before = (self.party - 1) % 3
+        self.after = (self.party + 1) % 3
+        self.mine = mine
+        self.next = next_
+
+    def __repr__(self) -> str:
+        return f"Session(party={self.party})"
+
+    def stream(self, index: int) -> Prg:
+        """The generator under k_index, which this party must hold."""
+        return self.mine if index % 3 == self.party else self.next
+
+    def send(self, to: int, words: Words, group: Group = ADDITIVE, width: int = 64) -> None:
+        """Send words; binary ones are packed to their width."""
+        packed = words if width == 64 else pack(words, width)
+        self.channel.send(to % 3, packed.data.cast("B") if packed.size else b"", group.tag)
+
+    def receive(self, sender: int, count: int, group: Group = ADDITIVE, width: int = 64) -> Words:
+        """Receive exactly `count` words."""
+        size = -(-count * width // 64)
+        words = np.frombuffer(self.channel.receive(sender % 3, 8 * size, group.tag), dtype="<u8").astype(
+            np.uint64, copy=False
+        )
+        return words if width == 64 else unpack(words, count, width)
+
+    def draw(self, index: int, count: int, width: int = 64) -> Words:
+        """Words under k_index, cut to a width."""
+        words = self.stream(index).words(count)
+        return words if width == 64 else words & np.uint64((1 << width) - 1)
+
+    def reshare(self, component: Words, group: Group = ADDITIVE) -> Parts:
+        """From one component each (masked by a share of zero) to replicated shares: 1 round, 24 bytes an element."""
+        self.send(self.before, component, group)
+        return component, self.receive(self.after, len(component), group)
+
+    def place(self, index: int, words: Words | None, count: int) -> Parts:
+        """The sharing whose component `index` is what its two holders know, the others 0: free."""
+        zero = np.zeros(count, np.uint64)
+        first = words if index % 3 == self.party and words is not None else zero
+        second = words if (index - 1) % 3 == self.party and words is not None else zero
+        return first, second
+
+    def give(self, owner: int, words: Words | None, count: int, group: Group = ADDITIVE, width: int = 64) -> Parts:
+        """Share what one party knows: x_owner is drawn, x_{owner+1} sent, x_{owner+2} = 0. 1 round."""
+        zero = np.zeros(count, np.uint64)
+        if self.party == owner:
+            assert words is not None
+            mask = self.draw(owner, count, width)
+            rest = group.minus(words, mask)
+            self.send(owner + 1, rest, group, width)
+            return mask, rest
+        if self.party == (owner + 1) % 3:
+            return self.receive(owner, count, group, width), zero
+        return zero, self.draw(owner, count, width)
+
+    def join_pair(self, index: int, part: Words | None, count: int, group: Group = ADDITIVE, width: int = 64) -> Parts:
+        """Share the sum of what the two holders of `index` know: the others' components are drawn. 1 round."""
+        if self.party == (index + 1) % 3:
+            return self.draw(index + 1, count, width), self.draw(index + 2, count, width)
+        assert part is not None
+        other = index + 1 if self.party == index % 3 else index - 1
+        drawn = self.draw(other, count, width)
+        own = group.minus(part, drawn)
+        peer = index - 1 if self.party == index % 3 else index
+        self.send(peer, own, group, width)
+        joint = group.plus(own, self.receive(peer, count, group, width))
+        return (joint, drawn) if self.party == index % 3 else (drawn, joint)
+
+
+def connect(channel: Channel) -> Session:
+    """Agree on fresh pairwise keys: party i draws k_i and sends it to party i - 1. 1 round, 48 bytes in all."""
+    if len(channel.parties) != 3:
+        raise BadInput(f"share.rep3 needs 3 compute parties, not {len(channel.parties)}.", "Name three parties.")
+    own = os.urandom(KEY_BYTES)
+    channel.send((channel.party - 1) % 3, own, Tag.SEED)
+    theirs = bytes(channel.receive((channel.party + 1) % 3, KEY_BYTES, Tag.SEED))
+    return Session(channel, Prg(own), Prg(theirs))

@@ -1,0 +1,237 @@
+"""What every operation sends: the protocols' message patterns with public sizes, counted without running them.
+
+A party's depth is the longest chain of messages that ends at it, so operations that overlap in time are counted as
+they overlap on a channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lingqu.kinds.mechanism import Cost
+from lingqu.share.reals import HIGHEST, KNOTS, LOWEST
+from lingqu.share.rep3.circuits import packed, sklansky
+from lingqu.share.rep3.rows import DIGIT_BITS
+from lingqu.share.rep3.tables import places_of
+
+WORD = 8
+
+
+def binary_bytes(rows: int, widths: Sequence[int]) -> int:
+    """Bytes of one component of bit columns of these widths, packed as tables are; 0 for none."""
+    _, words, width = places_of(widths)
+    return WORD * packed(rows * words, width) if widths else 0
+
+
+def key_widths(bits: int) -> list[int]:
+    """Words of a key of that many bits: the odd bits first, then full words."""
+    return [bits % 64] * (bits % 64 > 0) + [64] * (bits // 64)
+
+
+class Tally:
+    """Counts messages of one run, operation after operation."""
+
+    def __init__(self) -> None:
+        self._depth = [0, 0, 0]
+        self._bytes = 0
+
+    @property
+    def cost(self) -> Cost:
+        """What has been counted."""
+        return Cost(max(self._depth), self._bytes)
+
+    def wave(self, *messages: tuple[int, int, int]) -> None:
+        """Messages (sender, receiver, bytes) that are all sent before any is received."""
+        arrivals = [(to % 3, self._depth[sender % 3] + 1) for sender, to, _ in messages]
+        for to, depth in arrivals:
+            self._depth[to] = max(self._depth[to], depth)
+        self._bytes += sum(size for _, _, size in messages)
+
+    def give(self, size: int, owner: int = 0) -> None:
+        """Session.give."""
+        self.wave((owner, owner + 1, size))
+
+    def reshare(self, size: int) -> None:
+        """Session.reshare."""
+        self.wave(*((party, party - 1, size) for party in range(3)))
+
+    def join_pair(self, size: int) -> None:
+        """Session.join_pair of parties 1 and 2."""
+        self.wave((1, 2, size), (2, 1, size))
+
+    def reveal(self, size: int, recipients: int) -> None:
+        """Opening to one party or to all."""
+        self.wave(*((party, party + 1, size) for party in range(3 if recipients > 1 else 1)))
+
+    def multiply(self, count: int) -> None:
+        self.reshare(WORD * count)
+
+    def truncate(self, count: int) -> None:
+        self.give(2 * WORD * count)
+        self.join_pair(WORD * count)
+
+    def integers(self, count: int, width: int = 1) -> None:
+        """Words as integers; width 1 is the injection of a bit."""
+        self.give(WORD * count * width)
+        self.join_pair(WORD * count)
+
+    def conjunction(self, words: int) -> None:
+        self.reshare(WORD * words)
+
+    def bits_and(self, count: int, width: int = 1) -> None:
+        self.conjunction(packed(count, width))
+
+    def all_ones(self, count: int, planes: int) -> None:
+        while planes > 1:
+            self.conjunction(planes // 2 * packed(count))
+            planes -= planes // 2
+
+    def is_zero(self, count: int) -> None:
+        self.give(WORD * count)
+        self.all_ones(count, 64)
+
+    def less_than(self, count: int, bits: int = 64) -> None:
+        self.give(WORD * count)
+        carries = bits - 1
+        self.conjunction(carries * packed(count))
+        while carries > 1:
+            self.conjunction((2 * (carries // 2) - 1) * packed(count))
+            carries -= carries // 2
+
+    def to_bits(self, count: int) -> None:
+        self.give(WORD * count)
+        self.conjunction(63 * packed(count))
+        for level in range(6):
+            to, _ = sklansky(level, 63)
+            self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(count))
+
+    def select(self, count: int) -> None:
+        self.integers(count)
+        self.multiply(count)
+
+    def hops(self, shared: Sequence[int], opened: Sequence[int] = (), inverse: bool = False) -> None:
+        """rows.Hops.run on tables of these bytes a component."""
+        lead = 2 if inverse else 0
+        other = 2 - lead
+        sizes = [*opened, *shared]
+        self.wave(*((lead, 1, size) for size in sizes), *((1, other, size) for size in sizes))
+        exchange = [pair for size in sizes for pair in ((1, other, size), (other, 1, size))]
+        self.wave(*exchange, *((party, lead, size) for size in opened for party in (1, other)))
+
+    def digit_order(self, rows: int, width: int) -> None:
+        if width > 1:
+            self.bits_and(rows)
+        self.integers(rows * (2**width - 1))
+        self.multiply(rows)
+
+    def sort(self, rows: int, bits: int) -> None:
+        if rows < 2:
+            return
+        for start in range(0, bits, DIGIT_BITS):
+            width = min(DIGIT_BITS, bits - start)
+            if start:
+                self.hops([WORD * packed(rows, width)], [WORD * rows])
+            self.digit_order(rows, width)
+            if start:
+                self.hops([WORD * rows], inverse=True)
+
+    def _tables(self, rows: int, columns: int, widths: Sequence[int]) -> list[int]:
+        return [WORD * rows * columns] * (columns > 0) + [binary_bytes(rows, widths)] * bool(widths)
+
+    def shuffle(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        self.hops(self._tables(rows, columns, widths))
+
+    def apply(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        self.hops(self._tables(rows, columns, widths), [WORD * rows])
+
+    def unapply(self, rows: int, columns: int) -> None:
+        self.hops([], [WORD * rows])
+        self.hops(self._tables(rows, columns, ()), inverse=True)
+
+    def join(self, sides: tuple[int, int], bits: int, columns: tuple[int, int], carried: tuple[int, int]) -> None:
+        """relation.join: rows, value columns and carried key bits of the two sides; `bits` of the key joined on."""
+        rows, widths = sum(sides), key_widths(bits)
+        if 0 in sides:
+            return
+        self.sort(rows, bits + 1)
+        self.apply(rows, 0, [*widths, 1, 1])
+        self.all_ones(rows - 1, bits + 4)
+        self.integers(2 * rows)
+        self.multiply(2 * rows)
+        self.unapply(rows, 2)
+        self.apply(sides[0], columns[0] + 1, key_widths(carried[0]))
+        self.apply(sides[1], columns[1], key_widths(carried[1]))
+
+    def group(self, rows: int, bits: int, bound: int, sums: int, counts: int, extremes: int, present: int) -> None:
+        """relation.group: columns summed, counted and compared; `present` distinct null flags."""
+        rows = max(rows, 1)
+        if present:
+            self.multiply(rows * present)
+        if sums + extremes:
+            self.multiply(rows * (sums + extremes))
+        if not bits:
+            self._halving(rows, extremes)
+            return
+        widths, columns = key_widths(bits), sums + counts + extremes
+        self.sort(rows, bits + 1)
+        self.apply(rows, columns, [1, *widths])
+        self.all_ones(rows - 1, bits + 1)
+        self.bits_and(rows)
+        if extremes:
+            self._running_minimum(rows, extremes)
+        self.sort(rows, 1)
+        self.integers(rows)
+        self.apply(rows, columns + 1, widths)
+        if columns:
+            self.multiply(min(bound, rows) * columns)
+
+    def _halving(self, rows: int, extremes: int) -> None:
+        while extremes and rows > 1:
+            self.less_than(rows // 2 * extremes)
+            self.select(rows // 2 * extremes)
+            rows -= rows // 2
+
+    def _running_minimum(self, rows: int, extremes: int) -> None:
+        step = 1
+        while step < rows:
+            self.less_than((rows - step) * extremes)
+            self.bits_and((rows - step) * extremes)
+            self.select((rows - step) * extremes)
+            self.bits_and(rows - step)
+            step *= 2
+
+    def normal_reciprocal(self, count: int) -> None:
+        window = HIGHEST - LOWEST + 1
+        self.to_bits(count)
+        step = 1
+        while step < window:
+            self.bits_and((window - step) * count)
+            step *= 2
+        self.integers(window * count)
+        for _ in range(7):
+            self.multiply(count)
+            self.truncate(count)
+
+    def reciprocal(self, count: int) -> None:
+        self.normal_reciprocal(count)
+        self.multiply(count)
+        self.truncate(count)
+
+    def divide(self, count: int) -> None:
+        self.normal_reciprocal(count)
+        for _ in range(2):
+            self.truncate(count)
+            self.multiply(2 * count)
+            self.truncate(count)
+
+    def sigmoid(self, count: int) -> None:
+        knots = len(KNOTS) - 1
+        self.less_than(3 * count)
+        self.integers(3 * count)
+        self.multiply(count)
+        self.less_than(knots * count, 25)
+        self.integers(knots * count)
+        for _ in range(3):
+            self.multiply(count)
+            self.truncate(count)
+        self.multiply(count)
