@@ -1,0 +1,244 @@
+"""One party's part of one job, as a process: `python -m lingqu.engine.worker`.
+
+It speaks JSON lines with its node over stdin and stdout: it reads its job, says where it listens, waits for the other
+parties' endpoints, then runs the plan; before every step and again before the reveal it asks the node whether it may.
+When its stdin ends the node is gone, and the process ends at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from pydantic import Field
+
+from lingqu.kinds.documents import Document
+from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable
+from lingqu.kinds.programs import Value
+from lingqu.kinds.schema import Asset
+from lingqu.plan.plan import LOCAL, Plan, Step
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from lingqu.kinds.channel import Channel, Traffic
+    from lingqu.net.tls import Listener
+
+MAX_LINE = 32 << 20
+ORPHANED = 3
+_PR_SET_PDEATHSIG = 1
+
+
+class LocalTable(Document):
+    """One of this party's tables: where its rows are, what was published, and the fingerprint of the rows."""
+
+    source: str
+    asset: Asset
+    fingerprint: str
+
+
+class JobLine(Document):
+    """All that a worker is told.
+
+    job: the session's 16 bytes, hexadecimal.  party: this party's place in plan.parties.
+    certificates: the parties' pinned certificates (PEM), in compute order.  key, certificate: this party's files.
+    tables: this party's tables by asset id.  host, first, last: where to listen (0, 0: any free port).
+    directory: the job's own folder.  record: a folder for a recording of the messages, for tests; or None.
+    """
+
+    job: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    plan: Plan
+    party: int
+    certificates: tuple[str, ...]
+    key: str
+    certificate: str
+    tables: dict[str, LocalTable]
+    bindings: dict[str, Value]
+    host: str
+    first: int
+    last: int
+    timeout: int
+    directory: str
+    record: str | None = None
+
+
+class Pipe:
+    """The node's end of things: lines out, commands in; the end of stdin ends this process."""
+
+    def __init__(self) -> None:
+        self._out = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)  # whatever a library prints belongs into the log
+        self._writing = threading.Lock()
+        self._commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        first = sys.stdin.buffer.readline(MAX_LINE)
+        if not first:
+            os._exit(ORPHANED)
+        self.job = JobLine.parse(first)
+        threading.Thread(target=self._listen, name="node", daemon=True).start()
+
+    def tell(self, **message: Any) -> None:
+        """Write one line to the node."""
+        with self._writing:
+            self._out.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+            self._out.flush()
+
+    def start(self) -> list[str]:
+        """Wait for the endpoints of all parties."""
+        return [str(endpoint) for endpoint in self._commands.get()["start"]]
+
+    def gate(self, step: str, reveal: bool) -> None:
+        """Ask the node; Refused with the node's own words when it says no."""
+        self.tell(gate=step, reveal=reveal)
+        answer = self._commands.get()["gate"]
+        if answer is not None:
+            raise Refused(answer["cause"], answer["cure"], term=answer["term"], party=answer["party"])
+
+    def _listen(self) -> None:
+        for line in sys.stdin.buffer:
+            self._commands.put(json.loads(line))
+        os._exit(ORPHANED)
+
+
+class Progress:
+    """Figures of each step as it ends: the traffic since the one before, and the time."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self._clock = time.monotonic()
+        self.rounds = self.bytes = 0
+
+    def __call__(self, step: Step, traffic: Traffic) -> None:
+        """A step has ended; traffic: what it took at this party."""
+        now = time.monotonic()
+        self.rounds += traffic.rounds
+        self.bytes += traffic.sent
+        self._pipe.tell(
+            step=step.id, state="done", rounds=traffic.rounds, bytes=traffic.sent, seconds=round(now - self._clock, 4)
+        )
+        self._clock = now
+
+
+def machine_for(plan: Plan, channel: Channel) -> Any:
+    """The one mechanism that the plan's steps name, connected over the channel.
+
+    Found among installed packages by the entry points `lingqu.machines`; a name from a plan only selects among them.
+    Refused for a plan that mixes mechanisms and for an ideal one, which computes in the clear.
+    """
+    from importlib.metadata import entry_points
+
+    from lingqu.kinds.mechanism import installed
+
+    names = sorted({step.mechanism for step in plan.steps} - {LOCAL})
+    if len(names) != 1:
+        raise Refused(
+            f"The plan uses {', '.join(names) or 'no mechanism'}.", "One mechanism a plan.", term="techniques"
+        )
+    if installed().get(names[0]).ideal:
+        raise Refused(f"{names[0]} computes in the clear.", "It is for tests only.", term="techniques")
+    points = entry_points(group="lingqu.machines", name=names[0])
+    if not points:
+        raise BadInput(f"Nothing installed runs {names[0]}.", "Install the package that declares it.")
+    connect: Callable[[Channel], Any] = next(iter(points)).load()
+    return connect(channel)
+
+
+def local_rows(job: JobLine) -> Callable[[Step], dict[str, npt.NDArray[np.generic]]]:
+    """What the engine calls for a "scan" step: this party's own rows, projected by its own database."""
+    from lingqu.catalog import Projection, open_source, scan
+    from lingqu.plan.inputs import ScanArguments, bound
+
+    def rows(step: Step) -> dict[str, npt.NDArray[np.generic]]:
+        arguments = ScanArguments.parse(json.dumps(step.arguments))
+        table = job.tables.get(arguments.asset)
+        if table is None:
+            raise Refused(f"{arguments.asset} is not this party's.", "Run the signed plan.", term="assets")
+        projections = [Projection(item.name, bound(item.sql, job.bindings)) for item in arguments.projections]
+        return scan(open_source(table.source), table.asset, projections, table.fingerprint)
+
+    return rows
+
+
+def run(pipe: Pipe) -> Mapping[str, Any]:
+    """Listen, mesh up, run the plan; what `done` carries."""
+    from lingqu.engine.execute import execute
+    from lingqu.identity import Certificate
+
+    job = pipe.job
+    pinned = [Certificate.parse(pem) for pem in job.certificates]
+    listener = _listen(job)
+    pipe.tell(ready=listener.address)
+    endpoints = pipe.start()
+    channel: Channel = listener.mesh(
+        bytes.fromhex(job.job), job.party, job.plan.parties, endpoints, pinned, timeout=job.timeout
+    )
+    if job.record is not None:
+        from lingqu.net.record import RecordingChannel
+
+        channel = RecordingChannel(channel, Path(job.record) / f"{job.job}.{job.plan.parties[job.party]}.recording")
+    progress = Progress(pipe)
+    with contextlib.closing(channel):
+        opened = execute(job.plan, machine_for(job.plan, channel), local_rows(job), job.bindings, progress, pipe.gate)
+    done: dict[str, Any] = {"rounds": progress.rounds, "bytes": progress.bytes, "release": None}
+    if opened is not None:
+        path = Path(job.directory) / "release.json"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(opened.canonical())
+            file.flush()
+            os.fsync(file.fileno())
+        done["release"] = str(path)
+    return done
+
+
+def _listen(job: JobLine) -> Listener:
+    """A port of the range that is free."""
+    from lingqu.net import tls
+
+    for port in range(job.first, job.last + 1):
+        with contextlib.suppress(Unavailable):
+            return tls.listen(job.host, port, key=Path(job.key), certificate=Path(job.certificate))
+    raise Unavailable(
+        f"Every stream port from {job.first} to {job.last} of {job.host} is in use.",
+        "Widen stream.first to stream.last in config.toml, or run fewer jobs at once.",
+    )
+
+
+def main() -> NoReturn:
+    """The process: one job, then the end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the node
+    pipe = Pipe()
+    try:
+        done = run(pipe)
+    except LingquError as error:
+        pipe.tell(failed=error.document())
+    except Exception as error:
+        # The traceback's frames name code, never values; the message of an unforeseen error could hold a value.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        sys.stderr.write(f"{where}{type(error).__name__}\n")
+        unforeseen = LingquError(
+            f"The worker failed with {type(error).__name__}.",
+            "Look at the job's worker.log.",
+            party=pipe.job.plan.parties[pipe.job.party],
+        )
+        pipe.tell(failed=unforeseen.document())
+    else:
+        pipe.tell(done=done)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

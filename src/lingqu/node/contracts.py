@@ -1,0 +1,414 @@
+"""Contracts at one node: proposed, approved on this node's own compilation, revoked, and the admission of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import entry_points
+
+from pydantic import ValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lingqu.contract import (
+    Approval,
+    Proposal,
+    Rejection,
+    Request,
+    Revocation,
+    State,
+    Terms,
+    check_bindings,
+    decide,
+    signatories,
+    state,
+)
+from lingqu.kinds import clock
+from lingqu.kinds.documents import Document
+from lingqu.kinds.errors import BadInput, LingquError, Refused, Tampered
+from lingqu.kinds.mechanism import Adversary, installed
+from lingqu.kinds.parties import PartyName
+from lingqu.kinds.programs import Program, Value
+from lingqu.kinds.schema import Asset
+from lingqu.ledger import Approved, Proposed, Rejected, Revoked
+from lingqu.node.catalogue import Catalogue
+from lingqu.node.core import Core, require_parties
+from lingqu.node.errors import Conflict, NotFound
+from lingqu.node.journal import Journal
+from lingqu.node.messages import ContractOffered, Decided, JobOffer, kind_of
+from lingqu.node.store.models import Agreement, Decision, Refusal, Use, UseState
+from lingqu.plan.frontend import Frontend
+from lingqu.plan.plan import LOCAL, Plan, Setting
+from lingqu.wire.jws import MAX_SKEW
+
+PARTIES = 3
+Opinion = Approval | Rejection | Revocation
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A contract and everything signed about it, as this node has it."""
+
+    terms: Terms
+    approvals: tuple[Approval, ...]
+    rejections: tuple[Rejection, ...]
+    revocations: tuple[Revocation, ...]
+    spent: int
+    reserved: int
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def state(self) -> State:
+        """Where it stands now."""
+        used = self.spent + self.reserved
+        return state(self.terms, self.approvals, self.revocations, used, clock.now(), self.rejections)
+
+    @property
+    def signed(self) -> list[PartyName]:
+        """Who has signed, in compute order."""
+        signed = signatories(self.terms, self.approvals)
+        return [name for name in self.terms.names if name in signed]
+
+
+class Contracts:
+    """tell: queues a message for a peer.  on_revoked: called with a contract's id at once when it is revoked."""
+
+    def __init__(
+        self, core: Core, journal: Journal, catalogue: Catalogue, tell: Callable[[str, Document], None]
+    ) -> None:
+        self._core = core
+        self._journal = journal
+        self._catalogue = catalogue
+        self._tell = tell
+        self._registry = installed()
+        self.on_revoked: Callable[[str], None] = lambda contract: None
+
+    # Plans
+
+    def plan(self, program: Program, minimum_group: int, parties: Sequence[str] | None) -> Plan:
+        """Compile a program for this node as recipient; a refusal is noted in the ledger with its term."""
+        try:
+            assets = self._catalogue.assets()
+            everything = tuple(name for name, d in self._registry.declarations.items() if not d.ideal)
+            names = self._parties(parties)
+            plan = self._compile(program, assets, names, self._core.name, minimum_group, everything)
+            # Compiled again with exactly the techniques that the terms will name, as every other node will.
+            return self._compile(program, assets, names, self._core.name, minimum_group, techniques(plan))
+        except LingquError as error:
+            self._refuse(error, "program")
+            raise
+
+    def recompile(self, terms: Terms) -> Plan:
+        """This node's own plan of a contract: from its own catalogue, at the versions the contract names."""
+        assets = self._catalogue.agreed(terms.assets)
+        recipient = terms.recipients[0]
+        if len(terms.recipients) != 1:
+            raise Refused("The contract names several recipients.", "Propose it with one.", term="recipients")
+        return self._compile(
+            terms.program, assets, terms.names, recipient, terms.minimum_group, terms.techniques, terms.adversary
+        )
+
+    def _compile(
+        self,
+        program: Program,
+        assets: Mapping[str, Asset],
+        parties: tuple[str, ...],
+        recipient: str,
+        minimum_group: int,
+        allowed: tuple[str, ...],
+        adversary: Adversary = Adversary.SEMI_HONEST,
+    ) -> Plan:
+        setting = Setting(parties, recipient, minimum_group, adversary, allowed, self._registry)
+        return frontend(program.kind).compile(program, assets, setting)
+
+    def _parties(self, named: Sequence[str] | None) -> tuple[str, ...]:
+        if named is None:
+            named = sorted({self._core.name, *self._core.confirmed()})
+            if len(named) != PARTIES:
+                raise BadInput(
+                    f"{self._core.name} and its confirmed peers are {len(named)} parties; a run takes {PARTIES}.",
+                    "Pair with more nodes." if len(named) < PARTIES else "Name the three parties that shall compute.",
+                )
+        for name in named:
+            if self._core.known_party(name) is None:
+                raise BadInput(f"{name} is no confirmed peer of {self._core.name}.", "Pair with it, or name another.")
+        return tuple(named)
+
+    # What parties say of contracts
+
+    def propose(
+        self,
+        *,
+        title: str,
+        purpose: str,
+        program: Program,
+        minimum_group: int,
+        uses: int,
+        expires: str,
+        parties: Sequence[str] | None,
+    ) -> str:
+        """Compile, sign and send a contract to its parties; its id."""
+        plan = self.plan(program, minimum_group, parties)
+        try:
+            terms = Terms(
+                title=title,
+                proposer=self._core.name,
+                parties=tuple(party for name in plan.parties if (party := self._core.known_party(name))),
+                owners=tuple(sorted({asset.id.partition("/")[0] for asset in plan.assets})),
+                assets=plan.assets,
+                purpose=purpose,
+                program=program,
+                plan=plan.sha256(),
+                statement=plan.statement,
+                statement_digest=plan.statement.sha256(),
+                techniques=techniques(plan),
+                adversary=Adversary.SEMI_HONEST,
+                recipients=(self._core.name,),
+                minimum_group=minimum_group,
+                uses=uses,
+                # A peer's clock may be behind this one's; the terms should hold there at once.
+                not_before=clock.written(clock.read(clock.now()) - timedelta(seconds=MAX_SKEW)),
+                expires=expires,
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the contract"
+            raise BadInput(f"These are no terms: {place}: {first['msg']}.", "Correct that term.") from None
+        token = self._core.sign(Proposal(terms=terms))
+        self._keep(terms, token)
+        for name in terms.names:
+            if name != self._core.name:
+                self._tell(name, ContractOffered(token=token))
+        return terms.sha256()
+
+    def receive(self, peer: str, token: str) -> None:
+        """Keep a peer's proposal; Refused when this node is no party or does not know one of the others."""
+        proposal = self._core.evidence(token, Proposal, peer).document
+        assert isinstance(proposal, Proposal)
+        terms = proposal.terms
+        try:
+            if terms.proposer != peer or self._core.name not in terms.names:
+                raise Refused(
+                    f"{peer} offers a contract that is not its own or not for {self._core.name}.",
+                    "A proposer signs for itself and sends to the parties.",
+                    term="parties",
+                )
+            require_parties(self._core, terms.parties)
+        except Refused as error:
+            self._refuse(error, "parties", terms.sha256(), peer)
+            raise
+        self._keep(terms, token)
+
+    def approve(self, contract: str) -> None:
+        """Sign a contract, once this node's own compilation gives the very plan and statement of its terms."""
+        standing = self.standing(contract)
+        if standing.state is not State.PROPOSED or self._core.name in standing.signed:
+            raise Conflict(
+                f"Contract {contract} is {standing.state.value}"
+                + (f" and signed by {self._core.name}." if self._core.name in standing.signed else "."),
+                "Only a proposed contract waits for signatures.",
+            )
+        try:
+            self._check_compilation(standing.terms)
+        except LingquError as error:
+            self._refuse(error, "plan", contract)
+            raise
+        self._say(
+            Approval(
+                contract=contract,
+                statement=standing.terms.statement_digest,
+                party=self._core.name,
+                decided=clock.now(),
+            )
+        )
+
+    def reject(self, contract: str, reason: str) -> None:
+        """Say no to a proposed contract, for good."""
+        standing = self.standing(contract)
+        if standing.state is not State.PROPOSED:
+            raise Conflict(f"Contract {contract} is {standing.state.value}.", "Revoke it instead.")
+        self._say(Rejection(contract=contract, party=self._core.name, reason=reason, decided=clock.now()))
+
+    def revoke(self, contract: str, reason: str) -> None:
+        """Withdraw for good: nothing starts and nothing is revealed under the contract from this moment on."""
+        standing = self.standing(contract)
+        if standing.state in (State.REVOKED, State.REJECTED):
+            raise Conflict(f"Contract {contract} is {standing.state.value} already.", "There is nothing to revoke.")
+        self._say(Revocation(contract=contract, party=self._core.name, reason=reason, decided=clock.now()))
+        self.on_revoked(contract)
+
+    def decided(self, peer: str, message: Decided) -> None:
+        """Keep a peer's approval, rejection or revocation."""
+        for kind in (Approval, Rejection, Revocation):
+            try:
+                opinion = self._core.evidence(message.token, kind, peer).document
+            except Tampered as error:
+                mismatch = error
+                continue
+            assert isinstance(opinion, Approval | Rejection | Revocation)
+            if opinion.party != peer or opinion.contract != message.contract:
+                raise Tampered(f"{peer} decided for {opinion.party}.", "Ask its manager to check.", party=peer)
+            if peer not in self.standing(opinion.contract).terms.names:
+                raise Refused(f"{peer} is no party of that contract.", "Only parties decide.", term="parties")
+            self._hold(opinion, message.token)
+            if isinstance(opinion, Revocation):
+                self.on_revoked(opinion.contract)
+            return
+        raise mismatch
+
+    # Views
+
+    def standing(self, contract: str) -> Standing:
+        """One contract; NotFound when this node has none of that id."""
+        with self._core.store.read() as session:
+            return self._standing(session, contract)
+
+    def all(self) -> list[tuple[str, Standing]]:
+        """Every contract, oldest first."""
+        with self._core.store.read() as session:
+            ids = session.scalars(select(Agreement.id).order_by(Agreement.created, Agreement.id)).all()
+            return [(contract, self._standing(session, contract)) for contract in ids]
+
+    def _standing(self, session: Session, contract: str, without: str | None = None) -> Standing:
+        row = session.get(Agreement, contract)
+        if row is None:
+            raise NotFound(f"There is no contract {contract} here.", "Look at `lingqu contracts`.")
+        said = session.scalars(select(Decision).where(Decision.contract == contract)).all()
+        uses = session.scalars(select(Use).where(Use.contract == contract, Use.job != (without or ""))).all()
+        refusals = session.scalars(select(Refusal).where(Refusal.contract == contract).order_by(Refusal.id)).all()
+        return Standing(
+            Terms.parse(row.terms),
+            tuple(Approval.parse(item.document) for item in said if item.kind == "approval"),
+            tuple(Rejection.parse(item.document) for item in said if item.kind == "rejection"),
+            tuple(Revocation.parse(item.document) for item in said if item.kind == "revocation"),
+            sum(use.state == UseState.SPENT for use in uses),
+            sum(use.state == UseState.RESERVED for use in uses),
+            tuple(refusals),
+        )
+
+    # Admission
+
+    def offer(self, job: str, contract: str, purpose: str, bindings: Mapping[str, Value]) -> JobOffer:
+        """What this node, as the one that asks, offers the others under a contract."""
+        terms = self.standing(contract).terms
+        return JobOffer(
+            job=job,
+            contract=contract,
+            plan=terms.plan,
+            statement=terms.statement_digest,
+            purpose=purpose,
+            bindings=dict(bindings),
+            offered=clock.now(),
+        )
+
+    def admit(self, session: Session, offer: JobOffer, requester: str) -> tuple[Terms, Plan]:
+        """Decide on a run by this node's own copy of the terms and its own plan; Refused names the term.
+
+        session: the transaction in which the caller reserves the use, so that two runs cannot take the last one.
+        """
+        standing = self._standing(session, offer.contract, without=offer.job)
+        terms = standing.terms
+        for digest, own, term in (
+            (offer.plan, terms.plan, "plan"),
+            (offer.statement, terms.statement_digest, "statement"),
+        ):
+            if digest != own:
+                raise Refused(
+                    f"{requester} would run another {term} than the one that was signed.",
+                    f"Run the {term} of the signed terms, unaltered.",
+                    term=term,
+                )
+        plan = self.recompile(terms)
+        self._decide(standing, offer, requester, plan)
+        return terms, plan
+
+    def recheck(self, session: Session, offer: JobOffer, requester: str, plan: Plan) -> None:
+        """The same decision again while the run is under way: revocation and expiry stop its next step."""
+        self._decide(self._standing(session, offer.contract, without=offer.job), offer, requester, plan)
+
+    def _decide(self, standing: Standing, offer: JobOffer, requester: str, plan: Plan) -> None:
+        request = Request(
+            contract=offer.contract,
+            requester=requester,
+            purpose=offer.purpose,
+            program=plan.program,
+            bindings=offer.bindings,
+            plan=plan.sha256(),
+            statement=plan.statement.sha256(),
+            assets=plan.assets,
+            parties=plan.parties,
+            techniques=techniques(plan),
+            adversary=standing.terms.adversary,
+            minimum_group=plan.minimum_group,
+            recipient=plan.recipient,
+        )
+        used = standing.spent + standing.reserved
+        decide(
+            standing.terms, standing.approvals, standing.revocations, used, request, clock.now(), standing.rejections
+        )
+        check_bindings(plan.program, offer.bindings)
+
+    # Below
+
+    def _check_compilation(self, terms: Terms) -> None:
+        plan = self.recompile(terms)
+        for own, agreed, term in (
+            (plan.statement.sha256(), terms.statement_digest, "statement"),
+            (plan.sha256(), terms.plan, "plan"),
+        ):
+            if own != agreed:
+                raise Refused(
+                    f"{self._core.name} compiles the program to another {term} than the terms name.",
+                    "Use the same version of lingqu at every node, and propose again.",
+                    term=term,
+                )
+
+    def _keep(self, terms: Terms, token: str) -> None:
+        contract = terms.sha256()
+        with self._core.store.write() as session:
+            if session.get(Agreement, contract) is None:
+                session.add(Agreement(id=contract, terms=terms.canonical().decode(), token=token, created=clock.now()))
+                self._journal.append(session, Proposed(contract=contract, proposer=terms.proposer, token=token))
+        self._journal.publish()
+
+    def _say(self, opinion: Opinion) -> None:
+        token = self._core.sign(opinion)
+        self._hold(opinion, token)
+        for name in self.standing(opinion.contract).terms.names:
+            if name != self._core.name:
+                self._tell(name, Decided(contract=opinion.contract, token=token))
+
+    def _hold(self, opinion: Opinion, token: str) -> None:
+        kind = kind_of(opinion)
+        with self._core.store.write() as session:
+            if session.get(Decision, (opinion.contract, kind, opinion.party)) is None:
+                document = opinion.canonical().decode()
+                session.add(
+                    Decision(contract=opinion.contract, kind=kind, party=opinion.party, document=document, token=token)
+                )
+                stances = {"approval": Approved, "rejection": Rejected, "revocation": Revoked}
+                stance = stances[kind](contract=opinion.contract, party=opinion.party, token=token)
+                self._journal.append(session, stance)
+        self._journal.publish()
+
+    def _refuse(self, error: LingquError, fallback: str, contract: str | None = None, by: str | None = None) -> None:
+        """Every refusal is on record, also one before there is a contract."""
+        with self._core.store.write() as session:
+            self._journal.refusal(session, error, fallback=fallback, contract=contract, requester=by)
+
+
+def frontend(kind: str) -> Frontend:
+    """The installed frontend of a program kind; BadInput when there is none."""
+    points = entry_points(group="lingqu.frontends")
+    found = next((point for point in points if point.name == kind), None)
+    if found is None:
+        known = ", ".join(sorted({point.name for point in points}))
+        raise BadInput(f"There are no programs of kind {kind!r}.", f"Kinds are {known}.")
+    loaded: Frontend = found.load()
+    return loaded
+
+
+def techniques(plan: Plan) -> tuple[str, ...]:
+    """The mechanisms that a plan uses, sorted."""
+    return tuple(sorted({step.mechanism for step in plan.steps} - {LOCAL}))

@@ -1,0 +1,261 @@
+"""What the user interface takes and gives, as typed documents."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import Annotated
+
+from pydantic import Field
+
+from lingqu.contract import Terms
+from lingqu.identity import Pinned
+from lingqu.kinds import clock
+from lingqu.kinds.disclosure import Statement
+from lingqu.kinds.documents import Document
+from lingqu.kinds.parties import Digest, Instant, Role
+from lingqu.kinds.programs import Program, Value
+from lingqu.kinds.schema import Asset, Grade
+from lingqu.ledger import Entry
+from lingqu.node.contracts import Standing
+from lingqu.node.core import Core
+from lingqu.node.store.models import Job, Peer
+from lingqu.plan.explain import explain_text
+from lingqu.plan.plan import Plan
+
+
+class LoginIn(Document):
+    user: str
+    password: Annotated[str, Field(max_length=1000, repr=False)]
+
+
+class LoginOut(Document):
+    token: Annotated[str, Field(repr=False)]
+    role: Role
+    expires: Instant
+
+
+class UserIn(Document):
+    name: str
+    role: Role
+    password: Annotated[str, Field(max_length=1000, repr=False)]
+
+
+class UserOut(Document):
+    name: str
+    role: Role
+
+
+class PeerOut(Document):
+    name: str
+    title: str
+    fingerprint: str
+    address: str
+    state: str
+    comparison: str
+
+
+class NodeOut(Document):
+    name: str
+    title: str
+    fingerprint: str
+    address: str
+    version: str
+    peers: tuple[PeerOut, ...]
+
+
+class InvitationIn(Document):
+    minutes: int = 15
+
+
+class InvitationOut(Document):
+    code: Annotated[str, Field(repr=False)]
+    expires: Instant
+
+
+class JoinIn(Document):
+    code: Annotated[str, Field(max_length=1000, repr=False)]
+
+
+class ConfirmIn(Document):
+    comparison: Annotated[str, Field(max_length=32)]
+
+
+class TableIn(Document):
+    name: str
+    title: str
+    source: str
+    grade: Grade = Grade.GENERAL
+    key: tuple[str, ...] = ()
+    types: dict[str, str] = Field(default_factory=dict)
+
+
+class CatalogOut(Document):
+    assets: tuple[Asset, ...]
+
+
+class PlanIn(Document):
+    program: Program
+    minimum_group: int
+    parties: tuple[str, ...] | None = None
+    recipients: tuple[str, ...] | None = None
+
+
+class PlanOut(Document):
+    plan: Plan
+    explain: str
+    statement: Statement
+    plan_digest: Digest
+    statement_digest: Digest
+
+
+class ContractIn(Document):
+    title: str
+    purpose: str
+    program: Program
+    minimum_group: int
+    uses: int
+    expires: Instant
+    parties: tuple[str, ...] | None = None
+
+
+class RefusalOut(Document):
+    party: str
+    term: str
+    cause: str
+    at: Instant
+    job: str | None
+
+
+class ContractOut(Document):
+    id: Digest
+    terms: Terms
+    state: str
+    approvals: tuple[str, ...]
+    spent: int
+    reserved: int
+    refusals: tuple[RefusalOut, ...]
+
+
+class ContractsOut(Document):
+    contracts: tuple[ContractOut, ...]
+
+
+class ReasonIn(Document):
+    reason: Annotated[str, Field(max_length=400)] = ""
+
+
+class JobIn(Document):
+    contract: Digest
+    purpose: str
+    bindings: dict[str, Value] = Field(default_factory=dict)
+
+
+class StepOut(Document):
+    id: str
+    operator: str
+    state: str
+    rounds: int
+    bytes: int
+    seconds: float
+
+
+class JobOut(Document):
+    id: str
+    contract: Digest
+    coordinator: str
+    state: str
+    steps: tuple[StepOut, ...]
+    error: dict[str, str | None] | None
+    created: Instant
+    started: Instant | None
+    ended: Instant | None
+
+
+class JobsOut(Document):
+    jobs: tuple[JobOut, ...]
+
+
+class LedgerOut(Document):
+    entries: tuple[Entry, ...]
+
+
+class HealthOut(Document):
+    name: str
+    time: Instant
+
+
+class Empty(Document):
+    """Nothing to say."""
+
+
+def peer_out(pinned: Pinned, row: Peer) -> PeerOut:
+    """A peer as people see it."""
+    party = pinned.party
+    return PeerOut(
+        name=party.name,
+        title=party.title,
+        fingerprint=party.certificate,
+        address=party.address,
+        state=row.state.value,
+        comparison=row.comparison,
+    )
+
+
+def node_out(core: Core, peers: list[tuple[Pinned, Peer]]) -> NodeOut:
+    """This node as people see it."""
+    return NodeOut(
+        name=core.name,
+        title=core.config.title,
+        fingerprint=core.certificate.fingerprint,
+        address=core.config.peer.address,
+        version=version("lingqu"),
+        peers=tuple(peer_out(pinned, row) for pinned, row in peers),
+    )
+
+
+def plan_out(plan: Plan) -> PlanOut:
+    """A plan with its explanation."""
+    return PlanOut(
+        plan=plan,
+        explain=explain_text(plan),
+        statement=plan.statement,
+        plan_digest=plan.sha256(),
+        statement_digest=plan.statement.sha256(),
+    )
+
+
+def contract_out(contract: str, standing: Standing) -> ContractOut:
+    """A contract as it stands now."""
+    return ContractOut(
+        id=contract,
+        terms=standing.terms,
+        state=standing.state.value,
+        approvals=tuple(standing.signed),
+        spent=standing.spent,
+        reserved=standing.reserved,
+        refusals=tuple(
+            RefusalOut(party=row.party, term=row.term, cause=row.cause, at=row.at, job=row.job)
+            for row in standing.refusals
+        ),
+    )
+
+
+def job_out(row: Job) -> JobOut:
+    """A job as it is now."""
+    return JobOut(
+        id=row.id,
+        contract=row.contract,
+        coordinator=row.coordinator,
+        state=row.state,
+        steps=tuple(StepOut(**step) for step in json.loads(row.steps)),
+        error=json.loads(row.error) if row.error else None,
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+    )
+
+
+def health_out(core: Core) -> HealthOut:
+    """The node is up."""
+    return HealthOut(name=core.name, time=clock.now())
