@@ -62,10 +62,14 @@ def test_no_changed_proof_holds(size: int, data: st.DataObject) -> None:
     tree = Tree(leaves)
     first = data.draw(st.integers(1, size - 1))
     change = data.draw(st.sampled_from(("flip", "drop", "add", "swap roots", "size")))
-    for proof, check in (
-        (tree.inclusion(first), lambda p, n: check_inclusion(leaves[first], first, n, p, tree.root())),
-        (tree.consistency(first), lambda p, n: check_consistency(first, n, tree.root(first), tree.root(), p)),
-    ):
+
+    def included(proof: list[bytes], claimed: int) -> None:
+        check_inclusion(leaves[first], first, claimed, proof, tree.root())
+
+    def consistent(proof: list[bytes], claimed: int) -> None:
+        check_consistency(first, claimed, tree.root(first), tree.root(), proof)
+
+    for proof, check in ((tree.inclusion(first), included), (tree.consistency(first), consistent)):
         changed, claimed = list(proof), size
         if change == "flip" and changed:
             place = data.draw(st.integers(0, len(changed) - 1))

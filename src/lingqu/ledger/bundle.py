@@ -109,7 +109,7 @@ def read(data: bytes) -> Bundle | str:
 
 def _read_line(bundle: Bundle, number: int, line: bytes, *, last: bool) -> None:
     """Read one line after the head into the bundle."""
-    kind: type[Document] = Seal if last else Note if b'"own":' in line[:20] else Entry
+    kind: type[Document] = Seal if last else Note if line.startswith(b'{"note":') else Entry
     try:
         document = kind.parse(line)
         if document.canonical() != line:

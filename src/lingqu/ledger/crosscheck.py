@@ -26,6 +26,8 @@ from lingqu.ledger.entries import (
 from lingqu.ledger.merkle import Tree
 
 AGREEMENT = "agreement"
+OWN_WORD = frozenset({"proposal", "approval", "rejection", "revocation", "receipt"})
+"""Tokens that a party logs itself before it sends them; an offer that was refused need not stand in its own ledger."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Account:
 def history_faults(account: Account) -> Iterator[str]:
     """Sentences about entries of one ledger that could not stand in an honest one."""
     terms = {fact.entry: fact.document["terms"] for fact in account.facts if fact.kind == "proposal"}
+    stated = {fact.entry: fact.document.get("statement") for fact in account.facts if fact.kind == "approval"}
     signed: dict[str, set[str]] = defaultdict(set)
     agreed: dict[str, dict[str, Any]] = {}
     closed: dict[str, str] = {}
@@ -67,10 +70,15 @@ def history_faults(account: Account) -> Iterator[str]:
                 agreed.setdefault(body.contract, terms[index])
                 signed[body.contract].add(body.proposer)
             case Approved():
-                signed[body.contract].add(body.party)
+                if body.contract in agreed and stated.get(index) != agreed[body.contract].get("statement_digest"):
+                    yield f"{where} — {body.party} approved another statement than the contract's"
+                else:
+                    signed[body.contract].add(body.party)
             case Revoked() | Rejected():
                 closed.setdefault(body.contract, f"{body.kind} by {body.party}")
             case RunStarted():
+                if body.contract in agreed and body.plan != agreed[body.contract].get("plan"):
+                    yield f"{where} — the plan is not the one that the contract names"
                 begun.add(body.job)
             case Spent():
                 if body.contract in closed:
@@ -148,7 +156,7 @@ def _names(terms: dict[str, Any]) -> list[str]:
 
 
 def _disowned(accounts: Sequence[Account]) -> Iterator[str]:
-    """What a party signed, before its export, must stand in its own ledger."""
+    """What a party decided and signed, before its export, must stand in its own ledger."""
     own: dict[str, set[tuple[str, str]]] = defaultdict(set)
     exported: dict[str, float] = {}
     for account in accounts:
@@ -158,7 +166,12 @@ def _disowned(accounts: Sequence[Account]) -> Iterator[str]:
     for account in accounts:
         for fact in account.facts:
             early = fact.author in exported and fact.at < exported[fact.author]
-            if early and fact.author != account.party and (fact.kind, fact.digest) not in own[fact.author]:
+            if (
+                early
+                and fact.kind in OWN_WORD
+                and fact.author != account.party
+                and (fact.kind, fact.digest) not in own[fact.author]
+            ):
                 yield (
                     f"{fact.author}: it signed the {fact.kind} in entry {fact.entry} of {account.party}, "
                     "but its own ledger does not hold it"

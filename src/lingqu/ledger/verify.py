@@ -204,9 +204,9 @@ def _checkpoints(bundle: Bundle, tree: Tree, keys: Mapping[str, str], found: _Fi
     if largest != len(bundle.head.leaves):
         found.bad(f"{party}: no checkpoint covers all its {len(bundle.head.leaves)} entries")
     else:
-        found.good(f"{party}: {largest} entries, as its signed checkpoint says")
+        found.good(f"{party}: {_entries(largest)}, as its signed checkpoint says")
     for name, size in sorted(covered.items()):
-        found.good(f"{party}: the first {size} entries are cosigned by {name}")
+        found.good(f"{party}: {name} has cosigned the first {_entries(size)}")
     if not covered:
         found.good(f"{party}: no peer has cosigned a checkpoint yet")
 
@@ -307,6 +307,10 @@ def _shrunk(
                     f"{party}: {holder} saw {size} entries of it, this bundle of {bundle.head.exported} holds "
                     f"{len(account.tree)}; export {party} again, after {holder}"
                 )
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _named(kind: str, count: int) -> str:
