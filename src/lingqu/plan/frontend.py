@@ -36,8 +36,8 @@ class Sealed:
     count: shares of the number of table rows behind each row of values, shape (rows,).  Rows whose count is below the
     plan's minimum group are zeroed under the protocol and never opened.
     valid: 0/1 shares, shape (rows,): rows that exist and pass further conditions; None when all do.
-    guards: name of a value → name of another value that counts the rows behind that very value (non-null arguments):
-    the value is opened only where that count, too, reaches the minimum.
+    guards: name of a value → shares of the number of rows behind that very value (its non-null arguments): the value is
+    opened only where that count, too, reaches the minimum; the count itself is not opened.
     A model is one row: coefficients of shape (1, d), count of shape (1,).
     """
 
@@ -45,7 +45,7 @@ class Sealed:
     count: Any
     valid: Any = None
     fractions: Mapping[str, int] = field(default_factory=dict)
-    guards: Mapping[str, str] = field(default_factory=dict)
+    guards: Mapping[str, Any] = field(default_factory=dict)
 
 
 OperatorFn = Callable[[Any, Step, Sequence[Any], Context], Any]

@@ -7,14 +7,16 @@ size says nothing.  An input shares the scanned columns: values as ring elements
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errors import RangeError
+from lingqu.kinds.errors import BadInput, RangeError, Refused
 from lingqu.kinds.mechanism import log2_ceil
-from lingqu.kinds.programs import Value
+from lingqu.kinds.programs import Program, Value
 from lingqu.kinds.schema import ColumnType
 
 BUDGET = 62
@@ -140,3 +142,40 @@ def literal(value: Value) -> str:
     if isinstance(value, float):
         return f"CAST({value!r} AS DOUBLE)"
     return "'" + value.replace("'", "''") + "'"
+
+
+_PLACES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([a-z_][a-z0-9_]*)""")
+
+
+def bound(sql: str, bindings: Mapping[str, Value]) -> str:
+    """A projection with its parameters written as literals; text and identifiers in quotes stay as they are.
+
+    BadInput for a parameter that has no value.
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name is None:
+            return match.group(0)
+        if name not in bindings:
+            raise BadInput(f"The parameter :{name} has no value.", f"Give it one: {name}=...")
+        return literal(bindings[name])
+
+    return _PLACES.sub(replaced, sql)
+
+
+def check_bindings(program: Program, bindings: Mapping[str, Value]) -> None:
+    """BadInput for a parameter that is missing or unknown; Refused (term "program") for a value outside its limits."""
+    declared = ", ".join(sorted(program.parameters)) or "none"
+    for name in sorted(set(program.parameters) | set(bindings)):
+        if name not in program.parameters:
+            raise BadInput(f"The program has no parameter {name}.", f"Its parameters: {declared}.")
+        if name not in bindings:
+            raise BadInput(f"The parameter {name} has no value.", f"Give it one: {name}=...")
+        parameter = program.parameters[name]
+        whole = isinstance(parameter.lower, int) and isinstance(parameter.upper, int)
+        if not parameter.admits(bindings[name]) or (whole and not isinstance(bindings[name], int)):
+            limits = parameter.allowed or f"{parameter.lower} to {parameter.upper}{' (whole numbers)' if whole else ''}"
+            raise Refused(
+                f"The value of {name} is outside what the owners signed.", f"Allowed: {limits}.", term="program"
+            )

@@ -44,7 +44,7 @@ class Local:
     table: alias of the one table it reads; None for constants and parameters.  sql: DuckDB expression over that table's
     columns, `$name` for parameters.  columns: names of the columns read.  bounds: None for strings, unbounded columns.
     categories: published values, where the expression is a bare string column whose profile lists all of them.
-    text: as the program wrote it.  constant: the literal's value, where it is one.
+    text: as the program wrote it.  constant, parameter: the literal's value or the parameter's name, where it is one.
     """
 
     table: str | None
@@ -57,6 +57,7 @@ class Local:
     categories: tuple[str, ...] | None = None
     unique: bool = False
     constant: bool | int | float | str | None = None
+    parameter: str | None = None
 
 
 Operator = Literal[
@@ -186,3 +187,10 @@ def conjuncts(tree: Tree) -> list[Expression]:
     if isinstance(tree, Filter):
         return [*conjuncts(tree.source), tree.predicate]
     return conjuncts(tree.left)
+
+
+def joins(tree: Tree) -> list[Join]:
+    """The joins of a tree, in the order in which they are done."""
+    if isinstance(tree, Scan):
+        return []
+    return joins(tree.source) if isinstance(tree, Filter) else [*joins(tree.left), tree]

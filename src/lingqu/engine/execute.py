@@ -1,0 +1,135 @@
+"""The interpreter of plans: one party's part, step by step.  No processes, no files, no sockets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lingqu.engine.inputs import share_rows
+from lingqu.engine.release import Release, release
+from lingqu.kinds.channel import Traffic
+from lingqu.kinds.errors import BadInput, Refused
+from lingqu.kinds.programs import Value
+from lingqu.plan.frontend import Context, OperatorFn, Sealed
+from lingqu.plan.inputs import InputArguments, check_bindings
+from lingqu.plan.plan import Plan, Step
+from lingqu.share import Machine
+
+LocalRows = Callable[[Step], Mapping[str, npt.NDArray[Any]]]
+Gate = Callable[[str, bool], None]
+
+
+def execute(
+    plan: Plan,
+    machine: Machine,
+    local: LocalRows,
+    bindings: Mapping[str, Value],
+    on_step: Callable[[Step, Traffic], None],
+    gate: Gate,
+    *,
+    job: str,
+    traffic: Callable[[], Traffic] | None = None,
+    operators: Mapping[str, OperatorFn] | None = None,
+) -> Release | None:
+    """Run a plan at one party; the Release at the recipient, None at the others.
+
+    local: the scanned columns of one of this party's "scan" steps (the parameters in its SQL are the caller's to bind,
+    with `plan.inputs.bound`).  bindings: values of the program's parameters.
+    on_step: told each step when it ends, with the traffic it took.  traffic: this party's running counters.
+    gate: asked (step id, False) before every step, and (step id, True) directly before values are opened; it raises to
+    stop.  job: the run's id, 32 hexadecimal digits, salt of hashed keys.  operators: None for the installed frontend's.
+    BadInput, Refused and RangeError as steps raise them.  Discloses: what the plan's statement says.
+    """
+    check_bindings(plan.program, bindings)
+    _check_job(job)
+    known = operators_for(plan.program.kind) if operators is None else operators
+    everyone = all(machine.owns(place) for place in range(len(plan.parties)))
+    context = Context(plan, job, None if everyone else plan.parties[machine.party], bindings)
+    results: dict[str, Any] = {}
+    last_use = {name: step.id for step in plan.steps for name in step.inputs}
+    before = _counters(traffic)
+    for step in plan.steps:
+        gate(step.id, False)
+        results[step.id] = _run(plan, machine, step, results, local, context, gate, known)
+        for name in step.inputs:
+            if last_use[name] == step.id:
+                results.pop(name, None)
+        now = _counters(traffic)
+        on_step(step, _spent(before, now))
+        before = now
+    found = results[plan.steps[-1].id]
+    assert found is None or isinstance(found, Release)
+    return found
+
+
+def _run(
+    plan: Plan,
+    machine: Machine,
+    step: Step,
+    results: Mapping[str, Any],
+    local: LocalRows,
+    context: Context,
+    gate: Gate,
+    operators: Mapping[str, OperatorFn],
+) -> Any:
+    inputs = [results[name] for name in step.inputs]
+    if step.operator == "scan":
+        return _scan(plan, machine, step, local)
+    if step.operator == "input":
+        arguments = InputArguments.parse(json.dumps(step.arguments))
+        return share_rows(machine, arguments, inputs[0], plan.parties.index(arguments.owner), context.job)
+    if step.operator == "release":
+        sealed = inputs[0]
+        if not isinstance(sealed, Sealed):
+            raise Refused("The plan releases what is not sealed for release.", "Run the signed plan.", term="plan")
+        return release(machine, plan, step, sealed, job=context.job, gate=lambda: gate(step.id, True))
+    if step.operator not in operators:
+        raise Refused(f"Nothing here runs the step {step.operator!r}.", "Install its frontend.", term="plan")
+    return operators[step.operator](machine, step, inputs, context)
+
+
+def _scan(plan: Plan, machine: Machine, step: Step, local: LocalRows) -> Mapping[str, npt.NDArray[Any]] | None:
+    """The scanned columns at their owner, None elsewhere."""
+    if not machine.owns(plan.parties.index(step.parties[0])):
+        return None
+    return {name: np.asarray(values) for name, values in local(step).items()}
+
+
+def operators_for(kind: str) -> Mapping[str, OperatorFn]:
+    """The operators of the installed frontend of that program kind; BadInput when there is none."""
+    points = entry_points(group="lingqu.frontends", name=kind)
+    if not points:
+        raise BadInput(f"No installed frontend runs programs of kind {kind!r}.", "Install the package that has it.")
+    frontend = next(iter(points)).load()
+    operators: Mapping[str, OperatorFn] = frontend.operators
+    return operators
+
+
+def _check_job(job: str) -> None:
+    try:
+        fits = len(bytes.fromhex(job)) == 16
+    except ValueError:
+        fits = False
+    if not fits:
+        raise BadInput("A job's id has 32 hexadecimal digits.", "Use the id that the coordinator gave.")
+
+
+def _counters(traffic: Callable[[], Traffic] | None) -> Traffic:
+    if traffic is None:
+        return Traffic()
+    now = traffic()
+    return Traffic(now.sent, now.received, now.messages, now.rounds)
+
+
+def _spent(before: Traffic, now: Traffic) -> Traffic:
+    return Traffic(
+        now.sent - before.sent,
+        now.received - before.received,
+        now.messages - before.messages,
+        now.rounds - before.rounds,
+    )

@@ -1,0 +1,169 @@
+"""An owner's rows on their way into shares: checked against what was published, keys hashed with the job's salt."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import struct
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lingqu.kinds.errors import BadInput, RangeError
+from lingqu.kinds.schema import ColumnType
+from lingqu.plan.inputs import InputArguments, InputColumn, InputKey
+from lingqu.share import Machine, Relation, Shared, SharedBits
+
+Scanned = Mapping[str, npt.NDArray[Any]]
+WORD = 64
+_PERSON = b"lingqu join key"
+_TAGS = {ColumnType.STRING: b"s", ColumnType.INT: b"i", ColumnType.DATE: b"d", ColumnType.BOOL: b"b"}
+_AGAIN = "Register the table again; the contract is about what was published."
+
+
+def share_rows(machine: Machine, arguments: InputArguments, scanned: Scanned | None, owner: int, job: str) -> Relation:
+    """Share an owner's columns, keys and validity as a relation.
+
+    scanned: the owner's columns by name, each of arguments.rows values; None at the other parties.  owner: index.
+    job: hexadecimal id of the run, the salt of hashed keys.
+    RangeError for a value outside the published bounds, BadInput for a key that occurs twice: neither shows a value.
+    Cost: one input of all columns, one input of words a key.  Discloses: nothing.
+    """
+    rows = arguments.rows
+    if scanned is not None:
+        _check_rows(arguments, scanned)
+    names = [column.name for column in arguments.columns]
+    width = len(names) + int(arguments.valid is not None)
+    table: Shared | None = None
+    if width:
+        values = None if scanned is None else _table(arguments, scanned)
+        table = machine.input(owner, values, (rows, width))
+    keys = {key.name: _share_key(machine, key, scanned, owner, rows, job) for key in arguments.keys}
+    valid = machine.constant(np.ones(rows, np.int64))
+    if table is not None and arguments.valid is not None:
+        valid = table[:, width - 1]
+    return Relation({} if table is None else {name: table[:, i] for i, name in enumerate(names)}, keys, valid)
+
+
+def _check_rows(arguments: InputArguments, scanned: Scanned) -> None:
+    for name, values in scanned.items():
+        if values.shape != (arguments.rows,):
+            raise BadInput(f"The scan gave {len(values)} rows for {name}, the plan says {arguments.rows}.", _AGAIN)
+
+
+def _table(arguments: InputArguments, scanned: Scanned) -> npt.NDArray[np.int64]:
+    columns = [_encoded(column, scanned) for column in arguments.columns]
+    if arguments.valid is not None:
+        columns.append(scanned[arguments.valid].astype(np.int64))
+    return np.stack(columns, axis=1)
+
+
+def _encoded(column: InputColumn, scanned: Scanned) -> npt.NDArray[np.int64]:
+    """A column as ring elements; nulls become 0."""
+    values = scanned[column.source]
+    wanted = "f" if column.kind == "fixed" else "iub"
+    if values.dtype.kind not in wanted + "iub":
+        raise BadInput(f"{column.about} holds values of type {values.dtype}.", _AGAIN)
+    if column.nulls is not None:
+        values = np.where(scanned[column.nulls], np.zeros((), values.dtype), values)
+        present = ~scanned[column.nulls].astype(np.bool_)
+    else:
+        present = np.ones(len(values), np.bool_)
+    finite = np.isfinite(values) if values.dtype.kind == "f" else np.ones(len(values), np.bool_)
+    low = column.lower is not None and bool(np.any(values[present] < column.lower))
+    high = column.upper is not None and bool(np.any(values[present] > column.upper))
+    if low or high or not bool(np.all(finite)):
+        raise RangeError(f"{column.about} has values outside its published bounds {_bounds(column)}.", _AGAIN)
+    if column.kind == "fixed":
+        return np.rint(values.astype(np.float64) * float(1 << column.fraction)).astype(np.int64)
+    return values.astype(np.int64)
+
+
+def _bounds(column: InputColumn) -> str:
+    return (
+        f"{column.lower:g} to {column.upper:g}" if column.lower is not None and column.upper is not None else "(none)"
+    )
+
+
+def _share_key(
+    machine: Machine, key: InputKey, scanned: Scanned | None, owner: int, rows: int, job: str
+) -> tuple[SharedBits, ...]:
+    """A key's words, the most significant first."""
+    count = -(-key.width // WORD)
+    width = key.width // count
+    values: list[npt.NDArray[np.uint64]] | None = None
+    if scanned is not None:
+        if key.kind == "hashed":
+            values = _hashed(key, scanned, rows, job)
+        else:
+            values = [_codes(key, scanned) if key.kind == "codes" else _numbers(key, scanned)]
+    return tuple(
+        machine.input_bits(owner, None if values is None else values[place], (rows,), width) for place in range(count)
+    )
+
+
+def _present(key: InputKey, scanned: Scanned, rows: int) -> npt.NDArray[np.bool_]:
+    return np.ones(rows, np.bool_) if key.present is None else scanned[key.present].astype(np.bool_)
+
+
+def _hashed(key: InputKey, scanned: Scanned, rows: int, job: str) -> list[npt.NDArray[np.uint64]]:
+    """BLAKE2b of the typed, length-prefixed values, salted with the job; absent keys are random."""
+    salt = bytes.fromhex(job)
+    columns = [(_TAGS[kind], scanned[source].tolist()) for source, kind in zip(key.sources, key.types, strict=True)]
+    present = _present(key, scanned, rows)
+    count = -(-key.width // WORD)
+    width = key.width // count
+    words = np.zeros((count, rows), np.uint64)
+    seen: set[int] = set()
+    for row in range(rows):
+        if present[row]:
+            state = hashlib.blake2b(digest_size=16, salt=salt, person=_PERSON)
+            for tag, values in columns:
+                data = _bytes(values[row])
+                state.update(tag + struct.pack("<Q", len(data)) + data)
+            digest = state.digest()
+            seen.add(int.from_bytes(digest, "big"))
+        else:
+            digest = secrets.token_bytes(16)
+        number = int.from_bytes(digest, "big") >> (128 - key.width)
+        for place in range(count):
+            words[place, row] = number >> (width * (count - 1 - place)) & ((1 << width) - 1)
+    duplicates = int(np.count_nonzero(present)) - len(seen)
+    if key.unique and duplicates:
+        raise BadInput(
+            f"The join key {key.about} is not unique: {duplicates} rows repeat the key of another row.",
+            "Remove duplicate rows, or register a table aggregated to one row a key.",
+        )
+    return list(words)
+
+
+def _bytes(value: Any) -> bytes:
+    """A value's bytes: texts in normal form NFC, so that two ways to write one character agree."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value).encode()
+    return str(int(value)).encode()
+
+
+def _codes(key: InputKey, scanned: Scanned) -> npt.NDArray[np.uint64]:
+    places = {category: place for place, category in enumerate(key.categories)}
+    values = scanned[key.sources[0]].tolist()
+    present = _present(key, scanned, len(values))
+    absent = len(key.categories)
+    codes = [places.get(value, -1) if there else absent for value, there in zip(values, present, strict=True)]
+    if -1 in codes:
+        raise BadInput(f"{key.about} has values that are not among its published categories.", _AGAIN)
+    return np.asarray(codes, dtype=np.uint64)
+
+
+def _numbers(key: InputKey, scanned: Scanned) -> npt.NDArray[np.uint64]:
+    values = scanned[key.sources[0]].astype(np.int64)
+    present = _present(key, scanned, len(values))
+    absent = (1 << key.width) - 1
+    shifted = np.where(present, values - key.offset, absent)
+    largest = absent - int(key.present is not None)
+    if bool(np.any((shifted[present] < 0) | (shifted[present] > largest))):
+        raise RangeError(f"The group key {key.about} has values outside its published bounds.", _AGAIN)
+    return shifted.astype(np.uint64)

@@ -1,0 +1,273 @@
+"""The one exit: values are opened here and nowhere else, to the recipient, if enough rows stand behind them."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from lingqu.kinds.documents import Document
+from lingqu.kinds.errors import BadInput
+from lingqu.kinds.parties import Digest, PartyName
+from lingqu.kinds.schema import ColumnType
+from lingqu.plan.frontend import Sealed
+from lingqu.plan.outputs import Order, ReleaseArguments, ReleasedColumn, ReleasedKey
+from lingqu.plan.plan import Plan, Step
+from lingqu.share import Machine, Shared, SharedBits
+
+Cell = bool | int | float | str | None
+Row = tuple[Cell, ...]
+MAX_LISTED = 1024
+"""Missing groups are listed by their keys only where there are at most this many possible ones."""
+_SAFE = (1 << 53) - 1
+_EPOCH = datetime.date(1970, 1, 1)
+
+
+class ResultColumn(Document):
+    """name: as the program calls it.  type: of its cells.  computed: how, in words."""
+
+    name: str
+    type: ColumnType
+    computed: str
+
+
+class Release(Document):
+    """What the recipient's users may see of a run; only this module makes one.
+
+    columns, rows: the result table.  Dates are ISO 8601 texts, integers beyond 2**53 decimal texts: see `table`.
+    withheld: keys of groups that are not in the result: below the minimum group or absent, which of the two is unknown.
+    values: a model's numbers by name, each a flat list.  note: what a reader should know, or empty.
+    """
+
+    job: str
+    plan: Digest
+    recipient: PartyName
+    kind: Literal["table", "model"]
+    minimum_group: int
+    columns: tuple[ResultColumn, ...] = ()
+    rows: tuple[Row, ...] = ()
+    withheld: tuple[Row, ...] = ()
+    values: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    note: str = ""
+
+    def table(self) -> list[tuple[Any, ...]]:
+        """The rows with cells of their columns' types: bool, int, float, str, datetime.date, None."""
+        return [tuple(_typed(cell, c.type) for cell, c in zip(row, self.columns, strict=True)) for row in self.rows]
+
+
+def _typed(cell: Cell, kind: ColumnType) -> Any:
+    if cell is None:
+        return None
+    if kind is ColumnType.DATE:
+        return datetime.date.fromisoformat(str(cell))
+    return int(cell) if kind is ColumnType.INT else float(cell) if kind is ColumnType.REAL else cell
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What the recipient holds after opening, rows in random order.
+
+    values: integers by name, shape (rows, width).  kept: rows that were released; the others hold zeros.
+    guarded: by name, rows whose own count sufficed too.
+    """
+
+    values: Mapping[str, npt.NDArray[np.int64]]
+    kept: npt.NDArray[np.bool_]
+    guarded: Mapping[str, npt.NDArray[np.bool_]]
+
+
+def open_values(machine: Machine, sealed: Sealed, *, to: int, minimum: int, gate: Callable[[], None]) -> Opened | None:
+    """Zero under the protocol what rests on fewer than `minimum` rows, shuffle the rows, and open to one party.
+
+    to: the recipient's index.  gate: asked directly before the opening; it raises Refused to stop it.
+    Returns None at every party but the recipient.
+    Cost: one comparison, one conjunction, one injection, one multiplication, one shuffle, one opening of all values.
+    Discloses: to the recipient the values of sufficient rows and how many those are; to the others nothing.
+    """
+    rows = len(sealed.count)
+    names = list(sealed.values)
+    guards = list(sealed.guards)
+    flags = _flags(machine, sealed, guards, minimum)
+    parts: list[Shared] = [flags.transpose()]
+    weights: list[Shared] = []
+    widths: list[int] = []
+    tables: list[Shared] = []
+    for name in names:
+        table = sealed.values[name].reshape(rows, -1)
+        flag = flags[1 + guards.index(name) if name in sealed.guards else 0]
+        tables.append(table)
+        widths.append(table.shape[1])
+        weights.append(flag.reshape(-1, 1).broadcast_to(table.shape))
+    if tables:
+        parts.append(machine.multiply(machine.concat(tables, axis=1), machine.concat(weights, axis=1)))
+    everything = machine.concat(parts, axis=1)
+    if rows > 1:
+        shuffled = machine.shuffle([everything])[0]
+        assert isinstance(shuffled, Shared)
+        everything = shuffled
+    gate()
+    opened = machine.reveal(everything, to=to)
+    if opened is None:
+        return None
+    ends = np.cumsum([1 + len(guards), *widths])
+    return Opened(
+        values={name: opened[:, ends[i] : ends[i + 1]] for i, name in enumerate(names)},
+        kept=opened[:, 0] == 1,
+        guarded={name: opened[:, 1 + i] == 1 for i, name in enumerate(guards)},
+    )
+
+
+def _flags(machine: Machine, sealed: Sealed, guards: Sequence[str], minimum: int) -> Shared:
+    """Shared 0 or 1, shape (1 + guards, rows): rows to keep, and among them those whose guard suffices."""
+    rows = len(sealed.count)
+    counts = machine.stack([sealed.count, *(sealed.guards[name] for name in guards)])
+    enough = machine.logical_not(machine.less_than(counts, minimum))
+    valid: SharedBits | None = None if sealed.valid is None else machine.parity(sealed.valid)
+    if valid is not None:
+        enough = machine.logical_and(enough, valid.reshape(1, -1).broadcast_to(enough.shape))
+    if guards:
+        both = machine.logical_and(enough[1:], enough[:1].broadcast_to((len(guards), rows)))
+        enough = machine.concat([enough[:1], both])
+    return machine.inject(enough)
+
+
+def release(
+    machine: Machine, plan: Plan, step: Step, sealed: Sealed, *, job: str, gate: Callable[[], None]
+) -> Release | None:
+    """Run the plan's release step: open to the recipient and build its Release; None at the other parties."""
+    arguments = ReleaseArguments.parse(json.dumps(step.arguments))
+    to = plan.parties.index(plan.recipient)
+    opened = open_values(machine, sealed, to=to, minimum=plan.minimum_group, gate=gate)
+    if opened is None or not machine.owns(to):
+        return None
+    if arguments.kind == "model":
+        return _model(plan, sealed, opened, arguments, job)
+    return _table(plan, sealed, opened, arguments, job)
+
+
+def _model(plan: Plan, sealed: Sealed, opened: Opened, arguments: ReleaseArguments, job: str) -> Release:
+    kept = bool(opened.kept.all())
+    values = {
+        name: tuple(float(number) / (1 << sealed.fractions.get(name, 0)) for number in found.reshape(-1).tolist())
+        for name, found in opened.values.items()
+    }
+    return Release(
+        job=job,
+        plan=plan.sha256(),
+        recipient=plan.recipient,
+        kind="model",
+        minimum_group=plan.minimum_group,
+        columns=_columns(plan),
+        values=values if kept else {},
+        note="" if kept else f"Withheld: it would rest on fewer than {plan.minimum_group} rows.",
+    )
+
+
+def _columns(plan: Plan) -> tuple[ResultColumn, ...]:
+    return tuple(ResultColumn(name=o.name, type=o.type, computed=o.computed) for o in plan.outputs)
+
+
+def _table(plan: Plan, sealed: Sealed, opened: Opened, arguments: ReleaseArguments, job: str) -> Release:
+    keys = {key.name: key for key in arguments.keys}
+    found = [
+        (
+            tuple(_key(key, int(opened.values[name][row, 0])) for name, key in keys.items()),
+            tuple(_cell(column, keys, sealed, opened, row) for column in arguments.columns),
+        )
+        for row in np.flatnonzero(opened.kept).tolist()
+    ]
+    if len({key for key, _ in found}) != len(found):
+        raise BadInput("Two released groups have one key.", "Report this: the plan or a peer is faulty.")
+    found.sort(key=lambda entry: tuple((cell is None, cell if cell is not None else 0) for cell in entry[0]))
+    missing = _missing(arguments.keys, {key for key, _ in found})
+    rows = [row for _, row in found]
+    for order in reversed(arguments.order):
+        rows = _ordered(rows, order)
+    return Release(
+        job=job,
+        plan=plan.sha256(),
+        recipient=plan.recipient,
+        kind="table",
+        minimum_group=plan.minimum_group,
+        columns=_columns(plan),
+        rows=tuple(
+            tuple(_written(cell, column.type) for cell, column in zip(row, arguments.columns, strict=True))
+            for row in rows[: arguments.limit]
+        ),
+        withheld=tuple(
+            tuple(_written(cell, key.type) for cell, key in zip(row, arguments.keys, strict=True)) for row in missing
+        ),
+        note=_note(plan, arguments, bool(rows), bool(missing)),
+    )
+
+
+def _note(plan: Plan, arguments: ReleaseArguments, some: bool, missing: bool) -> str:
+    least = plan.minimum_group
+    if not arguments.keys and not some:
+        return f"Withheld: fewer than {least} rows, or HAVING not met."
+    having = ", failing HAVING" if any(step.operator == "having" for step in plan.steps) else ""
+    return f"Groups that are missing were withheld (below {least} rows{having} or absent)." if missing or having else ""
+
+
+def _key(key: ReleasedKey, word: int) -> Cell:
+    """The key's value: text, number (days for dates) or bool."""
+    if word == key.absent:
+        return None
+    if key.kind == "codes":
+        return key.categories[word]
+    return bool(word + key.offset) if key.type is ColumnType.BOOL else word + key.offset
+
+
+def _cell(column: ReleasedColumn, keys: Mapping[str, ReleasedKey], sealed: Sealed, opened: Opened, row: int) -> Cell:
+    number = int(opened.values[column.value][row, 0])
+    if column.kind == "key":
+        return _key(keys[column.value], number)
+    guard = opened.guarded.get(column.value)
+    if guard is not None and not guard[row]:
+        return None
+    unit = 1 << sealed.fractions.get(column.value, 0)
+    if column.kind == "ratio":
+        count = int(opened.values[column.by or ""][row, 0])
+        return number / (unit * count) if count else None
+    if column.type is ColumnType.REAL:
+        return number / unit
+    return bool(number) if column.type is ColumnType.BOOL else number
+
+
+def _missing(keys: Sequence[ReleasedKey], found: set[Row]) -> list[Row]:
+    """Possible keys that are not in the result, where all keys have few published values."""
+    domains: list[list[Cell]] = []
+    possible = 1
+    for key in keys:
+        if key.kind != "codes" and key.type is not ColumnType.BOOL:
+            return []
+        domain: list[Cell] = list(key.categories) if key.kind == "codes" else [False, True]
+        domains.append([*domain, None] if key.absent >= 0 else domain)
+        possible *= len(domains[-1])
+    if not keys or possible > MAX_LISTED:
+        return []
+    return [key for key in itertools.product(*domains) if key not in found]
+
+
+def _ordered(rows: Sequence[Row], order: Order) -> list[Row]:
+    """A stable sort by one column; nulls at one end."""
+    nulls = [row for row in rows if row[order.column] is None]
+    others = [row for row in rows if row[order.column] is not None]
+    others.sort(key=lambda row: row[order.column], reverse=order.descending)  # type: ignore[arg-type, return-value]
+    return [*nulls, *others] if order.nulls_first else [*others, *nulls]
+
+
+def _written(cell: Cell, kind: ColumnType) -> Cell:
+    """A cell as the document holds it."""
+    if cell is None or isinstance(cell, bool | str | float):
+        return cell
+    if kind is ColumnType.DATE:
+        return (_EPOCH + datetime.timedelta(days=cell)).isoformat()
+    return cell if abs(cell) <= _SAFE else str(cell)

@@ -1,0 +1,65 @@
+"""The arguments of the step "release": how opened values become a result."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from lingqu.kinds.documents import Document
+from lingqu.kinds.schema import ColumnType
+
+
+class ReleasedKey(Document):
+    """How an opened key value is read.
+
+    name: of the sealed value.  kind "codes": place among `categories`; "number": value plus `offset`.
+    absent: the word that stands for null.
+    """
+
+    name: str
+    type: ColumnType
+    kind: Literal["codes", "number"]
+    categories: tuple[str, ...] = ()
+    offset: int = 0
+    absent: int
+
+
+class ReleasedColumn(Document):
+    """A result column.
+
+    kind "key": the key named `value`.  "value": the sealed value, divided by 2**fraction; null where its guard failed.
+    "ratio": the value divided by the sealed value `by`, null where that is 0.
+    """
+
+    title: str
+    type: ColumnType
+    kind: Literal["key", "value", "ratio"]
+    value: str
+    by: str | None = None
+
+
+class Order(Document):
+    """column: place of the result column.  nulls_first: where nulls go."""
+
+    column: Annotated[int, Field(ge=0)]
+    descending: bool
+    nulls_first: bool
+
+
+class ReleaseArguments(Document):
+    """kind "table": rows of keys and columns, ordered and cut after opening.  "model": the sealed values by name.
+
+    card: public facts of a model, put into the release beside its values.
+    """
+
+    kind: Literal["table", "model"] = "model"
+    keys: tuple[ReleasedKey, ...] = ()
+    columns: tuple[ReleasedColumn, ...] = ()
+    order: tuple[Order, ...] = ()
+    limit: int | None = None
+    card: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """As a step's arguments."""
+        return self.model_dump(mode="json")

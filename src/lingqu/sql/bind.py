@@ -1,0 +1,415 @@
+"""Expressions: from syntax to types, bounds, and who can compute what.
+
+What reads one owner's columns only becomes one DuckDB expression for that owner; the rest is computed on shares.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlglot import exp
+
+from lingqu.kinds.errors import LingquError, RangeError
+from lingqu.kinds.programs import Parameter
+from lingqu.kinds.schema import ColumnType
+from lingqu.plan.inputs import BUDGET
+from lingqu.plan.logical import Apply, Bounds, Expression, Local, Operator, tables
+from lingqu.sql.functions import EXTRACTED, FUNCTIONS, division_bounds
+from lingqu.sql.names import Scope
+
+_ARITHMETIC: dict[type[exp.Expr], Operator] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*"}
+_COMPARISONS: dict[type[exp.Expr], Operator] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+}  # fmt: skip
+_DIVISIONS: dict[type[exp.Expr], str] = {exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%"}
+_KINDS = {ColumnType.INT: "number", ColumnType.REAL: "number"}
+_EPOCH = datetime.date(1970, 1, 1)
+Sql = Callable[[Sequence[str]], str]
+
+
+def quoted(name: str) -> str:
+    """An identifier in double quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Binder:
+    """Binds expressions over a scope's columns and a program's parameters."""
+
+    def __init__(self, scope: Scope, parameters: Mapping[str, Parameter]) -> None:
+        self.scope = scope
+        self.parameters = parameters
+
+    def error(self, node: exp.Expr, cause: str, cure: str) -> LingquError:
+        """A BadInput that shows the place."""
+        return self.scope.place.error(node, cause, cure)
+
+    def bind(self, node: exp.Expr) -> Expression:
+        """The typed expression; BadInput shows what is unknown, mistyped or not supported."""
+        if isinstance(node, exp.Paren):
+            return self.bind(node.this)
+        if isinstance(node, exp.Column):
+            return self._column(node)
+        if isinstance(node, exp.Literal | exp.Boolean | exp.Null):
+            return self._literal(node)
+        if isinstance(node, exp.Placeholder | exp.Parameter):
+            return self._parameter(node)
+        if type(node) in _ARITHMETIC:
+            return self._arithmetic(node)
+        if type(node) in _DIVISIONS:
+            return self._division(node)
+        if isinstance(node, exp.Neg):
+            return self._negative(node)
+        if type(node) in _COMPARISONS:
+            left, right = self._alike(node, self.bind(node.this), self.bind(node.expression))
+            return self._comparison(node, _COMPARISONS[type(node)], left, right)
+        if isinstance(node, exp.And | exp.Or | exp.Not):
+            return self._logic(node)
+        if isinstance(node, exp.Between):
+            return self._between(node)
+        if isinstance(node, exp.In):
+            return self._in(node)
+        if isinstance(node, exp.Is):
+            return self._is_null(node)
+        if isinstance(node, exp.Case | exp.If):
+            return self._case(node)
+        return self._function(node)
+
+    def predicate(self, node: exp.Expr) -> Expression:
+        """A boolean expression; BadInput for any other type."""
+        bound = self.bind(node)
+        if bound.type is not ColumnType.BOOL:
+            raise self.error(node, f"A condition is needed here, not a {bound.type.value}.", "Compare it: ... = value.")
+        return bound
+
+    # Leaves
+
+    def _column(self, node: exp.Column) -> Local:
+        scan, column = self.scope.column(node)
+        profile = scan.asset.profile[column.name]
+        name = quoted(column.name)
+        sql = {
+            ColumnType.INT: f"CAST({name} AS BIGINT)",
+            ColumnType.REAL: f"CAST({name} AS DOUBLE)",
+            ColumnType.STRING: f"CAST({name} AS VARCHAR)",
+            ColumnType.DATE: f"CAST({name} AS DATE)",
+            ColumnType.BOOL: f"CAST({name} AS BOOLEAN)",
+        }[column.type]
+        bounds = None
+        if column.type is ColumnType.BOOL:
+            bounds = Bounds(0, 1)
+        elif column.type is not ColumnType.STRING:
+            known = profile.lower is not None and profile.upper is not None
+            bounds = Bounds(profile.lower or 0, profile.upper or 0) if known else Bounds(0, 0)
+        return Local(
+            table=scan.alias,
+            sql=sql,
+            type=column.type,
+            nullable=column.nullable or profile.nulls > 0,
+            bounds=bounds,
+            columns=frozenset({column.name}),
+            text=f"{scan.alias}.{column.name}",
+            categories=profile.categories if profile.complete else None,
+            unique=profile.unique,
+        )
+
+    def _literal(self, node: exp.Literal | exp.Boolean | exp.Null) -> Local:
+        if isinstance(node, exp.Null):
+            raise self.error(node, "NULL as a value is not supported.", "Use IS NULL or IS NOT NULL.")
+        if isinstance(node, exp.Boolean):
+            return constant(bool(node.this), node.sql())
+        if node.is_string:
+            return constant(str(node.this), node.sql("duckdb"))
+        text = str(node.this)
+        value = int(text) if text.isdigit() else float(text)
+        if not math.isfinite(value) or abs(value) >= 1 << BUDGET:
+            raise self.error(node, f"The number {text} is outside the range of 62 bits.", "Use a smaller one.")
+        return constant(value, text)
+
+    def _parameter(self, node: exp.Placeholder | exp.Parameter) -> Local:
+        name = node.name
+        if name not in self.parameters:
+            known = ", ".join(f":{known}" for known in sorted(self.parameters)) or "none"
+            raise self.error(node, f"The parameter :{name} is not declared.", f"Declared parameters: {known}.")
+        parameter = self.parameters[name]
+        if parameter.allowed is None:
+            values: tuple[bool | int | float | str, ...] = (parameter.lower or 0, parameter.upper or 0)
+        else:
+            values = parameter.allowed
+        kinds = {_type_of(value) for value in values}
+        if kinds == {ColumnType.INT, ColumnType.REAL}:
+            kinds = {ColumnType.REAL}
+        if len(kinds) != 1:
+            raise self.error(node, f"The values of :{name} have several types.", "Allow values of one type.")
+        kind = kinds.pop()
+        numbers = [float(value) for value in values if not isinstance(value, str)]
+        cast = {ColumnType.INT: f"CAST(${name} AS BIGINT)", ColumnType.REAL: f"CAST(${name} AS DOUBLE)"}
+        return Local(
+            table=None,
+            sql=cast.get(kind, f"${name}"),
+            type=kind,
+            nullable=False,
+            bounds=Bounds(min(numbers), max(numbers)) if numbers else None,
+            columns=frozenset(),
+            text=f":{name}",
+            parameter=name,
+        )
+
+    # Combinations
+
+    def make(
+        self,
+        node: exp.Expr,
+        operator: Operator | None,
+        arguments: Sequence[Expression],
+        sql: Sql,
+        kind: ColumnType,
+        bounds: Bounds | None,
+        nullable: bool | None = None,
+    ) -> Expression:
+        """An expression of one owner where all arguments are; otherwise one on shares, if an operator is given."""
+        null = any(argument.nullable for argument in arguments) if nullable is None else nullable
+        text = node.sql("duckdb")
+        together = frozenset[str]().union(*(tables(argument) for argument in arguments))
+        local = [argument for argument in arguments if isinstance(argument, Local)]
+        if kind is ColumnType.INT and bounds is not None and bounds.magnitude >= 1 << BUDGET:
+            raise self.scope.place.error(
+                node,
+                f"{text} reaches {bounds.magnitude:g} by the published bounds, which exceeds {BUDGET} bits.",
+                "Compute in a larger unit, or with smaller factors.",
+                RangeError,
+            )
+        if len(local) == len(arguments) and len(together) <= 1:
+            return Local(
+                table=next(iter(together), None),
+                sql=sql([argument.sql for argument in local]),
+                type=kind,
+                nullable=null,
+                bounds=bounds,
+                columns=frozenset().union(*(argument.columns for argument in local)),
+                text=text,
+            )
+        if operator is None or kind is ColumnType.STRING:
+            owners = ", ".join(sorted(together))
+            raise self.error(
+                node,
+                f"{text} needs columns of several tables ({owners}) and is computed within one table only.",
+                "Across tables + - *, comparisons of numbers or dates, AND, OR, NOT and CASE work.",
+            )
+        return Apply(operator, tuple(arguments), kind, null, bounds, text)
+
+    def _numeric(self, node: exp.Expr, value: Expression) -> Expression:
+        if value.type not in (ColumnType.INT, ColumnType.REAL):
+            raise self.error(
+                node,
+                f"{value.text} is a {value.type.value}, a number is needed.",
+                "Use CASE WHEN ... THEN 1 ELSE 0 END to count conditions.",
+            )
+        return value
+
+    def _arithmetic(self, node: exp.Expr) -> Expression:
+        operator = _ARITHMETIC[type(node)]
+        left = self._numeric(node.this, self.bind(node.this))
+        right = self._numeric(node.expression, self.bind(node.expression))
+        kind = ColumnType.INT if left.type is right.type is ColumnType.INT else ColumnType.REAL
+        bounds = None
+        if left.bounds is not None and right.bounds is not None:
+            other = -right.bounds if operator == "-" else right.bounds
+            bounds = left.bounds * other if operator == "*" else left.bounds + other
+        return self.make(node, operator, [left, right], lambda s: f"({s[0]} {operator} {s[1]})", kind, bounds)
+
+    def _division(self, node: exp.Expr) -> Expression:
+        operator = _DIVISIONS[type(node)]
+        left = self._numeric(node.this, self.bind(node.this))
+        right = self._numeric(node.expression, self.bind(node.expression))
+        whole = operator != "/" and left.type is right.type is ColumnType.INT
+        divisor = right.constant if isinstance(right, Local) else None
+        bounds = division_bounds(operator, left.bounds, divisor)
+        return self.make(
+            node,
+            None,
+            [left, right],
+            lambda s: f"({s[0]} {operator} NULLIF({s[1]}, 0))",
+            ColumnType.INT if whole else ColumnType.REAL,
+            bounds,
+            nullable=True if not divisor else left.nullable,
+        )
+
+    def _negative(self, node: exp.Neg) -> Expression:
+        value = self._numeric(node.this, self.bind(node.this))
+        if isinstance(value, Local) and isinstance(value.constant, int | float):
+            return constant(-value.constant, f"-{value.text}")
+        bounds = None if value.bounds is None else -value.bounds
+        return self.make(node, "neg", [value], lambda s: f"(-{s[0]})", value.type, bounds)
+
+    def _alike(self, node: exp.Expr, left: Expression, right: Expression) -> tuple[Expression, Expression]:
+        """Both sides of a comparison in one kind; a text constant beside a date is read as a date."""
+        if left.type is ColumnType.DATE and right.type is ColumnType.STRING:
+            right = self._as_date(node, right)
+        if right.type is ColumnType.DATE and left.type is ColumnType.STRING:
+            left = self._as_date(node, left)
+        kinds = [_KINDS.get(side.type, side.type.value) for side in (left, right)]
+        if kinds[0] != kinds[1]:
+            raise self.error(
+                node,
+                f"{left.text} is a {left.type.value} and {right.text} a {right.type.value}; they cannot be compared.",
+                "Compare values of one type.",
+            )
+        return left, right
+
+    def _as_date(self, node: exp.Expr, value: Expression) -> Expression:
+        assert isinstance(value, Local) or value.type is ColumnType.STRING
+        if isinstance(value, Apply) or value.table is not None:
+            return value
+        texts: Sequence[object] = [value.constant]
+        if value.parameter is not None:
+            texts = self.parameters[value.parameter].allowed or ()
+        try:
+            days = [(datetime.date.fromisoformat(str(text)) - _EPOCH).days for text in texts]
+        except ValueError:
+            raise self.error(node, f"{value.text} is no date.", "Write dates as 'YYYY-MM-DD'.") from None
+        return Local(
+            table=None,
+            sql=f"CAST({value.sql} AS DATE)",
+            type=ColumnType.DATE,
+            nullable=False,
+            bounds=Bounds(min(days), max(days)),
+            columns=frozenset(),
+            text=value.text,
+            constant=days[0] if value.parameter is None else None,
+            parameter=value.parameter,
+        )
+
+    def _comparison(self, node: exp.Expr, operator: Operator, left: Expression, right: Expression) -> Expression:
+        if left.type is ColumnType.STRING and len(tables(left) | tables(right)) > 1:
+            raise self.error(
+                node,
+                "Texts of different tables cannot be compared here.",
+                "Match texts across owners in JOIN ... ON, or compare numbers or dates.",
+            )
+        return self.make(
+            node, operator, [left, right], lambda s: f"({s[0]} {operator} {s[1]})", ColumnType.BOOL, Bounds(0, 1)
+        )
+
+    def _logic(self, node: exp.Expr) -> Expression:
+        if isinstance(node, exp.Not):
+            inner = self.predicate(node.this)
+            return self.make(node, "not", [inner], lambda s: f"(NOT {s[0]})", ColumnType.BOOL, Bounds(0, 1))
+        operator: Operator = "and" if isinstance(node, exp.And) else "or"
+        sides = [self.predicate(node.this), self.predicate(node.expression)]
+        word = operator.upper()
+        return self.make(node, operator, sides, lambda s: f"({s[0]} {word} {s[1]})", ColumnType.BOOL, Bounds(0, 1))
+
+    def _joined(self, node: exp.Expr, operator: Operator, parts: Sequence[Expression]) -> Expression:
+        result = parts[0]
+        word = operator.upper()
+        for part in parts[1:]:
+            result = self.make(
+                node, operator, [result, part], lambda s: f"({s[0]} {word} {s[1]})", ColumnType.BOOL, Bounds(0, 1)
+            )
+        return result
+
+    def _between(self, node: exp.Between) -> Expression:
+        value = self.bind(node.this)
+        sides: list[Expression] = []
+        for name, operator in (("low", ">="), ("high", "<=")):
+            left, right = self._alike(node, value, self.bind(node.args[name]))
+            sides.append(self._comparison(node, ">=" if operator == ">=" else "<=", left, right))
+        return self._joined(node, "and", sides)
+
+    def _in(self, node: exp.In) -> Expression:
+        if not node.expressions:
+            raise self.error(node, "IN needs a list of values.", "Write x IN (1, 2, 3).")
+        value = self.bind(node.this)
+        sides = [
+            self._comparison(node, "=", *self._alike(node, value, self.bind(option))) for option in node.expressions
+        ]
+        return self._joined(node, "or", sides)
+
+    def _is_null(self, node: exp.Is) -> Expression:
+        if not isinstance(node.expression, exp.Null):
+            raise self.error(node, "IS works with NULL only.", "Write the condition itself, or NOT (condition).")
+        value = self.bind(node.this)
+        return self.make(
+            node, "is_null", [value], lambda s: f"({s[0]} IS NULL)", ColumnType.BOOL, Bounds(0, 1), nullable=False
+        )
+
+    def _case(self, node: exp.Expr) -> Expression:
+        branches = [node] if isinstance(node, exp.If) else list(node.args["ifs"])
+        default = node.args.get("false") if isinstance(node, exp.If) else node.args.get("default")
+        if node.this is not None and not isinstance(node, exp.If):
+            raise self.error(node, "CASE value WHEN ... is not supported.", "Write CASE WHEN value = ... THEN ... END.")
+        if default is None or isinstance(default, exp.Null):
+            raise self.error(node, "CASE without a value in ELSE is not supported.", "Add ELSE 0 (or another value).")
+        arguments: list[Expression] = []
+        for branch in branches:
+            arguments += [self.predicate(branch.this), self.bind(branch.args["true"])]
+        arguments.append(self.bind(default))
+        values = [*arguments[1:-1:2], arguments[-1]]
+        kind = self._common(node, values)
+        bounds = values[0].bounds
+        for value in values[1:]:
+            bounds = None if bounds is None or value.bounds is None else bounds.hull(value.bounds)
+        return self.make(
+            node, "case", arguments, _case_sql, kind, bounds, nullable=any(value.nullable for value in values)
+        )
+
+    def _common(self, node: exp.Expr, values: Sequence[Expression]) -> ColumnType:
+        kinds = {value.type for value in values}
+        if kinds == {ColumnType.INT, ColumnType.REAL}:
+            return ColumnType.REAL
+        if len(kinds) != 1:
+            names = ", ".join(sorted(kind.value for kind in kinds))
+            raise self.error(node, f"The values have different types ({names}).", "Give all of them one type.")
+        return kinds.pop()
+
+    def _function(self, node: exp.Expr) -> Expression:
+        if isinstance(node, exp.Extract) and node.name.upper() in EXTRACTED:
+            return self._function(EXTRACTED[node.name.upper()](this=node.expression))
+        known = FUNCTIONS.get(type(node))
+        if known is None:
+            names = ", ".join(sorted({name for function in FUNCTIONS.values() if (name := function.name)}))
+            what = node.name if isinstance(node, exp.Anonymous) else node.key.upper()
+            raise self.error(node, f"{what} is not supported here.", f"Functions that work: {names}.")
+        extra = [key for key, value in node.args.items() if value and key not in known.keys and key != "negate"]
+        if any(isinstance(node.args[key], exp.Expr | list) for key in extra):
+            raise self.error(node, f"{known.name} takes fewer arguments here.", f"It takes {len(known.keys)} at most.")
+        arguments = [self.bind(argument) for argument in known.arguments(node)]
+        allowed = known.takes
+        for argument in arguments[: 1 if known.first_only else None]:
+            if allowed is not None and argument.type not in allowed:
+                wanted = " or ".join(sorted(kind.value for kind in allowed))
+                raise self.error(node, f"{known.name} takes a {wanted}, not a {argument.type.value}.", "Correct it.")
+        kind = known.result or self._common(node, arguments)
+        nullable = all(a.nullable for a in arguments) if known.name == "COALESCE" else None
+        result = self.make(node, None, arguments, known.sql, kind, known.bounds(arguments), nullable=nullable)
+        if node.args.get("negate"):
+            return self.make(node, "not", [result], lambda s: f"(NOT {s[0]})", ColumnType.BOOL, Bounds(0, 1))
+        return result
+
+
+def _case_sql(parts: Sequence[str]) -> str:
+    branches = " ".join(f"WHEN {parts[i]} THEN {parts[i + 1]}" for i in range(0, len(parts) - 1, 2))
+    return f"(CASE {branches} ELSE {parts[-1]} END)"
+
+
+def _type_of(value: bool | int | float | str) -> ColumnType:
+    if isinstance(value, bool):
+        return ColumnType.BOOL
+    if isinstance(value, int):
+        return ColumnType.INT
+    return ColumnType.REAL if isinstance(value, float) else ColumnType.STRING
+
+
+def constant(value: bool | int | float | str, text: str) -> Local:
+    """A literal as an expression of any owner."""
+    kind = _type_of(value)
+    sql = {
+        ColumnType.BOOL: "TRUE" if value else "FALSE",
+        ColumnType.INT: f"CAST({value} AS BIGINT)",
+        ColumnType.REAL: f"CAST({value!r} AS DOUBLE)",
+        ColumnType.STRING: "'" + str(value).replace("'", "''") + "'",
+    }[kind]
+    bounds = None if isinstance(value, str) else Bounds(float(value), float(value))
+    return Local(None, sql, kind, False, bounds, frozenset(), text, constant=value)

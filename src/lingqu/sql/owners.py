@@ -1,0 +1,250 @@
+"""What each owner contributes: the expressions its database computes, and the columns and keys it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from lingqu.kinds.errors import BadInput, LingquError, RangeError
+from lingqu.kinds.schema import ColumnType
+from lingqu.plan.choose import Work
+from lingqu.plan.draft import Draft
+from lingqu.plan.inputs import BUDGET, InputArguments, InputColumn, InputKey, Projected, ScanArguments
+from lingqu.plan.logical import Local, Scan
+from lingqu.sql.circuit import ALWAYS, Node, Number
+
+_DEFAULT = {
+    ColumnType.INT: "0",
+    ColumnType.REAL: "0",
+    ColumnType.STRING: "''",
+    ColumnType.DATE: "DATE '1970-01-01'",
+    ColumnType.BOOL: "FALSE",
+}
+WORD = 64
+
+
+@dataclass
+class Owner:
+    """One table of the query, and what is asked of its owner so far.
+
+    place: its position in the query.  valid: conditions a row must meet.  scanned: SQL by the scanned column's name.
+    """
+
+    scan: Scan
+    place: int
+    valid: list[str] = field(default_factory=list)
+    scanned: dict[str, str] = field(default_factory=dict)
+    columns: list[InputColumn] = field(default_factory=list)
+    keys: list[InputKey] = field(default_factory=list)
+    read: set[str] = field(default_factory=set)
+
+    @property
+    def rows(self) -> int:
+        """Public row count of the table."""
+        return self.scan.asset.rows
+
+    def project(self, sql: str) -> str:
+        """The name of a scanned column for an expression that is never null; equal expressions are scanned once."""
+        for name, known in self.scanned.items():
+            if known == sql:
+                return name
+        name = f"t{self.place}s{len(self.scanned)}"
+        self.scanned[name] = sql
+        return name
+
+    def require(self, condition: Local) -> None:
+        """Rows count only where the condition is true."""
+        self.read |= condition.columns
+        self.valid.append(f"COALESCE({condition.sql}, FALSE)")
+
+    def bit(self, sql: str, about: str) -> str:
+        """The name of a shared 0/1 column."""
+        return self._share(self.project(sql), "bit", 0, 0, 1, None, about)
+
+    def truth(self, condition: Local, negated: bool) -> Node:
+        """The circuit of a condition over this table, or of its negation, being true."""
+        self.read |= condition.columns
+        sql = f"(NOT {condition.sql})" if negated else condition.sql
+        return Node(op="truth", name=self.bit(f"COALESCE({sql}, FALSE)", condition.text))
+
+    def present(self, value: Local) -> Node:
+        """The circuit of a value not being null."""
+        if not value.nullable:
+            return ALWAYS
+        self.read |= value.columns
+        return Node(op="truth", name=self.bit(f"({value.sql} IS NOT NULL)", value.text))
+
+    def number(self, value: Local, fraction: int) -> Number:
+        """The circuit of a number, reals with so many fraction bits; BadInput when it has no published bounds."""
+        if value.bounds is None:
+            raise BadInput(
+                f"{value.text} has no bounds that follow from the published profile.",
+                "Divide by a constant, or register the table with a column that holds the value itself.",
+            )
+        bounds, about = value.bounds, value.text
+        if bounds.magnitude >= 1 << BUDGET:
+            raise RangeError(
+                f"{about} reaches {bounds.magnitude:g} by its published bounds and exceeds {BUDGET} bits.",
+                "Compute in a larger unit, or register values inside narrower bounds.",
+            )
+        self.read |= value.columns
+        nulls = self.project(f"({value.sql} IS NULL)") if value.nullable else None
+        scale = 0
+        if value.type is ColumnType.BOOL:
+            name = self.bit(f"COALESCE({value.sql}, FALSE)", about)
+        elif value.type is ColumnType.REAL:
+            source = self.project(f"COALESCE(CAST({value.sql} AS DOUBLE), 0)")
+            name = self._share(source, "fixed", fraction, bounds.lower, bounds.upper, nulls, about)
+            scale = fraction
+        else:
+            source = self.project(_whole(value))
+            name = self._share(source, "integer", 0, bounds.lower, bounds.upper, nulls, about)
+        return Number(Node(op="column", name=name), scale, bounds.magnitude, self.present(value))
+
+    def _share(
+        self, source: str, kind: str, fraction: int, lower: float, upper: float, nulls: str | None, about: str
+    ) -> str:
+        for known in self.columns:
+            if (known.source, known.kind, known.fraction) == (source, kind, fraction):
+                return known.name
+        name = f"t{self.place}c{len(self.columns)}"
+        self.columns.append(
+            InputColumn.model_validate(
+                {
+                    "name": name,
+                    "source": source,
+                    "kind": kind,
+                    "fraction": fraction,
+                    "lower": float(lower),
+                    "upper": float(upper),
+                    "nulls": nulls,
+                    "about": about,
+                }
+            )
+        )
+        return name
+
+    def join_key(self, name: str, values: Sequence[Local], width: int) -> None:
+        """Share a hashed key; rows whose key is null do not count.
+
+        BadInput when the profile says that the key has duplicates.
+        """
+        if len(values) == 1 and not values[0].unique:
+            raise BadInput(
+                f"The join key {values[0].text} is not unique in {self.scan.asset.id}.",
+                "Join on a key that occurs once in each table, or register a table aggregated to one row a key.",
+            )
+        present = " AND ".join(f"({value.sql} IS NOT NULL)" for value in values if value.nullable)
+        if present:
+            self.valid.append(present)
+        self.read |= {column for value in values for column in value.columns}
+        self.keys.append(
+            InputKey(
+                name=name,
+                kind="hashed",
+                sources=tuple(self.project(f"COALESCE({value.sql}, {_DEFAULT[value.type]})") for value in values),
+                types=tuple(value.type for value in values),
+                width=width,
+                present=self.project(f"({present})") if present else None,
+                unique=True,
+                about=", ".join(value.text for value in values),
+            )
+        )
+
+    def group_key(self, name: str, value: Local) -> tuple[InputKey, int]:
+        """Share a group key; returns it and how many different values it can take, null included.
+
+        BadInput for texts without complete published categories, for reals and for what has no bounds.
+        """
+        extra = int(value.nullable)
+        self.read |= value.columns
+        present = self.project(f"({value.sql} IS NOT NULL)") if value.nullable else None
+        if value.type is ColumnType.STRING:
+            if value.categories is None:
+                raise _no_categories(value)
+            count = len(value.categories)
+            key = InputKey(
+                name=name,
+                kind="codes",
+                sources=(self.project(f"COALESCE({value.sql}, '')"),),
+                types=(value.type,),
+                width=max((count + extra - 1).bit_length(), 1),
+                categories=value.categories,
+                present=present,
+                about=value.text,
+            )
+        elif value.type is ColumnType.REAL or value.bounds is None:
+            raise BadInput(
+                f"{value.text} cannot be a group key: {_why_no_key(value)}.",
+                "Group by a whole number, for example CAST-free steps such as column // 10, a date or a category.",
+            )
+        else:
+            offset = int(value.bounds.lower)
+            count = int(value.bounds.upper) - offset + 1
+            key = InputKey(
+                name=name,
+                kind="number",
+                sources=(self.project(_whole(value)),),
+                types=(value.type,),
+                width=_number_width(value, count + extra),
+                offset=offset,
+                present=present,
+                about=value.text,
+            )
+        self.keys.append(key)
+        return key, count + extra
+
+    def steps(self, draft: Draft, used: Collection[str]) -> str:
+        """Add this owner's scan and input to a draft, with those columns that are used; returns the input's id."""
+        columns = tuple(column for column in self.columns if column.name in used)
+        valid = self.project("(" + " AND ".join(dict.fromkeys(self.valid)) + ")") if self.valid else None
+        needed = {valid, *(name for column in columns for name in (column.source, column.nulls))}
+        needed |= {name for key in self.keys for name in (*key.sources, key.present)}
+        scan = draft.local(
+            f"scan{self.place}",
+            "scan",
+            self.scan.asset.owner,
+            ScanArguments(
+                asset=self.scan.asset.id,
+                projections=tuple(
+                    Projected(name=name, sql=sql) for name, sql in self.scanned.items() if name in needed
+                ),
+            ).arguments(),
+            "the owner computes on its own rows; every row is kept, so the size says nothing",
+        )
+        arguments = InputArguments(
+            owner=self.scan.asset.owner, rows=self.rows, valid=valid, columns=columns, keys=tuple(self.keys)
+        )
+        work = [Work("input", {"rows": self.rows, "columns": len(columns) + int(valid is not None), "bits": WORD})]
+        work += [Work("input_bits", {"rows": self.rows, "columns": 1, "bits": key.width}) for key in self.keys]
+        return draft.shared(
+            f"input{self.place}", "input", [scan], arguments.arguments(), work, reason="the owner shares its columns"
+        )
+
+
+def _whole(value: Local) -> str:
+    """SQL of a value as a 64-bit integer, 0 for null: days for dates, 0 and 1 for booleans."""
+    if value.type is ColumnType.DATE:
+        return f"COALESCE(date_diff('day', DATE '1970-01-01', {value.sql}), 0)"
+    return f"COALESCE(CAST({value.sql} AS BIGINT), 0)"
+
+
+def _number_width(value: Local, count: int) -> int:
+    width = max((count - 1).bit_length(), 1)
+    if width >= BUDGET:
+        raise RangeError(
+            f"The group key {value.text} spans {count} values by its published bounds.",
+            "Group by coarser steps, for example column // 10.",
+        )
+    return width
+
+
+def _no_categories(value: Local) -> LingquError:
+    return BadInput(
+        f"{value.text} cannot be a group key: its owner publishes no complete list of its categories.",
+        "Group by a column with at most 256 categories that at least 10 rows share each, or by a number or date.",
+    )
+
+
+def _why_no_key(value: Local) -> str:
+    return "it is a real number" if value.type is ColumnType.REAL else "it has no published bounds"
