@@ -14,7 +14,7 @@ from lingqu.kinds.mechanism import Declaration, Operation, installed
 PAGE = Path(__file__).parent / "reference" / "mechanisms.md"
 
 # Sizes that the cost tables are worked out for, by the names that operations document.
-ROWS = (1, 1_000, 50_000)
+ROWS = (10, 1_000, 50_000)
 COMMON = {"columns": 1, "bits": 64, "groups": 16, "inner": 1, "width": 64}
 
 
