@@ -126,6 +126,7 @@ class StreamChannel(MailboxChannel):
         super().__init__(party, parties, limits.patience)
         self._limits = limits
         self._closing = threading.Event()
+        self._verdict: tuple[Reason, int] | None = None  # a peer's, to be passed on as it is
         self._close_lock = threading.Lock()
         self._links = {peer: _Link(self._parties[peer], *pair) for peer, pair in halves.items()}
         self._threads = [
@@ -187,13 +188,17 @@ class StreamChannel(MailboxChannel):
     def _ended(self, error: LingquError) -> None:
         if self._closing.is_set():
             return
-        reason = Reason.LOST if isinstance(error, PartyLost) else Reason.OTHER
-        reason = Reason.VIOLATION if isinstance(error, ProtocolViolation) else reason
-        blamed = self._parties.index(error.party) if error.party in self._parties else self._party
+        reason, blamed = self._verdict or self._judge(error)
         for link in self._links.values():
             link.goodbye(reason, blamed, 0.0 if link.name == error.party else _STUCK)
             with link.space:
                 link.space.notify_all()
+
+    def _judge(self, error: LingquError) -> tuple[Reason, int]:
+        """What to tell the others of a failure that this party found."""
+        reason = Reason.LOST if isinstance(error, PartyLost) else Reason.OTHER
+        reason = Reason.VIOLATION if isinstance(error, ProtocolViolation) else reason
+        return reason, self._parties.index(error.party) if error.party in self._parties else self._party
 
     def _read(self, peer: int) -> None:
         link = self._links[peer]
@@ -240,6 +245,8 @@ class StreamChannel(MailboxChannel):
         if reason is Reason.NORMAL:
             self._mailboxes[peer].fail(_gone(link.name, "has left the session"))
             return
+        if self._failure is None:
+            self._verdict = reason, blamed
         cause = {Reason.LOST: "it lost", Reason.VIOLATION: "of bytes that the protocol does not allow from"}
         about = "itself" if blamed == peer else self._parties[blamed]
         why = f"ended the session because {cause.get(reason, 'of an error at')} {about}"
