@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from lingqu.kinds.errors import BadInput, Unavailable
 from lingqu.node.store import Store
 from lingqu.node.store.models import Agreement, Base, Job, Result, Seen, Use, UseState
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from fixtures.postgres import postgres_server
+
+from tests.fixtures.postgres import postgres_server
 
 CONTRACT = "sha256:" + "0" * 64
 

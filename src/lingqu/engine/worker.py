@@ -189,7 +189,16 @@ def run(pipe: Pipe) -> Mapping[str, Any]:
         channel = RecordingChannel(channel, Path(job.record) / f"{job.job}.{job.plan.parties[job.party]}.recording")
     progress = Progress(pipe)
     with contextlib.closing(channel):
-        opened = execute(job.plan, machine_for(job.plan, channel), local_rows(job), job.bindings, progress, pipe.gate)
+        opened = execute(
+            job.plan,
+            machine_for(job.plan, channel),
+            local_rows(job),
+            job.bindings,
+            progress,
+            pipe.gate,
+            job=job.job,
+            traffic=lambda: channel.traffic,
+        )
     done: dict[str, Any] = {"rounds": progress.rounds, "bytes": progress.bytes, "release": None}
     if opened is not None:
         path = Path(job.directory) / "release.json"
