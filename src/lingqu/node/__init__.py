@@ -1,0 +1,1 @@
+"""One organisation's service: its people, its peers, its contracts and jobs, and the store that remembers them."""
