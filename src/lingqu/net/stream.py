@@ -173,7 +173,8 @@ class StreamChannel(MailboxChannel):
             finally:
                 link.sending_since = 0.0
         if lost:
-            link.ended.wait(1.0)  # the reader may know why: a goodbye, or another party's loss
+            if self._failure is None:
+                link.ended.wait(1.0)  # the reader may know why: a goodbye, or another party's loss
             self._fail(_gone(link.name, "has left the session or crashed"))
             self._check(to)
 

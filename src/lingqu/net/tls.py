@@ -198,10 +198,14 @@ class Dialler:
 
     def _dial(self, peer: int, host: str, port: int, direction: int) -> Half:
         remaining = max(self.deadline - time.monotonic(), 0.01)
+        timer: threading.Timer | None = None
         raw = socket.create_connection((host, port), timeout=remaining)
         try:
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = TlsStream(raw, self.context, server_side=False)
+            timer = threading.Timer(remaining, connection.sever)  # however slowly the other side drips
+            timer.daemon = True
+            timer.start()
             connection.handshake()
             check_peer(connection.tls, self.roster.pinned[peer].fingerprint)
             half = self.roster.half(connection, peer)
@@ -223,6 +227,9 @@ class Dialler:
         except BaseException:
             raw.close()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         return half
 
 
