@@ -18,7 +18,7 @@ from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.parties import Party
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, AssetUse, Column, ColumnProfile, ColumnType, Grade
-from lingqu.node.remote import LocalNode, Remote
+from lingqu.node.remote import Home, Remote
 from lingqu.plan.explain import explain_text
 from lingqu.plan.plan import Output, Plan, Step, Told
 
@@ -273,7 +273,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeNode:
     """A fake node that every `Remote.at` reaches."""
     node = FakeNode()
 
-    def at(place: LocalNode, user: str | None = None, **_: Any) -> Remote:
+    def at(place: Home, user: str | None = None, **_: Any) -> Remote:
         token = place.token(user) if user else None
         return Remote(place.url, token, home=place.path, transport=httpx.MockTransport(node))
 

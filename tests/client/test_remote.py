@@ -12,7 +12,7 @@ from lingqu.kinds import clock
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, Refused, Unavailable
 from lingqu.kinds.programs import Parameter, Program
 from lingqu.node.errors import NotFound, Unauthenticated
-from lingqu.node.remote import LocalNode, Remote, expiry
+from lingqu.node.remote import Home, Remote, expiry
 from lingqu.node.replies import InvitationView, JobView, LoginView, rebuilt
 
 SQL = "SELECT education, COUNT(*) AS people FROM civil_affairs.residents GROUP BY education"
@@ -168,19 +168,19 @@ def test_a_template_is_found_by_its_text(remote: Remote, fake: Any) -> None:
 
 
 def test_homes_are_read(home: Path, tmp_path: Path) -> None:
-    assert LocalNode(home).url == "http://127.0.0.1:7101"
-    assert LocalNode(home).tokens() == ("analyst", "auditor", "manager", "owner")
+    assert Home(home).url == "http://127.0.0.1:7101"
+    assert Home(home).tokens() == ("analyst", "auditor", "manager", "owner")
     with pytest.raises(Refused, match="analyst, auditor"):
-        LocalNode(home).token("nobody")
+        Home(home).token("nobody")
     with pytest.raises(Unavailable, match="lingqu init"):
-        _ = LocalNode(tmp_path / "elsewhere").url
+        _ = Home(tmp_path / "elsewhere").url
     (home / "config.toml").write_text('[api]\nhost = "::1"\nport = 7101\ntls_certificate = "api.crt"\n')
-    assert LocalNode(home).url == "https://[::1]:7101"
-    assert LocalNode(home).authority == home / "api.crt"
+    assert Home(home).url == "https://[::1]:7101"
+    assert Home(home).authority == home / "api.crt"
     for text, said in (("[api]\n", "no port"), ("= broken", "no TOML")):
         (home / "config.toml").write_text(text)
         with pytest.raises(BadInput, match=said):
-            _ = LocalNode(home).url
+            _ = Home(home).url
 
 
 def test_secrets_do_not_print() -> None:

@@ -7,23 +7,23 @@ import re
 import ssl
 import threading
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
 from lingqu.contract import State
 from lingqu.kinds import clock
-from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable
+from lingqu.kinds.errors import BadInput, Refused, Unavailable
 from lingqu.kinds.programs import Program, Value
 from lingqu.kinds.schema import Asset
 from lingqu.node.replies import (
+    AnyView,
     ContractView,
     HealthView,
     InvitationView,
@@ -33,23 +33,27 @@ from lingqu.node.replies import (
     PeerView,
     PlanView,
     UserView,
-    rebuilt,
+    decoded,
+    event_data,
+    parsed,
+    refusal,
+    unreadable,
     why_none,
 )
 
 if TYPE_CHECKING:
     from lingqu.engine.release import Release
+    from lingqu.ml import ModelRelease
 
 DEFAULT_TIMEOUT = 60.0
 RECONNECTS = 6
 
 
-AnyView = TypeVar("AnyView", bound=BaseModel)
 Progress = Callable[[JobView], None]
 
 
 @dataclass(frozen=True)
-class LocalNode:
+class Home:
     """A node of this machine, as its home directory tells the programs that talk to it.
 
     It reads two settings and a token, and loads none of what a running node needs (that is `config.Home`).
@@ -65,7 +69,7 @@ class LocalNode:
         except FileNotFoundError:
             raise Unavailable(
                 f"{self.path} holds no node: {file.name} is missing.",
-                f"Make one with `lingqu init NAME --home {self.path}`, or point --home or LINGQU_HOME at yours.",
+                f"Make one with `lingqu init --name NAME --home {self.path}`, or point --home or LINGQU_HOME at yours.",
             ) from None
         except OSError as error:
             raise Unavailable(
@@ -74,7 +78,7 @@ class LocalNode:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"{file} is no TOML: {error}.", "Correct that line.") from None
         if not isinstance(found, dict) or not isinstance(found.get("port"), int):
-            raise BadInput(f"{file} names no port for the API.", "Add `port = 7100` under [api].")
+            raise BadInput(f"{file} names no port for the API.", "Add `port = 7401` under [api].")
         return found
 
     @property
@@ -96,6 +100,7 @@ class LocalNode:
 
     def token(self, user: str) -> str:
         """The token of a user of this node; Refused when this account may not read it or there is none."""
+        _ = self._api  # a home without a node is the first thing to say
         file = self.path / "tokens" / f"{user}.token"
         try:
             return file.read_text(encoding="ascii").strip()
@@ -116,7 +121,7 @@ class Remote:
     transport: where the requests go instead of the network, for tests.
     Every method raises the LingquError that the node described, or Unavailable when no node answers.
 
-    >>> Remote.at(LocalNode(Path.home() / ".lingqu"), "analyst").catalog()  # doctest: +SKIP
+    >>> Remote.at(Home(Path.home() / ".lingqu"), "analyst").catalog()  # doctest: +SKIP
     """
 
     def __init__(
@@ -143,7 +148,7 @@ class Remote:
             raise Unavailable(f"{authority} cannot be read: {error.strerror}.", "Check api.tls_certificate.") from None
 
     @classmethod
-    def at(cls, node: LocalNode, user: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> Self:
+    def at(cls, node: Home, user: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> Self:
         """A connection as one of the users whose token the home directory keeps; as nobody without a user."""
         token = node.token(user) if user else None
         return cls(node.url, token, home=node.path, authority=node.authority, timeout=timeout)
@@ -331,14 +336,35 @@ class Remote:
 
         return self._view(Release, "GET", f"/v1/jobs/{_part(job)}/result")
 
+    def model(self, job: JobView, release: Release) -> ModelRelease:
+        """The trained model in a job's result, with all that its card tells.
+
+        The plan is compiled again from the contract's terms; BadInput when a table was registered anew since, when the
+        model was withheld, or when the result is a table.
+        """
+        from lingqu.ml import model_release
+
+        if release.kind != "model":
+            raise BadInput("This result holds a table, no model.", "Use .to_arrow(), .to_pandas() or .to_polars().")
+        terms = self.contract(job.contract).terms
+        plan = self.plan(terms.program, terms.minimum_group, terms.names).plan
+        if plan.sha256() != release.plan:
+            raise BadInput(
+                "The plan of this model can no longer be compiled: a table was registered again since.",
+                "Read its numbers with `lingqu result JOB --json`.",
+            )
+        return model_release(
+            plan, release.values, released=job.ended or clock.now(), contract=job.contract, purpose=terms.purpose
+        )
+
     # The record
 
     def ledger(self, after: int = 0) -> tuple[dict[str, Any], ...]:
         """Entries of the node's ledger from an index on (auditor, owner)."""
-        reply = _decoded(self._request("GET", "/v1/ledger", params={"after": after}))
+        reply = decoded(self._request("GET", "/v1/ledger", params={"after": after}))
         entries = reply.get("entries") if isinstance(reply, dict) else reply
         if not isinstance(entries, list):
-            raise _unreadable("/v1/ledger")
+            raise unreadable("/v1/ledger")
         return tuple(entries)
 
     def export(self) -> bytes:
@@ -355,27 +381,27 @@ class Remote:
         except httpx.TransportError as error:
             raise self._away(error) from None
         if not response.is_success:
-            raise _refusal(response)
+            raise refusal(response)
         return response
 
     def _view(self, kind: type[AnyView], method: str, path: str, body: Mapping[str, Any] | None = None) -> AnyView:
-        return _parsed(kind, self._request(method, path, body).content, path)
+        return parsed(kind, self._request(method, path, body).content, path)
 
     def _views(self, kind: type[AnyView], path: str, name: str) -> tuple[AnyView, ...]:
-        reply = _decoded(self._request("GET", path))
+        reply = decoded(self._request("GET", path))
         items = reply.get(name) if isinstance(reply, dict) else reply
         if not isinstance(items, list):
-            raise _unreadable(path)
-        return tuple(_parsed(kind, json.dumps(item), path) for item in items)
+            raise unreadable(path)
+        return tuple(parsed(kind, json.dumps(item), path) for item in items)
 
     def _events(self, job: str) -> Iterator[JobView]:
         path = f"/v1/jobs/{_part(job)}/events"
         with self._http.stream("GET", path, headers={"Accept": "text/event-stream"}) as response:
             if not response.is_success:
                 response.read()
-                raise _refusal(response)
-            for data in _event_data(response.iter_lines()):
-                yield _parsed(JobView, data, path)
+                raise refusal(response)
+            for data in event_data(response.iter_lines()):
+                yield parsed(JobView, data, path)
 
     def _away(self, error: httpx.TransportError | None) -> Unavailable:
         if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
@@ -393,7 +419,7 @@ def _check_address(url: str) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise BadInput(f"{url!r} is no address of a node.", "Write it as http://127.0.0.1:7100.")
+        raise BadInput(f"{url!r} is no address of a node.", "Write it as http://127.0.0.1:7401.")
 
 
 def _part(text: str) -> str:
@@ -406,60 +432,6 @@ def _json(program: Program) -> dict[str, Any]:
 
 def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _event_data(lines: Iterable[str]) -> Iterator[str]:
-    """The data of each server-sent event (WHATWG HTML, section 9.2.6); comments and other fields are passed over."""
-    data: list[str] = []
-    for line in lines:
-        if not line:
-            if data:
-                yield "\n".join(data)
-            data = []
-        elif line.startswith("data:"):
-            data.append(line[5:].removeprefix(" "))
-
-
-def _decoded(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        raise _unreadable(response.request.url.path) from None
-
-
-def _parsed(kind: type[AnyView], data: bytes | str, path: str) -> AnyView:
-    try:
-        return kind.model_validate_json(data)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise _unreadable(path, ".".join(str(part) for part in first["loc"])) from None
-
-
-def _unreadable(path: str, place: str = "") -> LingquError:
-    where = f" ({place})" if place else ""
-    return LingquError(
-        f"The node's reply to {path} is not one that this version reads{where}.",
-        "Use the same version of lingqu as the node; `lingqu --version` and `lingqu node` tell both.",
-    )
-
-
-def _refusal(response: httpx.Response) -> LingquError:
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    if isinstance(document, dict) and "code" in document and "cause" in document:
-        return rebuilt(document)
-    status = response.status_code
-    if status in (401, 403):
-        return Refused(
-            "The node does not know this token, or it has expired.", "Log in again: `lingqu login`.", term="token"
-        )
-    if status == 404:
-        return BadInput(f"The node has no {response.request.url.path}.", "Check the id or the name.")
-    if status >= 500:
-        return Unavailable(f"The node failed with status {status}.", "Look at the node's log.")
-    return LingquError(f"The node answered with status {status}.", "Use the same version of lingqu as the node.")
 
 
 def expiry(when: str | timedelta | date) -> str:

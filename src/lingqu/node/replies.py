@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lingqu.contract import State, Terms
 from lingqu.kinds.disclosure import Statement
-from lingqu.kinds.errors import LingquError, Refused
+from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable
 from lingqu.kinds.programs import Program
+from lingqu.kinds.schema import ColumnType
 from lingqu.node.errors import revived
 from lingqu.plan.plan import Plan
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from lingqu.engine.release import Release
+
+AnyView = TypeVar("AnyView", bound=BaseModel)
 ENDED = frozenset({"done", "failed", "refused"})
 
 
@@ -79,10 +87,20 @@ class PlanView(View):
     statement_digest: str
 
 
+class RefusalView(View):
+    """A run or a signature that a node refused.  term: the contract term that forbade it."""
+
+    party: str
+    term: str
+    cause: str
+    at: str
+    job: str | None = None
+
+
 class ContractView(View):
     """A contract as a node sees it now.
 
-    approvals: parties whose signature the node holds.  spent, reserved: uses.  refusals: parties that rejected.
+    approvals: parties whose signature the node holds.  spent, reserved: uses.  refusals: what nodes refused under it.
     """
 
     id: str
@@ -91,7 +109,7 @@ class ContractView(View):
     approvals: tuple[str, ...] = ()
     spent: int = 0
     reserved: int = 0
-    refusals: tuple[Any, ...] = ()
+    refusals: tuple[RefusalView, ...] = ()
 
     @property
     def waiting(self) -> tuple[str, ...]:
@@ -101,9 +119,18 @@ class ContractView(View):
     def covers(self, program: Program) -> bool:
         """Whether this contract is over that program; a template without limits named is known by its text."""
         signed = self.terms.program
-        if signed.kind != program.kind or signed.text.strip() != program.text.strip():
+        if signed.kind != program.kind or _normal(signed) != _normal(program):
             return False
         return not program.parameters or signed.parameters == program.parameters
+
+
+def _normal(program: Program) -> str:
+    """A program's text without what makes no difference: margins, and the spelling of a training's JSON."""
+    if program.kind != "train":
+        return program.text.strip()
+    from lingqu.ml import TrainSpec
+
+    return TrainSpec.parse(program.text).canonical().decode()
 
 
 class StepView(View):
@@ -118,8 +145,11 @@ class StepView(View):
 
 
 class JobView(View):
+    """One run of a contract.  coordinator: the party that asked.  error: `LingquError.document()` when it failed."""
+
     id: str
     contract: str
+    coordinator: str = ""
     state: str
     steps: tuple[StepView, ...] = ()
     error: dict[str, Any] | None = None
@@ -156,6 +186,34 @@ def rebuilt(document: Mapping[str, Any]) -> LingquError:
     )
 
 
+_ARROW = {
+    ColumnType.BOOL: "bool",
+    ColumnType.INT: "int64",
+    ColumnType.REAL: "float64",
+    ColumnType.STRING: "string",
+    ColumnType.DATE: "date32",
+}
+
+
+def released_table(release: Release) -> pa.Table:
+    """The rows of a released result as a pyarrow Table; BadInput when it is a model."""
+    import pyarrow as pa
+
+    if release.kind != "table":
+        raise BadInput("This result is a model, no table.", "Read its model card.")
+    rows = release.table()
+    fields = [(column.name, pa.type_for_alias(_ARROW[column.type])) for column in release.columns]
+    arrays = [pa.array([row[place] for row in rows], type=kind) for place, (_, kind) in enumerate(fields)]
+    return pa.Table.from_arrays(arrays, names=[name for name, _ in fields])
+
+
+def withheld_words(release: Release) -> str:
+    """What was not released and why, in words; empty where everything was."""
+    keys = [", ".join("(none)" if cell is None else str(cell) for cell in row) for row in release.withheld]
+    named = f" Missing: {'; '.join(keys)}." if keys else ""
+    return release.note + named
+
+
 _TERM_OF_STATE = {
     State.SIGNED: "not_before",
     State.USED_UP: "uses",
@@ -187,3 +245,61 @@ def why_none(fitting: Sequence[ContractView], same: Sequence[ContractView]) -> R
             f"The contract over this program is for another purpose: {'; '.join(purposes)}.", propose, term="purpose"
         )
     return Refused("No contract in force covers this program.", propose, term="signatures")
+
+
+def event_data(lines: Iterable[str]) -> Iterator[str]:
+    """The data of each server-sent event (WHATWG HTML, section 9.2.6); comments and other fields are passed over."""
+    data: list[str] = []
+    for line in lines:
+        if not line:
+            if data:
+                yield "\n".join(data)
+            data = []
+        elif line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+
+
+def decoded(response: httpx.Response) -> Any:
+    """The JSON of a reply; LingquError when it is none."""
+    try:
+        return response.json()
+    except ValueError:
+        raise unreadable(response.request.url.path) from None
+
+
+def parsed(kind: type[AnyView], data: bytes | str, path: str) -> AnyView:
+    """A view or document from JSON; LingquError names the field that does not fit."""
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise unreadable(path, ".".join(str(part) for part in first["loc"])) from None
+
+
+def unreadable(path: str, place: str = "") -> LingquError:
+    """The error for a reply that is not as the table of the API says."""
+    where = f" ({place})" if place else ""
+    return LingquError(
+        f"The node's reply to {path} is not one that this version reads{where}.",
+        "Use the same version of lingqu as the node; `lingqu --version` and `lingqu node` tell both.",
+    )
+
+
+def refusal(response: httpx.Response) -> LingquError:
+    """The error that a reply without success describes, or the nearest one that its status tells."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and "code" in document and "cause" in document:
+        return rebuilt(document)
+    status = response.status_code
+    if status in (401, 403):
+        return Refused(
+            "The node does not know this token, or it has expired.", "Log in again: `lingqu login`.", term="token"
+        )
+    if status == 404:
+        return BadInput(f"The node has no {response.request.url.path}.", "Check the id or the name.")
+    if status >= 500:
+        return Unavailable(f"The node failed with status {status}.", "Look at the node's log.")
+    return LingquError(f"The node answered with status {status}.", "Use the same version of lingqu as the node.")

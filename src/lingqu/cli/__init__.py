@@ -1,0 +1,5 @@
+"""The command line: `lingqu --help`."""
+
+from lingqu.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,358 @@
+"""How the command line writes things for people.
+
+Titles, programs and errors come from other organisations: `safe` takes out what could steer a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from lingqu.kinds.disclosure import Statement
+    from lingqu.kinds.errors import LingquError
+    from lingqu.kinds.schema import Asset, ColumnProfile
+    from lingqu.node.replies import ContractView, JobView, NodeView, PeerView, PlanView
+
+SHORT = 12
+STATE_STYLES = {
+    "in-force": "green",
+    "done": "green",
+    "confirmed": "green",
+    "proposed": "yellow",
+    "signed": "yellow",
+    "pending": "yellow",
+    "running": "cyan",
+    "admitting": "cyan",
+    "failed": "red",
+    "refused": "red",
+    "revoked": "red",
+    "rejected": "red",
+}
+
+
+def safe(text: str) -> str:
+    """Text without control characters (a terminal would obey them), line feeds and tabs kept."""
+    return "".join(mark if mark in "\n\t" or mark.isprintable() else "�" for mark in text)
+
+
+def short(identifier: str) -> str:
+    """The beginning of an id, enough to name it on the command line."""
+    return identifier.removeprefix("sha256:")[:SHORT]
+
+
+def amount(size: int) -> str:
+    """Bytes as people write them."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def state(name: str) -> Text:
+    """A state in its colour."""
+    return Text(name, style=STATE_STYLES.get(name, ""))
+
+
+def grid(*columns: str, right: Iterable[str] = ()) -> Table:
+    """An empty table; `right` names the columns of figures."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    figures = set(right)
+    for column in columns:
+        table.add_column(column, justify="right" if column in figures else "left", overflow="fold")
+    return table
+
+
+def facts(lines: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Labels and what stands beside them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, content in lines:
+        table.add_row(label, safe(content) if isinstance(content, str) else content)
+    return table
+
+
+def error(problem: LingquError) -> RenderableType:
+    """An error: cause (a caret under the place keeps its column), term and party, cure."""
+    lines = Text()
+    lines.append("refused: " if problem.code == "refused" else "error: ", style="bold red")
+    lines.append(safe(problem.cause))
+    if problem.term:
+        lines.append("\n  term:  ", style="bold")
+        lines.append(safe(problem.term))
+    if problem.party:
+        lines.append("\n  party: ", style="bold")
+        lines.append(safe(problem.party))
+    if problem.cure:
+        lines.append("\n  cure:  ", style="bold")
+        lines.append(safe(problem.cure))
+    lines.no_wrap = "\n" in problem.cause
+    return lines
+
+
+def made(document: dict[str, Any]) -> list[RenderableType]:
+    """A new node, with the passwords that are shown this once."""
+    table = grid("user", "role", "password (shown once)")
+    for user in document["users"]:
+        table.add_row(user["name"], user["role"], user["password"])
+    lines = [("Node", document["name"]), ("Home", document["home"]), ("Address", document["address"])]
+    hint = "Tokens for this machine's command line are in the home. Next: lingqu serve"
+    return [facts(lines), table, Text(hint, style="dim")]
+
+
+def node(view: NodeView) -> RenderableType:
+    """A node and its peers."""
+    own = facts(
+        [
+            ("Node", f"{view.title} ({view.name})"),
+            ("Address", view.address),
+            ("Fingerprint", view.fingerprint),
+            ("Version", view.version),
+        ]
+    )
+    if not view.peers:
+        return Group(own, Text("\nNo peers yet: `lingqu invite` here, `lingqu join CODE` there."))
+    table = grid("peer", "title", "address", "state", "compare")
+    for peer in view.peers:
+        digits = peer.comparison if peer.state != "confirmed" else None
+        table.add_row(safe(peer.name), safe(peer.title), safe(peer.address), state(peer.state), digits or "")
+    return Group(own, Text(), table)
+
+
+def pairing(peer: PeerView) -> RenderableType:
+    """A pairing that waits for people to compare digits."""
+    return Group(
+        facts(
+            [
+                ("Peer", f"{peer.title} ({peer.name})"),
+                ("Fingerprint", peer.fingerprint),
+                ("Compare", Text(peer.comparison or "-", style="bold cyan")),
+            ]
+        ),
+        Text(f"Both sides must show the same digits. Then, on both: lingqu confirm {safe(peer.name)}", style="dim"),
+    )
+
+
+def catalogue(assets: Sequence[Asset]) -> RenderableType:
+    """All tables of the catalogue."""
+    if not assets:
+        return Text("The catalogue is empty: `lingqu register NAME FILE` adds a table.")
+    table = grid("table", "title", "rows", "columns", "grade", "version", right=("rows", "version"))
+    for item in assets:
+        names = ", ".join(safe(column.name) for column in item.columns)
+        table.add_row(item.id, safe(item.title), f"{item.rows:,}", names, item.grade.value, str(item.version))
+    return table
+
+
+def asset(item: Asset) -> RenderableType:
+    """One table: its columns and what is published of them."""
+    head = facts(
+        [
+            ("Table", f"{item.title} ({item.id}), version {item.version}"),
+            ("Rows", f"{item.rows:,}"),
+            ("Grade", item.grade.value),
+            ("Registered", item.registered),
+        ]
+    )
+    table = grid("column", "type", "published profile")
+    for column in item.columns:
+        kind = column.type.value + (", may be null" if column.nullable else "")
+        table.add_row(safe(column.name), kind, _profile(item.profile[column.name]))
+    return Group(head, Text(), table)
+
+
+def _profile(profile: ColumnProfile) -> str:
+    parts = []
+    if profile.lower is not None and profile.upper is not None:
+        parts.append(f"{profile.lower:g} to {profile.upper:g}")
+    if profile.mean is not None:
+        parts.append(f"mean {profile.mean:g}" + (f" ± {profile.deviation:g}" if profile.deviation is not None else ""))
+    if profile.categories is not None:
+        named = ", ".join(safe(value) for value in profile.categories[:8])
+        more = len(profile.categories) - 8
+        parts.append(named + (f", … ({more} more)" if more > 0 else ""))
+    if profile.unique:
+        parts.append("unique")
+    if profile.nulls:
+        parts.append(f"{profile.nulls:.0%} null")
+    return "; ".join(part for part in parts if part) or "nothing"
+
+
+def statement(view: Statement) -> RenderableType:
+    """Who learns what: the lines that owners sign."""
+    table = Table(box=box.ROUNDED, show_lines=True, title="Who learns what", title_justify="left")
+    table.add_column("party", style="bold", overflow="fold")
+    table.add_column("learns", overflow="fold")
+    for party in sorted(view.learned):
+        lines = [f"{safe(fact.about)} [{fact.fact.value}, step {fact.step}]" for fact in view.learned[party]]
+        table.add_row(party, "\n".join([f"• {line}" for line in lines] + ["• nothing else" if lines else "nothing"]))
+    if view.withheld:
+        table.add_row("nobody", "\n".join(f"• {safe(line)}" for line in view.withheld))
+    return table
+
+
+def plan(view: PlanView, run: JobView | None = None) -> list[RenderableType]:
+    """A plan's steps with technique, cost and reason; a run's measured figures beside the estimates."""
+    from lingqu.plan.explain import Measured, explain
+
+    measured = {s.id: Measured(s.rounds, s.bytes, s.seconds) for s in run.steps} if run else {}
+    rows = explain(view.plan, measured)
+    figures = ["rounds", "bytes", "seconds"] + (["measured here"] if run else [])
+    table = grid("step", "technique", *figures, "why, and what it discloses", right=figures)
+    for row in rows:
+        why = Text(safe(row.reason))
+        why.append(f"\ndiscloses: {safe(row.disclosure)}", style="dim")
+        cells: list[RenderableType] = [
+            row.step,
+            row.technique,
+            str(row.rounds),
+            amount(row.bytes),
+            f"{row.seconds:.3f}",
+        ]
+        if run:
+            found = row.measured
+            cells.append(f"{found.rounds} r, {amount(found.bytes)}, {found.seconds:.3f} s" if found else "-")
+        table.add_row(*cells, why)
+    rounds, sent = sum(row.rounds for row in rows), sum(row.bytes for row in rows)
+    total = f"Together {rounds} rounds, {amount(sent)}, about {sum(row.seconds for row in rows):.1f} s of traffic"
+    return [
+        table,
+        Text(f"{total} (all parties' payload; 2 ms a round, 100 Mbit/s).", style="dim"),
+        Text(),
+        statement(view.statement),
+        facts([("Plan", view.plan_digest), ("Statement", view.statement_digest)]),
+    ]
+
+
+def terms(view: ContractView) -> RenderableType:
+    """The terms as an owner should read them before signing."""
+    from lingqu.contract import render
+
+    shown = [(label, text) for label, text in render(view.terms) if not label.startswith("What ")]
+    return Group(Panel(facts(shown), title="Terms", title_align="left"), statement(view.terms.statement))
+
+
+def contract(view: ContractView) -> RenderableType:
+    """A contract: its terms and where it stands."""
+    return Group(terms(view), standing(view))
+
+
+def standing(view: ContractView) -> RenderableType:
+    """Where a contract stands: signatures, uses."""
+    lines: list[tuple[str, RenderableType]] = [
+        ("State", state(view.state)),
+        ("Signed by", ", ".join(view.approvals) or "nobody"),
+    ]
+    if view.waiting:
+        lines.append(("Waiting for", ", ".join(view.waiting)))
+    used = f"{view.spent} of {view.terms.uses} spent" + (f", {view.reserved} reserved" if view.reserved else "")
+    lines.append(("Uses", used))
+    lines += [("Refused", f"{item.at} by {item.party}, term {item.term}: {item.cause}") for item in view.refusals]
+    return facts(lines)
+
+
+def contracts(views: Sequence[ContractView]) -> RenderableType:
+    """All contracts, one a line."""
+    if not views:
+        return Text("No contracts yet: `lingqu propose` makes one.")
+    table = grid("id", "title", "purpose", "state", "uses", "until", "waiting for", right=("uses",))
+    for view in views:
+        waiting = ", ".join(view.waiting) if view.state == "proposed" else ""
+        table.add_row(
+            short(view.id),
+            safe(view.terms.title),
+            safe(view.terms.purpose),
+            state(view.state),
+            f"{view.spent}/{view.terms.uses}",
+            view.terms.expires,
+            waiting,
+        )
+    return table
+
+
+def jobs(views: Sequence[JobView]) -> RenderableType:
+    """All jobs, one a line."""
+    if not views:
+        return Text("No jobs yet: `lingqu query` or `lingqu train` starts one.")
+    table = grid("id", "contract", "state", "started", "ended", "why")
+    for view in views:
+        why = safe(str(view.error.get("cause", ""))) if view.error else ""
+        table.add_row(
+            short(view.id), short(view.contract), state(view.state), view.started or "", view.ended or "", why
+        )
+    return table
+
+
+def steps(view: JobView) -> Table:
+    """A job's steps with their measured figures."""
+    table = grid("step", "what", "state", "rounds", "sent", "seconds", right=("rounds", "sent", "seconds"))
+    for step in view.steps:
+        begun = step.state != "waiting"
+        table.add_row(
+            step.id,
+            step.operator,
+            state(step.state),
+            str(step.rounds) if begun else "",
+            amount(step.bytes) if begun else "",
+            f"{step.seconds:.2f}" if begun else "",
+        )
+    return table
+
+
+def job(view: JobView) -> list[RenderableType]:
+    """One job: state, steps, and its error where it has one."""
+    from lingqu.node.replies import rebuilt
+
+    lines: list[tuple[str, RenderableType]] = [
+        ("Job", view.id),
+        ("Contract", view.contract),
+        ("State", state(view.state)),
+        ("Started", view.started or "-"),
+        ("Ended", view.ended or "-"),
+    ]
+    shown: list[RenderableType] = [facts(lines), steps(view)]
+    if view.error:
+        shown.append(Padding(error(rebuilt(view.error)), (0, 0, 1, 0)))
+    return shown
+
+
+def entries(items: Sequence[dict[str, Any]]) -> RenderableType:
+    """Entries of a ledger, one a line."""
+    table = grid("index", "at", "kind", "about", right=("index",))
+    for item in items:
+        body = item.get("body") if isinstance(item.get("body"), dict) else {}
+        about = "; ".join(f"{name} {_brief(value)}" for name, value in (body or {}).items() if not _token(value))
+        table.add_row(str(item.get("index", "")), str(item.get("at", "")), safe(str(item.get("kind", ""))), about)
+    return table
+
+
+def _token(value: object) -> bool:
+    return isinstance(value, str) and value.count(".") == 2 and len(value) > 200
+
+
+def _brief(value: object) -> str:
+    text = safe(value if isinstance(value, str) else str(value))
+    text = short(text) if text.startswith("sha256:") else text
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def report(document: dict[str, Any]) -> RenderableType:
+    """What a verification found, and its verdict."""
+    lines = Text()
+    for finding in document["findings"]:
+        lines.append("✓ " if finding["holds"] else "✗ ", style="green" if finding["holds"] else "bold red")
+        lines.append(safe(finding["text"]) + "\n", style="" if finding["holds"] else "red")
+    counts = ", ".join(f"{count} {kind}" for kind, count in document["summary"].items()) or "no entries"
+    lines.append("Everything holds: " if document["ok"] else "NOT VERIFIED: ", style="bold")
+    lines.append(safe(counts) + ".")
+    return lines

@@ -1,0 +1,272 @@
+"""Verbs of those who ask: the catalogue, plans, contracts to propose, runs and results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lingqu.cli.session import (
+    HomeOption,
+    JsonOption,
+    Session,
+    UserOption,
+    bindings_of,
+    sql_program,
+    train_program,
+)
+
+if TYPE_CHECKING:
+    from lingqu.kinds.programs import Program, Value
+    from lingqu.node.replies import ContractView, JobView
+
+SqlArgument = Annotated[str, typer.Argument(metavar="SQL", help="The query; @file or - reads it.")]
+MinimumOption = Annotated[int, typer.Option("--minimum-group", min=2, help="Smaller groups are withheld.")]
+ContractOption = Annotated[
+    str | None, typer.Option("--contract", help="A contract's id or its beginning.", show_default="the one that fits")
+]
+PurposeOption = Annotated[
+    str | None, typer.Option("--purpose", help="What the answer is for.", show_default="the named contract's")
+]
+LimitOption = Annotated[
+    list[str] | None, typer.Option("--param", metavar="NAME=LIMITS", help="Open place :NAME, 18..90 or a|b|c.")
+]
+BindOption = Annotated[
+    list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Value of the open place :NAME.")
+]
+TrainOption = Annotated[Path | None, typer.Option("--train", metavar="SPEC", help="A training specification (JSON).")]
+PartyOption = Annotated[
+    list[str] | None, typer.Option("--party", help="A compute party; repeat.", show_default="chosen by the node")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write it to a .csv, .parquet, .json or .md file.")
+]
+
+
+def catalog(
+    table: Annotated[str | None, typer.Argument(help="One table, to see its columns and profile.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """List the tables that this node and its peers publish."""
+    session = Session(home, as_json, user)
+    assets = session.remote.catalog()
+    from lingqu.cli import show
+    from lingqu.kinds.errors import BadInput
+
+    if table is None:
+        session.give({"assets": assets}, show.catalogue(assets))
+        return
+    found = [asset for asset in assets if table in (asset.id, asset.name)]
+    if len(found) != 1:
+        known = ", ".join(asset.id for asset in assets) or "none"
+        raise BadInput(f"{len(found)} tables are called {table!r}.", f"Use an id of the catalogue: {known}.")
+    session.give(found[0], show.asset(found[0]))
+
+
+def explain(
+    sql: Annotated[str | None, typer.Argument(metavar="[SQL]", help="The query; @file or - reads it.")] = None,
+    train: TrainOption = None,
+    contract: ContractOption = None,
+    job: Annotated[str | None, typer.Option("--job", help="Put a job's measured figures beside the estimates.")] = None,
+    minimum_group: MinimumOption = 10,
+    limits: LimitOption = None,
+    parties: PartyOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """Show the plan, what it will cost and what each party will learn.  Nothing runs."""
+    session = Session(home, as_json, user)
+    run = session.job(job) if job else None
+    if run and contract is None and sql is None and train is None:
+        contract = run.contract
+    if contract is not None and sql is None and train is None:
+        terms = session.contract(contract).terms
+        view = session.remote.plan(terms.program, terms.minimum_group, terms.names)
+    else:
+        view = session.remote.plan(_program(sql, train, limits), minimum_group, parties)
+    from lingqu.cli import show
+
+    document = {"plan_view": view, "job": run} if run else view
+    session.give(document, *show.plan(view, run))
+
+
+def propose(
+    title: Annotated[str, typer.Option(help="What people call the contract.")],
+    purpose: Annotated[str, typer.Option(help="What the answers are for.")],
+    sql: Annotated[str | None, typer.Option("--sql", help="The query; @file or - reads it.")] = None,
+    train: TrainOption = None,
+    uses: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
+    expires: Annotated[str, typer.Option(help="30d, 12h, or 2027-01-31.")] = "30d",
+    minimum_group: MinimumOption = 10,
+    limits: LimitOption = None,
+    parties: PartyOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """Sign a contract over one query or training and send it to the others to sign."""
+    from lingqu.cli import show
+    from lingqu.node.remote import expiry
+
+    session = Session(home, as_json, user)
+    view = session.remote.propose(
+        _program(sql, train, limits),
+        title=title,
+        purpose=purpose,
+        minimum_group=minimum_group,
+        uses=uses,
+        expires=expiry(expires),
+        parties=parties,
+    )
+    session.give(view, show.contract(view))
+
+
+def contracts(
+    contract: Annotated[str | None, typer.Argument(help="One contract, to read its terms.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """List contracts, or show the terms of one."""
+    from lingqu.cli import show
+
+    session = Session(home, as_json, user)
+    if contract is None:
+        views = session.remote.contracts()
+        session.give({"contracts": views}, show.contracts(views))
+    else:
+        view = session.contract(contract)
+        session.give(view, show.contract(view))
+
+
+def query(
+    sql: SqlArgument,
+    purpose: PurposeOption = None,
+    contract: ContractOption = None,
+    bindings: BindOption = None,
+    output: OutputOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """Run a query under a contract in force and show the released result."""
+    session = Session(home, as_json, user)
+    agreed, purpose = _agreed(session, sql_program(sql), contract, purpose)
+    _run(session, agreed, purpose, bindings_of(bindings or ()), output)
+
+
+def train(
+    spec: Annotated[Path, typer.Argument(help="The training specification (JSON).")],
+    purpose: PurposeOption = None,
+    contract: ContractOption = None,
+    output: OutputOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """Train a model under a contract in force and show its card."""
+    session = Session(home, as_json, user)
+    agreed, purpose = _agreed(session, train_program(spec), contract, purpose)
+    _run(session, agreed, purpose, {}, output)
+
+
+def jobs(
+    job: Annotated[str | None, typer.Argument(help="One job, to see its steps.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait until it ends.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop it at every party.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """List jobs, or show, follow or cancel one."""
+    from lingqu.cli import show
+
+    session = Session(home, as_json, user)
+    if job is None:
+        if follow or cancel:
+            raise typer.BadParameter("name the job", param_hint="JOB")
+        views = session.remote.jobs()
+        session.give({"jobs": views}, show.jobs(views))
+        return
+    view = session.job(job)
+    if cancel:
+        view = session.remote.cancel(view.id)
+    elif follow and not view.over:
+        view = _follow(session, view)
+    session.give(view, *show.job(view))
+
+
+def result(
+    job: Annotated[str, typer.Argument(help="The job.")],
+    output: OutputOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """Show the released result of a job that you asked for."""
+    session = Session(home, as_json, user)
+    _give_result(session, session.job(job).checked(), output)
+
+
+def _program(sql: str | None, train: Path | None, limits: list[str] | None) -> Program:
+    if (sql is None) == (train is None):
+        raise typer.BadParameter("give a query or a training specification, one of them", param_hint="SQL | --train")
+    if train is not None:
+        return train_program(train)
+    assert sql is not None
+    return sql_program(sql, limits or ())
+
+
+def _agreed(session: Session, program: Program, contract: str | None, purpose: str | None) -> tuple[ContractView, str]:
+    """The contract to run under and the purpose to state; a named contract's program is left to the nodes to check."""
+    from lingqu.kinds.errors import Refused
+
+    if contract is None:
+        if purpose is None:
+            raise typer.BadParameter("say what the answer is for, or name the contract", param_hint="--purpose")
+        return session.remote.matching(program, purpose), purpose
+    view = session.contract(contract)
+    if not view.covers(program):
+        raise Refused(
+            f"Contract {view.id} is over another program.",
+            "Run what it names (`lingqu contracts ID` shows it), or propose a contract for this.",
+            term="program",
+        )
+    return view, purpose or view.terms.purpose
+
+
+def _run(session: Session, agreed: ContractView, purpose: str, bindings: dict[str, Value], output: Path | None) -> None:
+    started = session.remote.start(agreed.id, purpose, bindings)
+    _give_result(session, _follow(session, started).checked(), output)
+
+
+def _follow(session: Session, job: JobView) -> JobView:
+    from lingqu.cli import live
+
+    if session.as_json:
+        return session.remote.follow(job.id)
+    with live.Progress(session.notes, job) as progress:
+        try:
+            return session.remote.follow(job.id, progress.update)
+        except KeyboardInterrupt:
+            progress.close()
+            session.note(f"The job goes on. See it: lingqu jobs {job.id[:12]}; stop it: add --cancel.")
+            raise
+
+
+def _give_result(session: Session, job: JobView, output: Path | None) -> None:
+    from lingqu.cli import results
+
+    release = session.remote.result(job.id)
+    model = session.remote.model(job, release) if release.kind == "model" else None
+    if output is not None:
+        results.write(release, model, output)
+        session.note(f"Written to {output}.")
+    session.give({"job": job, "release": release, "model": model}, *results.render(release, model, job))
+
+
+VERBS = (catalog, explain, propose, contracts, query, train, jobs, result)
