@@ -103,43 +103,40 @@ def fill(connection: socket.socket, buffer: memoryview) -> None:
         position += connection.recv_into(buffer[position:])
 
 
-def raw_pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected loopback TCP sockets."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        a = socket.create_connection(server.getsockname())
-        b, _ = server.accept()
-    for each in (a, b):
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return a, b
-
-
-def raw_latency(a: socket.socket, b: socket.socket) -> float:
-    """Microseconds for 64 bytes there and back over plain TCP."""
-    mine, theirs = memoryview(bytearray(64)), memoryview(bytearray(64))
-
-    def there() -> None:
-        a.sendall(mine)
-        fill(a, mine)
-
-    def back() -> None:
+def raw_other(port: int) -> None:
+    """The second end of the plain TCP connection, in a process of its own: echoes, then sends."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        buffer = memoryview(bytearray(64))
         for _ in range(TRIPS):
-            fill(b, theirs)
-            b.sendall(theirs)
+            fill(connection, buffer)
+            connection.sendall(buffer)
+        data = bytes(LARGE)
+        for _ in range(REPEATS):
+            connection.sendall(data)
 
-    return both(lambda: trips(there), back)
 
+def raw_figures() -> tuple[float, float]:
+    """Latency and one-way rate of plain TCP between two processes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        process = get_context("spawn").Process(target=raw_other, args=(server.getsockname()[1],))
+        process.start()
+        connection, _ = server.accept()
+    small, large = memoryview(bytearray(64)), memoryview(bytearray(LARGE))
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-def raw_one_way(a: socket.socket, b: socket.socket) -> float:
-    """MB/s in one direction over plain TCP."""
-    data, buffer = bytes(LARGE), memoryview(bytearray(LARGE))
+        def there() -> None:
+            connection.sendall(small)
+            fill(connection, small)
 
-    def read() -> float:
+        latency = trips(there)
         start = time.perf_counter()
         for _ in range(REPEATS):
-            fill(b, buffer)
-        return REPEATS * LARGE / (time.perf_counter() - start) / 1e6
-
-    return both(read, lambda: a.sendall(data * REPEATS))
+            fill(connection, large)
+        rate = REPEATS * LARGE / (time.perf_counter() - start) / 1e6
+    process.join()
+    return latency, rate
 
 
 def memory_latency() -> float:
@@ -174,10 +171,7 @@ def tls_figures(directory: str) -> tuple[float, float, float]:
 
 def main() -> None:
     """Measure and print."""
-    left, right = raw_pair()
-    base_latency, base_rate = raw_latency(left, right), raw_one_way(left, right)
-    left.close()
-    right.close()
+    base_latency, base_rate = raw_figures()
     memory = memory_latency()
     with tempfile.TemporaryDirectory() as directory:
         latency, rate, duplex = tls_figures(directory)
