@@ -50,7 +50,9 @@ def prepare() -> ModuleType:
 @pytest.fixture(scope="session")
 def engine() -> SimpleNamespace:
     """This page's small engine: compile_spec, scan_all, run, PlainClient."""
-    return SimpleNamespace(compile_spec=compile_spec, scan_all=scan_all, run=run, PlainClient=PlainClient)
+    return SimpleNamespace(
+        compile_spec=compile_spec, scan_all=scan_all, run=run, PlainClient=PlainClient, two_tables=two_tables
+    )
 
 
 @pytest.fixture
@@ -60,6 +62,30 @@ def setting() -> Setting:
     threat = Threat(Adversary.SEMI_HONEST, 3, 1, "honest majority")
     registry.register(dataclasses.replace(DECLARATION, name="share.rep3", threat=threat, ideal=False))
     return Setting(PARTIES, "big-data", 10, Adversary.SEMI_HONEST, ("share.rep3",), registry)
+
+
+def two_tables(rows: int, seed: int = 3) -> tuple[pa.Table, pa.Table]:
+    """Overlapping people at two owners, in their own orders, with nulls; the label depends on both."""
+    rng = np.random.default_rng(seed)
+    names = np.array([f"p{n:05d}" for n in range(rows)])
+    age, hours = rng.normal(40, 12, rows).round(), rng.normal(38, 9, rows)
+    town = rng.choice(["north", "south", "west"], rows)
+    gain = np.where(rng.random(rows) < 0.2, rng.lognormal(7, 1, rows).round(), 0).astype(np.int64)
+    member = rng.random(rows) < 0.4
+    logit = (age - 40) / 8 + (hours - 38) / 12 + (town == "west") - 0.8 * member + 0.2 * np.log1p(gain) - 1
+    label = np.where(rng.random(rows) < 1 / (1 + np.exp(-logit)), "high", "low")
+    left, right = (rng.permutation(rows)[: rows * 9 // 10] for _ in range(2))
+    no_town = [None if n % 23 == 0 else str(value) for n, value in enumerate(town)]
+    people = pa.table(
+        {"id": names[left], "age": age[left].astype(np.int64), "town": pa.array([no_town[n] for n in left])}
+    )
+    work = {
+        "id": names[right],
+        "hours": hours[right],
+        "gain": pa.array([None if n % 41 == 0 else int(gain[n]) for n in right]),
+        "member": member[right],
+    }
+    return people, pa.table({**work, "income": label[right]})
 
 
 @pytest.fixture
@@ -110,16 +136,23 @@ def share_rows(machine: Machine, arguments: InputArguments, owner: int, rows: Ma
     valid = machine.input(owner, None if rows is None else rows["valid"].astype(np.int64), shape)
     keys = {}
     for key in arguments.keys:
-        words = None
+        words: list[Any] = [None, None]
         if rows is not None:
             texts = ["\x1f".join(map(str, parts)) for parts in zip(*(rows[name] for name in key.sources), strict=True)]
-            words = np.array([int.from_bytes(hashlib.sha256(t.encode()).digest()[:8], "big") for t in texts], np.uint64)
-        keys[key.name] = (machine.input_bits(owner, words, shape, 64),)
+            hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
+            keep = np.uint64((1 << key.width // 2) - 1)
+            words = [np.array([int.from_bytes(h[i : i + 8], "big") for h in hashes], np.uint64) & keep for i in (0, 8)]
+        keys[key.name] = tuple(machine.input_bits(owner, word, shape, key.width // 2) for word in words)
     return Relation(columns, keys, valid)
 
 
-def run(plan: Plan, machine: Machine, scanned: Scanned) -> tuple[dict[str, list[float]], int] | None:
-    """The plan's released values and the count behind them, at the recipient (party 2), None at the others."""
+def run(
+    plan: Plan, machine: Machine, scanned: Scanned, after: Callable[[str], None] = lambda step: None
+) -> tuple[dict[str, list[float]], int] | None:
+    """The plan's released values and the count behind them, at the recipient (party 2), None at the others.
+
+    after: told the id of every step that is done.
+    """
     done: dict[str, Any] = {}
     context = Context(plan, "00" * 16, None, {})
     for step in plan.steps:
@@ -134,6 +167,7 @@ def run(plan: Plan, machine: Machine, scanned: Scanned) -> tuple[dict[str, list[
             return _open(machine, inputs[0])
         else:
             done[step.id] = FRONTEND.operators[step.operator](machine, step, inputs, context)
+        after(step.id)
     raise AssertionError("the plan releases nothing")
 
 

@@ -84,6 +84,9 @@ def test_nulls_become_zero_and_are_marked() -> None:
     assert evaluate(encoded_sql(number), table) == [0.0, 2.0]
     assert evaluate(encoded_sql(flag), table) == [0, 1]
     assert evaluate(encoded_sql(category), table) == [1, 0]
+    missing = category.model_copy(update={"kind": "missing"})
+    assert evaluate(encoded_sql(missing), table) == [0, 1]
+    assert matrix([category, missing], table).tolist() == [[1, 0], [0, 1]]
     assert evaluate(present_sql(["c", "n"]), table) == [False, False]
     assert evaluate(present_sql([]), table) == [True, True]
     assert evaluate(label_sql(Label(table="own-er/t", column="c", positive="x")), table) == [1, 0]
@@ -196,6 +199,7 @@ def test_the_recipients_rows_are_checked() -> None:
         ({"n": [1.0, 2.0], "c": ["x"]}, "differ in length"),
         ({"n": [None], "c": ["x"]}, "has nulls"),
         ({"n": [math.nan], "c": ["x"]}, "has nulls"),
+        ({"n": [None, 1.0], "c": ["x", None]}, "has nulls"),
         ({"n": ["many"], "c": ["x"]}, "no number"),
         ({"n": [[1.0]], "c": ["x"]}, "not one-dimensional"),
         ({"n": 3, "c": ["x"]}, "not one-dimensional"),

@@ -164,7 +164,6 @@ def test_every_schedule_keeps_its_products_below_62_bits(rows: int, strength: fl
         return
     assert rows * 5 * 2.0 ** (run.fraction + 20) < 2**62
     assert run.score * 2.0 ** (run.fraction + 20) < 2**62
-    assert run.weight * run.l2 * 2.0 ** (run.fraction + 20) < 2**62
     assert run.weight * 2.0**42 < 2**62
     assert 2**run.doublings / run.start <= 2**13
     assert 15 <= run.fraction <= 20

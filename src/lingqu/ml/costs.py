@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lingqu.kinds.mechanism import log2_ceil
 from lingqu.ml.ranges import Schedule
-from lingqu.ml.training import SCORE_BITS
+from lingqu.ml.training import METRIC_BITS, SCORE_BITS
 from lingqu.plan.choose import Work
 
 
@@ -62,6 +62,17 @@ def evaluation_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...
         Work("inject", {"rows": 3}),
         Work("divide", {"rows": 3}),
         Work("divide", {"rows": 1}),
-        *(Work("truncate", {"rows": 1}) for _ in range(3)),
+        Work("to_bits", {"rows": len(METRIC_BITS)}),
+        Work("inject", {"rows": sum(bits + 1 for bits in METRIC_BITS.values())}),
         *smallest,
+    )
+
+
+def release_work(values: int) -> tuple[Work, ...]:
+    """What opening a model to one party takes: its count is compared, its numbers multiplied by the outcome."""
+    return (
+        Work("less_than", {"rows": 1}),
+        Work("inject", {"rows": 1}),
+        Work("multiply", {"rows": values}),
+        Work("reveal", {"rows": values + 1, "recipients": 1}),
     )

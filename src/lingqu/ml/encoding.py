@@ -94,9 +94,10 @@ def _categories(feature: Feature, asset: Asset, profile: ColumnProfile, place: s
             f"{place} publishes no categories (too many values, too few rows for each, or only nulls).",
             "Register a coarser column, or leave this feature out.",
         )
-    if len(profile.categories) == 1 and profile.complete:
+    nullable = column_of(asset, feature.column).nullable
+    if len(profile.categories) == 1 and profile.complete and not nullable:
         raise BadInput(f"{place} is constant ({profile.categories[0]!r}).", "Leave this feature out: it tells nothing.")
-    return [
+    encoded = [
         Encoded(
             name=f"{feature.column}={category}",
             table=asset.id,
@@ -107,6 +108,11 @@ def _categories(feature: Feature, asset: Asset, profile: ColumnProfile, place: s
         )
         for category in profile.categories
     ]
+    if nullable:
+        name = f"{feature.column} is missing"
+        squares = float(asset.rows)
+        encoded.append(Encoded(name=name, table=asset.id, column=feature.column, kind="missing", squares=squares))
+    return encoded
 
 
 def _logarithm(feature: Feature, asset: Asset, lower: float, upper: float, place: str) -> Encoded:
@@ -164,6 +170,8 @@ def encoded_sql(encoded: Encoded) -> str:
     name = identifier(encoded.column)
     if encoded.kind == "category":
         return f"COALESCE(CASE WHEN {name} = {literal(encoded.category)} THEN 1 ELSE 0 END, 0)"
+    if encoded.kind == "missing":
+        return f"CASE WHEN {name} IS NULL THEN 1 ELSE 0 END"
     if encoded.kind == "flag":
         return f"COALESCE(CASE WHEN {name} THEN 1 ELSE 0 END, 0)"
     value = f"CAST({name} AS DOUBLE)"
@@ -213,8 +221,8 @@ def matrix(encoding: Sequence[Encoded], frame: Any) -> Reals:
     """The recipient's rows as the model reads them, shape (rows, columns).
 
     frame: anything with columns by name (pandas, Polars, Arrow, a dict of sequences).  A category that
-    the model has not seen gives 0 in each of its columns, as at the owners.
-    BadInput: column absent, null, not a number, lengths differ.
+    the model has not seen, and a null where the owner had none, give 0 in each of its columns, as at the owners.
+    BadInput: column absent, null or text where a number is needed, lengths differ.
     """
     cache: dict[str, npt.NDArray[Any]] = {}
     columns: list[Reals] = []
@@ -239,14 +247,19 @@ def _values(frame: Any, name: str) -> npt.NDArray[Any]:
     values = np.asarray(column, dtype=object)
     if values.ndim != 1:
         raise BadInput(f"Column {name!r} is not one-dimensional.", "Give one value a row.")
-    if any(value is None or value != value for value in values):
-        raise BadInput(f"Column {name!r} has nulls.", "The model needs every value; leave out or fill in those rows.")
     return values
 
 
 def _encoded_values(encoded: Encoded, values: npt.NDArray[Any]) -> Reals:
+    absent = np.array([value is None or value != value for value in values], dtype=np.bool_)
+    if encoded.kind == "missing":
+        return absent.astype(np.float64)
     if encoded.kind == "category":
         return np.array([value == encoded.category for value in values], dtype=np.float64)
+    if np.any(absent):
+        raise BadInput(
+            f"Column {encoded.column!r} has nulls.", "The model needs every number; leave out or fill in those rows."
+        )
     try:
         numbers = values.astype(np.float64)
     except (TypeError, ValueError):

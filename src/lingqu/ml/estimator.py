@@ -83,7 +83,7 @@ class LogisticRegression:
     n_iter_: int
     release_: ModelRelease
 
-    def __init__(self, C: float = 1.0, max_iter: int = 12, holdout: float = 0.2, seed: int = 0) -> None:  # noqa: N803
+    def __init__(self, C: float = 1.0, max_iter: int = 20, holdout: float = 0.2, seed: int = 0) -> None:  # noqa: N803
         self.C = C
         self.max_iter = max_iter
         self.holdout = holdout

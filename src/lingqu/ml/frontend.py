@@ -9,7 +9,7 @@ from lingqu.kinds.errors import BadInput, RangeError
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, ColumnType
 from lingqu.ml import encoding as enc
-from lingqu.ml.costs import evaluation_work, training_work
+from lingqu.ml.costs import evaluation_work, release_work, training_work
 from lingqu.ml.ranges import FRACTION, Schedule, schedule
 from lingqu.ml.spec import Encoded, TrainSpec
 from lingqu.ml.steps import EvaluateArguments, JoinArguments, TrainArguments
@@ -18,6 +18,7 @@ from lingqu.plan.choose import Work
 from lingqu.plan.draft import Draft
 from lingqu.plan.frontend import OperatorFn
 from lingqu.plan.inputs import InputArguments, InputColumn, InputKey, Projected, ScanArguments, key_width
+from lingqu.plan.outputs import ReleaseArguments
 from lingqu.plan.plan import Output, Plan, Setting, Told
 
 LABEL = "label"
@@ -27,6 +28,12 @@ KEY = "key"
 MOST_ROWS = 1 << 20
 """Rows that the metrics' sums of pairs have room for."""
 
+_EMPTY = {
+    ColumnType.STRING: "''",
+    ColumnType.INT: "0",
+    ColumnType.BOOL: "FALSE",
+    ColumnType.DATE: "DATE '1970-01-01'",
+}
 _METRICS = {
     "auc": "area under the ROC curve over the people held out: how often a positive one ranks above a negative one",
     "accuracy": "share of the people held out whose label the model tells",
@@ -57,7 +64,7 @@ class TrainFrontend:
         run = schedule(spec, encoding, rows)
         draft = Draft(setting)
         shared = [_owner_steps(draft, spec, used, encoding, run, place) for place in range(len(spec.tables))]
-        joined = shared[0] if len(shared) == 1 else _join(draft, used, spec, shared)
+        joined = shared[0] if len(shared) == 1 else _join(draft, used, spec, encoding, shared)
         names = tuple(_name(place) for place in range(len(encoding)))
         holdout = HOLDOUT if spec.holdout else None
         training = TrainArguments(columns=names, label=LABEL, holdout=holdout, schedule=run)
@@ -93,9 +100,9 @@ class TrainFrontend:
             "release",
             "release",
             [measured],
-            {},
-            [Work("reveal", {"rows": len(encoding) + 1 + len(metrics)})],
-            reason="opened to the recipient only",
+            ReleaseArguments(kind="model").arguments(),
+            release_work(len(encoding) + 1 + len(metrics)),
+            reason=f"opened to the recipient only, if {setting.minimum_group} people of each kind stand behind it",
             reveals=_told(spec, encoding, setting),
         )
         columns = {table: _columns(spec, table) for table in spec.tables}
@@ -129,6 +136,13 @@ def _columns(spec: TrainSpec, table: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*spec.keys(table), *label, *features]))
 
 
+def _required(spec: TrainSpec, asset: Asset) -> tuple[str, ...]:
+    """The columns without which a row does not count; a missing text is a category of its own."""
+    texts = {feature.column for feature in spec.features if feature.table == asset.id}
+    texts = {name for name in texts if enc.column_of(asset, name).type is ColumnType.STRING}
+    return tuple(name for name in _columns(spec, asset.id) if name not in texts or name in spec.keys(asset.id))
+
+
 def _name(place: int) -> str:
     return f"x{place}"
 
@@ -145,7 +159,7 @@ def _owner_steps(
     table = spec.tables[place]
     asset = used[table]
     keys = spec.keys(table)
-    projections = [Projected(name=VALID, sql=enc.present_sql(_columns(spec, table)))]
+    projections = [Projected(name=VALID, sql=enc.present_sql(_required(spec, asset)))]
     columns: list[InputColumn] = []
     if table == spec.label.table:
         projections.append(Projected(name=LABEL, sql=enc.label_sql(spec.label)))
@@ -194,8 +208,7 @@ def _input_column(name: str, encoded: Encoded, run: Schedule) -> InputColumn:
 
 def _key_sql(asset: Asset, key: str) -> str:
     """The key column itself, nulls replaced: they are marked absent beside it."""
-    empty = "''" if enc.column_of(asset, key).type is ColumnType.STRING else "0"
-    return f"COALESCE({enc.identifier(key)}, {empty})"
+    return f"COALESCE({enc.identifier(key)}, {_EMPTY[enc.column_of(asset, key).type]})"
 
 
 def _input_key(spec: TrainSpec, asset: Asset, keys: Sequence[str], width: int) -> InputKey:
@@ -211,10 +224,22 @@ def _input_key(spec: TrainSpec, asset: Asset, keys: Sequence[str], width: int) -
     )
 
 
-def _join(draft: Draft, used: Mapping[str, Asset], spec: TrainSpec, shared: Sequence[str]) -> str:
+def _join(
+    draft: Draft, used: Mapping[str, Asset], spec: TrainSpec, encoding: Sequence[Encoded], shared: Sequence[str]
+) -> str:
+    own = 2 if spec.holdout else 1
+    columns = [
+        sum(encoded.table == table for encoded in encoding) + (own if table == spec.label.table else 0)
+        for table in spec.tables
+    ]
     left, right = (used[table].rows for table in spec.tables)
-    columns = sum(len(_columns(spec, table)) for table in spec.tables)
-    sizes = {"left": left, "right": right, "columns": columns, "bits": key_width(left, right)}
+    sizes = {
+        "left": left,
+        "right": right,
+        "columns": sum(columns),
+        "left_columns": columns[0],
+        "bits": key_width(left, right),
+    }
     arguments = JoinArguments(on=((KEY, KEY),)).arguments()
     return draft.shared("join", "join", shared, arguments, [Work("join", sizes)], reason="matches stay hidden")
 
@@ -223,7 +248,8 @@ def _told(spec: TrainSpec, encoding: Sequence[Encoded], setting: Setting) -> tup
     weights = (
         f"the model: {len(encoding)} coefficients and an intercept for {spec.label.column} = {spec.label.positive}"
     )
-    told = [Told(party=setting.recipient, fact=Fact.MODEL, about=weights)]
+    few = f"or only that fewer than {setting.minimum_group} people of one kind stand behind it"
+    told = [Told(party=setting.recipient, fact=Fact.MODEL, about=f"{weights}; {few}")]
     if spec.holdout:
         told += [
             Told(party=setting.recipient, fact=Fact.METRIC, about=f"{_METRICS[name]}, to 1/{2 ** METRIC_BITS[name]}")

@@ -76,7 +76,7 @@ def schedule(spec: TrainSpec, encoding: Sequence[Encoded], rows: int) -> Schedul
     score = weight + norm * penalised
     wanted = {
         "the scores": score,
-        "the penalty's gradient": spec.l2 * weight,
+        "the penalty's gradient": spec.l2 * penalised,
         **{f"column {e.column!r}'s gradient": rows * e.bound for e in encoding},
     }
     fraction = FRACTION

@@ -166,6 +166,8 @@ def _change(encoded: Encoded) -> tuple[float, str]:
     name = _code(encoded.column)
     if encoded.kind == "category":
         return 1.0, f"{name} being {_code(encoded.category)}"
+    if encoded.kind == "missing":
+        return 1.0, f"{name} being unknown"
     if encoded.kind == "flag":
         return 1.0, f"{name} being true"
     if encoded.transform == "log1p":
@@ -195,7 +197,7 @@ def _training(release: ModelRelease) -> tuple[str, ...]:
     spec = release.spec
     joined = "People in both tables were found under the protocol. " if len(release.tables) > 1 else ""
     lines = [
-        f"{joined}Rows with an empty answer in a used column were left out.",
+        f"{joined}Rows without a label or a number that is used were left out; a missing text is an answer of its own.",
         f"Logistic regression with penalty {spec.l2:g}, {spec.iterations} iterations, on secret shares "
         f"({release.mechanism}): every number was split into random parts, and no party held enough parts to read one.",
     ]

@@ -50,7 +50,7 @@ class TrainSpec(Document):
     label: Label
     features: Annotated[tuple[Feature, ...], Field(min_length=1, max_length=256)]
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.2
-    iterations: Annotated[int, Field(ge=1, le=200)] = 12
+    iterations: Annotated[int, Field(ge=1, le=200)] = 20
     l2: Annotated[float, Field(ge=1e-4, le=1e4)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     metrics: tuple[Metric, ...] = ("auc", "accuracy", "base_rate")
@@ -82,14 +82,15 @@ class Encoded(Document):
     """One column of the model's input, as its owner makes it and as the recipient makes it again to predict.
 
     name: "age" or "education=Bachelors".  kind: "number" gives (f(value) - center) / scale cut off at +-bound with
-    f = identity or ln(1 + value); "category" gives 1 where the value equals `category`; "flag" gives 1 where true.
+    f = identity or ln(1 + value); "category" gives 1 where the value equals `category`, "missing" where it is null,
+    "flag" where it is true.
     bound: largest magnitude.  squares: proved bound of the sum of squares over all rows.
     """
 
     name: str
     table: AssetId
     column: ColumnName
-    kind: Literal["number", "category", "flag"]
+    kind: Literal["number", "category", "missing", "flag"]
     transform: Transform = "none"
     center: float = 0.0
     scale: float = 1.0

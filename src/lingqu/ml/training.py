@@ -21,7 +21,7 @@ SCORE_BITS = 12
 """Scores are ranked in 2**12 buckets between -SCORE_LIMIT and SCORE_LIMIT; equal buckets count as ties."""
 SCORE_LIMIT = 16
 METRIC_BITS = {"auc": 12, "accuracy": 10, "base_rate": 10}
-"""Metrics are released in units of 2**-bits, so coarse that no count of people can be computed back from them."""
+"""Metrics are released in units of 2**-bits: of some hundred people or more, no count can be computed from that."""
 
 
 @dataclass(frozen=True)
@@ -203,11 +203,17 @@ def metrics(machine: Machine, buckets: Shared, positive: Shared, negative: Share
 
 def _rounded(machine: Machine, exact: dict[str, tuple[Shared, int]]) -> dict[str, Shared]:
     """Fixed point, divided by 2**extra, to the nearest unit of 2**-METRIC_BITS."""
-    rounded: dict[str, Shared] = {}
-    for name, (value, extra) in exact.items():
-        bits = FRACTION + extra - METRIC_BITS[name]
-        rounded[name] = machine.truncate(machine.add(value, 1 << (bits - 1)), bits)
-    return rounded
+    lows = {name: FRACTION + extra - METRIC_BITS[name] for name, (_, extra) in exact.items()}
+    lifted = [machine.add(value, 1 << (lows[name] - 1)) for name, (value, _) in exact.items()]
+    # By bits, not by truncation: that may be one unit off, which is much where the unit is 1/1024.
+    words = machine.to_bits(machine.stack(lifted))
+    places = [(name, words[i], place) for i, name in enumerate(exact) for place in range(METRIC_BITS[name] + 1)]
+    bits = machine.inject(machine.stack([machine.bit(word, lows[name] + place) for name, word, place in places]))
+    weighted = machine.scale(bits, np.array([1 << place for _, _, place in places], dtype=np.int64))
+    return {
+        name: machine.sum(weighted[np.array([i for i, (other, _, _) in enumerate(places) if other == name])])
+        for name in exact
+    }
 
 
 def before_ties(machine: Machine, sorted_keys: Shared, counts: Shared) -> Shared:
