@@ -23,11 +23,16 @@ def multiply_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
     """This party's XOR component of x & y, masked by a share of zero."""
 
-def matmul_shares(x: _Pair, y: _Pair, sizes: tuple[int, int, int], mine: Prg, next: Prg) -> _Words:
-    """This party's additive component of x @ y for sizes (rows, inner, columns), masked by a share of zero."""
+def matmul_shares(
+    x: _Pair, y: _Pair, sizes: tuple[int, int, int], turned: bool, mine: Prg, next: Prg
+) -> _Words:
+    """This party's additive component of x @ y for sizes (rows, inner, columns), masked by a share of zero.
 
-def matmul(x: _Words, y: _Words, sizes: tuple[int, int, int]) -> _Words:
-    """x @ y modulo 2**64 for sizes (rows, inner, columns)."""
+    turned: x comes by columns.
+    """
+
+def matmul(x: _Words, y: _Words, sizes: tuple[int, int, int], turned: bool) -> _Words:
+    """x @ y modulo 2**64 for sizes (rows, inner, columns).  turned: x comes by columns."""
 
 def pack(words: _Words, width: int) -> _Words:
     """The low `width` bits of every word, densely."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,9 @@ class Sent:
     tag: Tag
     depth: int
     data: bytes
+
+
+STOPPED = Sent(-1, -1, Tag.DOCUMENT, 0, b"")
 
 
 class TestChannel:
@@ -54,6 +57,8 @@ class TestChannel:
             message = self._queues[sender, self.party].get(timeout=WAIT)
         except queue.Empty:
             raise PartyLost(f"{NAMES[sender]} sends nothing.", "See what it does.", party=NAMES[sender]) from None
+        if message.sender != sender:
+            raise PartyLost(f"{NAMES[sender]} has stopped.", "See its error.", party=NAMES[sender])
         if message.tag is not tag or len(message.data) != size:
             raise ProtocolViolation(f"{NAMES[sender]} sent another message than expected.", "Check its software.")
         self.traffic.rounds = max(self.traffic.rounds, message.depth)
@@ -113,6 +118,8 @@ def run_parties(work: Work, prepare: Work | None = None) -> Run:
         except BaseException as error:
             failures.append(error)
             barrier.abort()
+            for pair in pairs:
+                queues[pair].put(STOPPED)
 
     threads = [threading.Thread(target=serve, args=(party,), daemon=True) for party in range(3)]
     for thread in threads:
@@ -128,10 +135,5 @@ def run_parties(work: Work, prepare: Work | None = None) -> Run:
 
 @pytest.fixture(scope="session")
 def parties() -> Callable[..., Run]:
-    """`run_parties`."""
+    """`run_parties`, for tests that cannot import a conftest."""
     return run_parties
-
-
-def same(results: Sequence[Any]) -> Any:
-    """The result all parties agree on."""
-    return results[0]

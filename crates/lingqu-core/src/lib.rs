@@ -78,12 +78,12 @@ macro_rules! product_of_shares {
 product_of_shares!(multiply_shares, ring::multiply);
 product_of_shares!(and_shares, ring::and);
 
-fn check_product(x: &[u64], y: &[u64], sizes: (usize, usize, usize)) -> PyResult<()> {
+fn check_product(x: &[u64], y: &[u64], sizes: (usize, usize, usize), turned: bool) -> PyResult<ring::Sizes> {
     let (rows, inner, columns) = sizes;
     if rows.checked_mul(inner) != Some(x.len()) || inner.checked_mul(columns) != Some(y.len()) {
         return Err(PyValueError::new_err("matrices do not have these sizes"));
     }
-    Ok(())
+    Ok(ring::Sizes { rows, inner, columns, turned })
 }
 
 #[pyfunction]
@@ -92,22 +92,29 @@ fn matmul_shares<'py>(
     x: (Words<'py>, Words<'py>),
     y: (Words<'py>, Words<'py>),
     sizes: (usize, usize, usize),
+    turned: bool,
     mut mine: PyRefMut<'py, Prg>,
     mut next: PyRefMut<'py, Prg>,
 ) -> Out<'py, u64> {
     let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
     equal_lengths(&[x.0, x.1])?;
     equal_lengths(&[y.0, y.1])?;
-    check_product(x.0, y.0, sizes)?;
+    let sizes = check_product(x.0, y.0, sizes, turned)?;
     let (mine, next) = (&mut mine.0, &mut next.0);
     Ok(py.detach(|| ring::matmul_shares(x, y, sizes, mine, next)).into_pyarray(py))
 }
 
 #[pyfunction]
-fn matmul<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>, sizes: (usize, usize, usize)) -> Out<'py, u64> {
+fn matmul<'py>(
+    py: Python<'py>,
+    x: Words<'py>,
+    y: Words<'py>,
+    sizes: (usize, usize, usize),
+    turned: bool,
+) -> Out<'py, u64> {
     let (x, y) = (x.as_slice()?, y.as_slice()?);
-    check_product(x, y, sizes)?;
-    Ok(py.detach(|| ring::matmul(x, y, sizes.0, sizes.1, sizes.2)).into_pyarray(py))
+    let sizes = check_product(x, y, sizes, turned)?;
+    Ok(py.detach(|| ring::matmul(x, y, sizes)).into_pyarray(py))
 }
 
 #[pyfunction]

@@ -121,24 +121,56 @@ fn product(out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize) 
 }
 widened!(product_fast, product, out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize);
 
-/// x @ y for matrices in row order; `inner` is the shared dimension.
-pub fn matmul(x: &[u64], y: &[u64], rows: usize, inner: usize, columns: usize) -> Vec<u64> {
-    let mut out = vec![0u64; rows * columns];
-    if inner > 0 && columns > 0 {
-        product_fast(&mut out, x, y, inner, columns);
+/// As `product`, for x given by columns (transposed): streams over the shared dimension, and builds the result by columns.
+#[inline(always)]
+fn product_turned(out: &mut [u64], x: &[u64], y: &[u64], rows: usize, columns: usize) {
+    let mut sums = vec![0u64; rows * columns];
+    for (x_column, y_row) in x.chunks_exact(rows).zip(y.chunks_exact(columns)) {
+        for (sum, factor) in sums.chunks_exact_mut(rows).zip(y_row) {
+            accumulate(sum, *factor, x_column);
+        }
     }
+    for (j, sum) in sums.chunks_exact(rows).enumerate() {
+        for (i, value) in sum.iter().enumerate() {
+            out[i * columns + j] = out[i * columns + j].wrapping_add(*value);
+        }
+    }
+}
+widened!(product_turned_fast, product_turned, out: &mut [u64], x: &[u64], y: &[u64], rows: usize, columns: usize);
+
+/// Sizes of a matrix product; `turned` says that x comes by columns.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    pub rows: usize,
+    pub inner: usize,
+    pub columns: usize,
+    pub turned: bool,
+}
+
+fn add_product(out: &mut [u64], x: &[u64], y: &[u64], sizes: Sizes) {
+    if out.is_empty() || sizes.inner == 0 {
+        return;
+    }
+    if sizes.turned {
+        product_turned_fast(out, x, y, sizes.rows, sizes.columns);
+    } else {
+        product_fast(out, x, y, sizes.inner, sizes.columns);
+    }
+}
+
+/// x @ y for matrices in row order, but x by columns where `turned`.
+pub fn matmul(x: &[u64], y: &[u64], sizes: Sizes) -> Vec<u64> {
+    let mut out = vec![0u64; sizes.rows * sizes.columns];
+    add_product(&mut out, x, y, sizes);
     out
 }
 
 /// This party's additive component of x @ y, masked by a fresh share of zero.
-pub fn matmul_shares(x: Pair, y: Pair, sizes: (usize, usize, usize), mine: &mut Prg, next: &mut Prg) -> Vec<u64> {
-    let (rows, inner, columns) = sizes;
+pub fn matmul_shares(x: Pair, y: Pair, sizes: Sizes, mine: &mut Prg, next: &mut Prg) -> Vec<u64> {
     let both: Vec<u64> = y.0.iter().zip(y.1).map(|(a, b)| a.wrapping_add(*b)).collect();
-    let mut out = vec![0u64; rows * columns];
-    if inner > 0 && columns > 0 {
-        product_fast(&mut out, x.0, &both, inner, columns);
-        product_fast(&mut out, x.1, y.0, inner, columns);
-    }
+    let mut out = vec![0u64; sizes.rows * sizes.columns];
+    add_product(&mut out, x.0, &both, sizes);
+    add_product(&mut out, x.1, y.0, sizes);
     let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
     for part in out.chunks_mut(CHUNK) {
         mine.fill(&mut plus[..part.len()]);
@@ -216,9 +248,17 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(matmul(&x, &y, rows, inner, columns), expected);
-            let sizes = (rows, inner, columns);
-            assert_eq!(run(&x, &y, true, |x, y, a, b| matmul_shares(x, y, sizes, a, b)), expected);
+            let mut turned_x = vec![0; x.len()];
+            for i in 0..rows {
+                for k in 0..inner {
+                    turned_x[k * rows + i] = x[i * inner + k];
+                }
+            }
+            for (turned, x) in [(false, &x), (true, &turned_x)] {
+                let sizes = Sizes { rows, inner, columns, turned };
+                assert_eq!(matmul(x, &y, sizes), expected);
+                assert_eq!(run(x, &y, true, |x, y, a, b| matmul_shares(x, y, sizes, a, b)), expected);
+            }
         }
     }
 }

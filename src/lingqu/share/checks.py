@@ -72,10 +72,17 @@ def same_width(arrays: Sequence[C]) -> Sequence[C]:
     return arrays
 
 
-def same_rows(columns: Sequence[Column], rows: int) -> None:
-    """Columns of one length, at least one of them."""
-    if not columns or any(len(column) != rows for column in columns):
+def row_count(columns: Sequence[Column]) -> int:
+    """Rows of columns of one length, at least one column."""
+    if not columns or any(column.ndim == 0 or len(column) != len(columns[0]) for column in columns):
         raise BadInput("The columns differ in length.", "Give every column one value a row.")
+    return len(columns[0])
+
+
+def same_rows(columns: Sequence[Column], rows: int) -> None:
+    """Columns of a given length."""
+    if row_count(columns) != rows:
+        raise BadInput(f"The columns have {row_count(columns)} rows, not {rows}.", "Give every column one value a row.")
 
 
 def same_shapes(pairs: Sequence[tuple[SharedBits, SharedBits]]) -> None:

@@ -192,6 +192,7 @@ class Plain:
 
     def matmul(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul."""
+        checks.matrix_sizes(x.shape, y.shape)
         return _share(np.matmul(x.parts[0], y.parts[0]))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
@@ -240,6 +241,7 @@ class Plain:
 
     def equal_words(self, pairs: Sequence[tuple[SharedBits, SharedBits]]) -> SharedBits:
         """As Machine.equal_words."""
+        checks.same_shapes(pairs)
         result = np.ones(pairs[0][0].shape, dtype=bool)
         for x, y in pairs:
             checks.same_width([x, y])
@@ -281,13 +283,13 @@ class Plain:
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        checks.same_rows(columns, len(columns[0]))
-        order = np.asarray(secrets.SystemRandom().sample(range(len(columns[0])), len(columns[0])), dtype=np.int64)
+        count = checks.row_count(columns)
+        order = np.asarray(secrets.SystemRandom().sample(range(count), count), dtype=np.int64)
         return [column[order] for column in columns]
 
     def sort(self, keys: Sequence[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        checks.same_rows(keys, len(keys[0]))
+        checks.row_count(keys)
         order = np.lexsort([_word(key) for key in reversed(keys)])
         destinations = np.empty_like(order)
         destinations[order] = np.arange(len(order))

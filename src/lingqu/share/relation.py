@@ -12,10 +12,13 @@ from typing import Literal
 import numpy as np
 
 from lingqu.kinds.errors import BadInput
-from lingqu.share.api import INTEGER_LIMIT, Column, Machine, Permutation, Shared, SharedBits
+from lingqu.share.api import INTEGER_LIMIT, Column, Machine, Shared, SharedBits
 
 EMPTY = INTEGER_LIMIT - 1
 """What a minimum over nothing gives; a maximum gives its negative. A count of the same column tells."""
+
+_MATCHED = ""
+"""Name of the match flag while it moves with the left columns; no column has it."""
 
 Key = tuple[SharedBits, ...]
 
@@ -103,10 +106,16 @@ def join(
     destinations = _match_destinations(machine, matched, flags[:, 1])
     home = _values(machine.unapply(order, [machine.stack([destinations, matched], 1)])[0])
     side_left, side_right = home[: left.rows], home[left.rows :]
-    moved_left = _first(machine, machine.permutation(side_left[:, 0]), left, left_keys, side_left[:, 1], rows)
-    moved_right = _first(machine, machine.permutation(side_right[:, 0]), right, right_keys, side_right[:, 1], rows)
-    columns = {**moved_left.columns, **moved_right.columns}
-    return Relation(columns, {**moved_left.keys, **moved_right.keys}, moved_left.valid)
+    columns_left, keys_left = _first(machine, side_left[:, 0], left, left_keys, rows, {_MATCHED: side_left[:, 1]})
+    columns_right, keys_right = _first(machine, side_right[:, 0], right, right_keys, rows, {})
+    matches = columns_left.pop(_MATCHED)
+    return Relation({**columns_left, **columns_right}, {**keys_left, **keys_right}, matches)
+
+
+def _require(known: Mapping[str, object], names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise BadInput(f"There is no {', '.join(missing)} here.", f"Known: {', '.join(known) or 'none'}.")
 
 
 def _joined_names(
@@ -114,6 +123,8 @@ def _joined_names(
 ) -> tuple[list[str], list[str]]:
     if not on:
         raise BadInput("A join needs a key.", "Name the columns to join on.")
+    _require(left.keys, [pair[0] for pair in on])
+    _require(right.keys, [pair[1] for pair in on])
     for left_name, right_name in on:
         if [word.width for word in left.keys[left_name]] != [word.width for word in right.keys[right_name]]:
             raise BadInput(f"The keys {left_name} and {right_name} differ in width.", "Encode both keys the same way.")
@@ -162,17 +173,24 @@ def _match_destinations(machine: Machine, matched: Shared, right_flag: Shared) -
 
 
 def _first(
-    machine: Machine, order: Permutation, relation: Relation, keys: Sequence[str], valid: Shared, rows: int
-) -> Relation:
-    """The relation's columns, the named keys and a new valid flag, permuted, cut to the first rows."""
-    names = list(relation.columns)
+    machine: Machine,
+    destinations: Shared,
+    relation: Relation,
+    keys: Sequence[str],
+    rows: int,
+    extra: Mapping[str, Shared],
+) -> tuple[dict[str, Shared], dict[str, Key]]:
+    """The relation's columns, extra ones and the named keys, permuted, cut to the first rows."""
+    columns = {**extra, **relation.columns}
     words = [word for name in keys for word in relation.keys[name]]
-    table = machine.stack([valid, *relation.columns.values()], 1)
-    moved, *moved_words = machine.apply(order, [table, *words])
-    assert isinstance(moved, Shared)
-    found = iter(moved_words)
+    moving: list[Column] = [*([machine.stack(list(columns.values()), 1)] if columns else []), *words]
+    if not moving:
+        return {}, {}
+    moved = machine.apply(machine.permutation(destinations), moving)
+    table = _values(moved[0])[:rows] if columns else None
+    found = iter(moved[len(moving) - len(words) :])
     cut: dict[str, Key] = {name: tuple(_bits(next(found))[:rows] for _ in relation.keys[name]) for name in keys}
-    return Relation({name: moved[:rows, i + 1] for i, name in enumerate(names)}, cut, moved[:rows, 0])
+    return ({name: table[:, i] for i, name in enumerate(columns)} if table is not None else {}), cut
 
 
 def _bits(column: Column) -> SharedBits:
@@ -199,6 +217,8 @@ def group(
     """
     if bound < 1:
         raise BadInput(f"A grouping into {bound} groups is empty.", "Give a bound of at least 1.")
+    _require(relation.keys, keys)
+    _require(relation.columns, [name for a in aggregates for name in (a.column, a.present) if name is not None])
     if relation.rows == 0:
         relation = _one_invalid_row(machine, relation)
     sums, extremes = _prepare(machine, relation, aggregates)

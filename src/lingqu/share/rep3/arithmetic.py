@@ -26,9 +26,9 @@ def sum_of_products(s: Session, x: Parts, y: Parts, terms: int) -> Parts:
     return s.reshare(np.add.reduce(products, axis=0))
 
 
-def matmul(s: Session, x: Parts, y: Parts, sizes: tuple[int, int, int]) -> Parts:
-    """x @ y, flat in row order; only the product is reshared."""
-    return s.reshare(_core.matmul_shares(x, y, sizes, s.mine, s.next))
+def matmul(s: Session, x: Parts, y: Parts, sizes: tuple[int, int, int], turned: bool) -> Parts:
+    """x @ y, flat in row order (x by columns where turned); only the product is reshared."""
+    return s.reshare(_core.matmul_shares(x, y, sizes, turned, s.mine, s.next))
 
 
 def truncate(s: Session, x: Parts, bits: int) -> Parts:

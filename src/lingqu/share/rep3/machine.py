@@ -42,6 +42,12 @@ def _words(parts: Parts, shape: Shape, width: int) -> SharedBits:
     return SharedBits((parts[0].reshape(shape), parts[1].reshape(shape)), width)
 
 
+def _by_rows_or_columns(x: Shared) -> tuple[Parts, bool]:
+    """A matrix flat as it lies in memory, and whether that is by columns: a transposed matrix is not copied."""
+    turned = all(part.flags.f_contiguous and not part.flags.c_contiguous for part in x.parts)
+    return flat_pair(x.transpose().parts if turned else x.parts), turned
+
+
 class Rep3:
     """One party's machine of share.rep3; see Machine for every method, DECLARATION for costs."""
 
@@ -180,8 +186,8 @@ class Rep3:
         """As Machine.matmul_public."""
         words = ring(y)
         sizes = checks.matrix_sizes(x.shape, words.shape)
-        parts = flat_pair(x.parts)
-        first, second = (_core.matmul(part, flat(words), sizes) for part in parts)
+        parts, turned = _by_rows_or_columns(x)
+        first, second = (_core.matmul(part, flat(words), sizes, turned) for part in parts)
         return _integers((first, second), (sizes[0], sizes[2]))
 
     def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
@@ -223,7 +229,8 @@ class Rep3:
     def matmul(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul."""
         sizes = checks.matrix_sizes(x.shape, y.shape)
-        product = arithmetic.matmul(self._session, flat_pair(x.parts), flat_pair(y.parts), sizes)
+        parts, turned = _by_rows_or_columns(x)
+        product = arithmetic.matmul(self._session, parts, flat_pair(y.parts), sizes, turned)
         return _integers(product, (sizes[0], sizes[2]))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
@@ -304,17 +311,17 @@ class Rep3:
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        checks.same_rows(columns, len(columns[0]))
+        count = checks.row_count(columns)
         tables = pack_columns(columns)
-        return unpack_columns(columns, rows.shuffle(self._session, len(columns[0]), tables))
+        return unpack_columns(columns, rows.shuffle(self._session, count, tables))
 
     def sort(self, keys: Sequence[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        checks.same_rows(keys, len(keys[0]))
-        if len(keys[0]) < 2:
-            return Permutation(self.constant(np.arange(len(keys[0]))))
+        count = checks.row_count(keys)
+        if count < 2:
+            return Permutation(self.constant(np.arange(count)))
         bits = [flat_pair(self.bit(key, i).parts) for key in reversed(keys) for i in range(key.width)]
-        return Permutation(_integers(rows.sort(self._session, bits), (len(keys[0]),)))
+        return Permutation(_integers(rows.sort(self._session, bits), (count,)))
 
     def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
         """As Machine.apply."""

@@ -50,7 +50,7 @@ def pack_columns(columns: Sequence[Column]) -> list[Table]:
     if integers:
         rows, width = len(integers[0]), sum(_per_row(column) for column in integers)
         first, second = (
-            np.concatenate([column.parts[i].reshape(rows, -1) for column in integers], axis=1).reshape(-1)
+            np.concatenate([column.parts[i].reshape(rows, _per_row(column)) for column in integers], axis=1).reshape(-1)
             for i in (0, 1)
         )
         tables.append(Table(ADDITIVE, (first, second), width))
@@ -65,7 +65,7 @@ def pack_columns(columns: Sequence[Column]) -> list[Table]:
 def _dense(parts: Sequence[Words], places: Sequence[Place], count: int) -> Words:
     rows = len(parts[0])
     out = np.zeros((rows, count), np.uint64)
-    words = (part.reshape(rows, -1)[:, i] for part in parts for i in range(prod(part.shape[1:])))
+    words = (part.reshape(rows, k)[:, i] for part in parts for k in [prod(part.shape[1:])] for i in range(k))
     for word, place in zip(words, places, strict=True):
         out[:, place.word] |= word << np.uint64(place.shift)
     return out.reshape(-1)

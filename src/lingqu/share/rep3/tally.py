@@ -160,7 +160,8 @@ class Tally:
         self.multiply(2 * rows)
         self.unapply(rows, 2)
         self.apply(sides[0], columns[0] + 1, key_widths(carried[0]))
-        self.apply(sides[1], columns[1], key_widths(carried[1]))
+        if columns[1] or carried[1]:
+            self.apply(sides[1], columns[1], key_widths(carried[1]))
 
     def group(self, rows: int, bits: int, bound: int, sums: int, counts: int, extremes: int, present: int) -> None:
         """relation.group: columns summed, counted and compared; `present` distinct null flags."""

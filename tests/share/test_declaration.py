@@ -1,0 +1,248 @@
+"""The declarations are true: measured rounds and bytes, the shape of the traffic, the look of the shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lingqu.kinds.channel import Tag
+from lingqu.kinds.errors import LingquError, ProtocolViolation
+from lingqu.kinds.mechanism import installed
+from lingqu.share import Aggregate, Machine, Relation, SharedBits, filter_rows, group, join
+from lingqu.share.plain import DECLARATION as PLAIN
+from lingqu.share.rep3 import DECLARATION, Rep3, connect
+
+Parties = Callable[..., Any]
+CHI_SQUARE_LIMIT = 377.1
+"""The chi-square distribution with 255 degrees of freedom passes this with probability 1e-6."""
+
+
+class Values:
+    """Operands with made-up contents: zeros, or random ones."""
+
+    def __init__(self, m: Machine, seed: int | None) -> None:
+        self.m = m
+        self.random = None if seed is None else np.random.default_rng(seed)
+
+    def array(self, *shape: int, below: int = 1 << 40) -> NDArray[np.int64]:
+        return np.zeros(shape, np.int64) if self.random is None else self.random.integers(0, below, shape)
+
+    def shared(self, *shape: int, below: int = 1 << 40, least: int = 0) -> Any:
+        own = self.array(*shape, below=below) + least
+        return self.m.input(0, own if self.m.owns(0) else None, shape)
+
+    def bits(self, *shape: int, width: int = 1) -> SharedBits:
+        own = self.array(*shape, below=1 << min(width, 62))
+        return self.m.input_bits(0, own if self.m.owns(0) else None, shape, width)
+
+    def order(self, rows: int) -> Any:
+        order = np.arange(rows) if self.random is None else self.random.permutation(rows)
+        return self.m.permutation(self.m.input(0, order if self.m.owns(0) else None, (rows,)))
+
+    def key(self, rows: int, width: int) -> tuple[SharedBits, ...]:
+        widths = [width % 64] * (width % 64 > 0) + [64] * (width // 64)
+        return tuple(self.bits(rows, width=w) for w in widths)
+
+    def relation(self, rows: int, columns: int, keys: Mapping[str, int], prefix: str = "") -> Relation:
+        values = {f"{prefix}{i}": self.shared(rows) for i in range(columns)}
+        return Relation(values, {k: self.key(rows, width) for k, width in keys.items()}, self.shared(rows, below=2))
+
+
+def two(v: Values, *shape: int, below: int = 1 << 40) -> tuple[Any, Any]:
+    return v.shared(*shape, below=below), v.shared(*shape, below=below)
+
+
+def joined(left: int, right: int) -> tuple[Any, Any, dict[str, int]]:
+    sizes = {
+        "left": left,
+        "right": right,
+        "bits": 70,
+        "columns": 5,
+        "left_columns": 3,
+        "left_bits": 5,
+        "right_bits": 66,
+    }
+    return (
+        lambda v: (v.relation(left, 3, {"id": 70, "a": 5}, "l"), v.relation(right, 2, {"pid": 70, "b": 66}, "r")),
+        lambda m, x: join(m, x[0], x[1], [("id", "pid")]),
+        sizes,
+    )
+
+
+MANY = [
+    Aggregate("n", "count"),
+    Aggregate("k", "count", present="2"),
+    Aggregate("s", "sum", "0"),
+    Aggregate("t", "sum", "1", present="2"),
+    Aggregate("low", "min", "0"),
+    Aggregate("high", "max", "1", present="3"),
+]
+
+
+def grouped(rows: int, bits: int, bound: int) -> tuple[Any, Any, dict[str, int]]:
+    sizes = {"rows": rows, "bits": bits, "groups": bound, "columns": 6, "counts": 2, "extremes": 2, "present": 2}
+    names = ["g"] if bits else []
+    return (
+        lambda v: v.relation(rows, 4, {"g": bits} if bits else {}),
+        lambda m, x: group(m, x, names, MANY, bound),
+        sizes,
+    )
+
+
+REAL = 1 << 20
+CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], Any], dict[str, int]]]] = {
+    "input": [(lambda v: None, lambda m, _: Values(m, 1).shared(5, 3), {"rows": 5, "columns": 3})],
+    "input_bits": [(lambda v: None, lambda m, _: Values(m, 1).bits(50, width=7), {"rows": 50, "bits": 7})],
+    "reveal": [
+        (lambda v: v.shared(9), lambda m, x: m.reveal(x), {"rows": 9}),
+        (lambda v: v.shared(9), lambda m, x: m.reveal(x, 1), {"rows": 9, "recipients": 1}),
+    ],
+    "reveal_bits": [(lambda v: v.bits(70), lambda m, x: m.reveal_bits(x), {"rows": 70, "bits": 1})],
+    "multiply": [(lambda v: two(v, 20, 2), lambda m, x: m.multiply(*x), {"rows": 20, "columns": 2})],
+    "multiply_real": [(lambda v: two(v, 20, below=REAL), lambda m, x: m.multiply_real(*x), {"rows": 20})],
+    "matmul": [
+        (
+            lambda v: (v.shared(7, 30), v.shared(30, 3)),
+            lambda m, x: m.matmul(*x),
+            {"rows": 7, "columns": 3, "inner": 30},
+        )
+    ],
+    "matmul_real": [
+        (
+            lambda v: (v.shared(7, 30, below=REAL), v.shared(30, 3, below=REAL)),
+            lambda m, x: m.matmul_real(*x),
+            {"rows": 7, "columns": 3, "inner": 30},
+        )
+    ],
+    "truncate": [(lambda v: v.shared(11), lambda m, x: m.truncate(x, 20), {"rows": 11})],
+    "less_than": [
+        (lambda v: two(v, 100), lambda m, x: m.less_than(*x), {"rows": 100}),
+        (lambda v: two(v, 3, below=9), lambda m, x: m.less_than(x[0], x[1], bits=25), {"rows": 3, "bits": 25}),
+    ],
+    "equal": [(lambda v: two(v, 100), lambda m, x: m.equal(*x), {"rows": 100})],
+    "equal_words": [
+        (
+            lambda v: [(v.bits(90, width=64), v.bits(90, width=64)), (v.bits(90, width=9), v.bits(90, width=9))],
+            lambda m, x: m.equal_words(x),
+            {"rows": 90, "bits": 73},
+        )
+    ],
+    "logical_and": [
+        (lambda v: (v.bits(30, width=5), v.bits(30, width=5)), lambda m, x: m.logical_and(*x), {"rows": 30, "bits": 5})
+    ],
+    "select": [(lambda v: (v.bits(30), *two(v, 30)), lambda m, x: m.select(*x), {"rows": 30})],
+    "inject": [(lambda v: v.bits(30), lambda m, x: m.inject(x), {"rows": 30})],
+    "to_bits": [(lambda v: v.shared(100), lambda m, x: m.to_bits(x), {"rows": 100})],
+    "to_shared": [(lambda v: v.bits(30, width=9), lambda m, x: m.to_shared(x), {"rows": 30, "bits": 9})],
+    "shuffle": [(lambda v: v.shared(30, 4), lambda m, x: m.shuffle([x]), {"rows": 30, "columns": 4})],
+    "sort": [
+        (lambda v: [v.bits(90, width=7)], lambda m, x: m.sort(x), {"rows": 90, "bits": 7}),
+        (lambda v: [v.bits(9, width=1), v.bits(9, width=3)], lambda m, x: m.sort(x), {"rows": 9, "bits": 4}),
+        (lambda v: [v.bits(1, width=7)], lambda m, x: m.sort(x), {"rows": 1, "bits": 7}),
+    ],
+    "apply": [
+        (lambda v: (v.order(20), v.shared(20, 3)), lambda m, x: m.apply(x[0], [x[1]]), {"rows": 20, "columns": 3})
+    ],
+    "unapply": [
+        (lambda v: (v.order(20), v.shared(20)), lambda m, x: m.unapply(x[0], [x[1]]), {"rows": 20, "columns": 1})
+    ],
+    "filter": [(lambda v: (v.relation(9, 1, {}), v.bits(9)), lambda m, x: filter_rows(m, *x), {"rows": 9})],
+    "join": [joined(40, 25), joined(1, 1), joined(25, 40), joined(0, 3)],
+    "group": [grouped(50, 6, 7), grouped(5, 70, 9), grouped(1, 3, 2), grouped(0, 3, 2), grouped(9, 0, 1)],
+    "reciprocal": [(lambda v: v.shared(9, least=REAL), lambda m, x: m.reciprocal(x), {"rows": 9})],
+    "divide": [(lambda v: (v.shared(9), v.shared(9, least=REAL)), lambda m, x: m.divide(*x), {"rows": 9})],
+    "sigmoid": [(lambda v: v.shared(9, 2), lambda m, x: m.sigmoid(x), {"rows": 9, "columns": 2})],
+}
+EVERY = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
+
+
+@pytest.mark.parametrize(("name", "case"), EVERY)
+def test_cost_and_shape_are_as_declared(parties: Parties, name: str, case: int) -> None:
+    prepare, work, sizes = CASES[name][case]
+    runs = [parties(work, lambda m, seed=seed: prepare(Values(m, seed))) for seed in (None, 7)]
+    declared = DECLARATION.cost(name, sizes)
+    assert (runs[0].rounds, runs[0].bytes) == (declared.rounds, declared.bytes)
+    assert runs[0].shape == runs[1].shape
+
+
+def test_every_operation_is_measured() -> None:
+    assert set(CASES) | {"connect"} == set(DECLARATION.operations)
+    assert set(CASES) <= set(PLAIN.operations)
+    assert PLAIN.ideal
+    assert not DECLARATION.ideal
+    assert (DECLARATION.threat.parties, DECLARATION.threat.corruptions) == (3, 1)
+    with pytest.raises(LingquError):
+        DECLARATION.cost("multiply", {})
+
+
+def test_declarations_are_installed() -> None:
+    known = installed()
+    assert known.get("share.rep3") is DECLARATION
+    assert [d.name for d in known.candidates("join")] == ["share.rep3"]
+
+
+def uniform(data: bytes) -> bool:
+    """Chi-square test of the bytes' distribution, with a false-alarm rate of 1e-6."""
+    counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
+    expected = len(data) / 256
+    return float(((counts - expected) ** 2 / expected).sum()) < CHI_SQUARE_LIMIT
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_messages_look_uniform(parties: Parties, seed: int | None) -> None:
+    rows = 512
+
+    def work(m: Machine, v: Any) -> None:
+        x, y, bits, real = v
+        m.multiply(x, y)
+        m.truncate(x, 20)
+        m.less_than(x, y)
+        m.equal(x, y)
+        m.to_bits(x)
+        m.inject(bits)
+        m.select(bits, x, y)
+        m.shuffle([x, bits])
+        m.sigmoid(real)
+        Values(m, seed).shared(rows)
+
+    def prepare(m: Machine) -> Any:
+        v = Values(m, seed)
+        return v.shared(rows), v.shared(rows), v.bits(rows), v.shared(rows, below=1 << 30)
+
+    sent = parties(work, prepare).sent
+    for party in range(3):
+        received = [m for m in sent if m.to == party]
+        assert uniform(b"".join(m.data for m in received))
+        for message in received:
+            assert len(message.data) < 4096 or uniform(message.data)
+
+
+def test_a_message_of_another_size_ends_the_session(parties: Parties) -> None:
+    def work(m: Rep3) -> None:
+        m.input(0, np.zeros(2 + m.party, np.int64) if m.party == 0 else None, (2 + m.party,))
+
+    with pytest.raises(ProtocolViolation):
+        parties(work)
+
+
+def test_an_opened_order_must_be_a_permutation(parties: Parties) -> None:
+    def work(m: Machine) -> None:
+        x = m.constant(np.array([0, 0, 2]))
+        m.apply(m.permutation(x), [x])
+
+    with pytest.raises(ProtocolViolation):
+        parties(work)
+
+
+def test_connect_needs_three_parties_and_costs_what_it_declares() -> None:
+    class Alone:
+        party, parties = 0, ("alpha", "beta")
+
+    with pytest.raises(LingquError):
+        connect(Alone())  # type: ignore[arg-type]
+    assert DECLARATION.cost("connect", {}).bytes == 48
+    assert Tag.SEED
