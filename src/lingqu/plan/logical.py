@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lingqu.kinds.schema import Asset, ColumnType
@@ -45,6 +45,7 @@ class Local:
     columns, `$name` for parameters.  columns: names of the columns read.  bounds: None for strings, unbounded columns.
     categories: published values, where the expression is a bare string column whose profile lists all of them.
     text: as the program wrote it.  constant, parameter: the literal's value or the parameter's name, where it is one.
+    offset: where it stands in the program's text.
     """
 
     table: str | None
@@ -58,6 +59,7 @@ class Local:
     unique: bool = False
     constant: bool | int | float | str | None = None
     parameter: str | None = None
+    offset: int = field(default=0, compare=False)
 
 
 Operator = Literal[

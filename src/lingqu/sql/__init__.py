@@ -30,8 +30,8 @@ class SqlFrontend:
         "minimum_group") for what would release rows; Refused (term "techniques") when no mechanism fits; RangeError
         for values that do not fit by their published bounds.  Deterministic: equal inputs give equal plans.
         """
-        query, _ = read(program, assets)
-        return Lowering(query, program, setting).plan(assets)
+        query, text = read(program, assets)
+        return Lowering(query, program, setting, text).plan(assets)
 
 
 FRONTEND: Frontend = SqlFrontend()

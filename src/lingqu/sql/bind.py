@@ -112,6 +112,7 @@ class Binder:
             text=f"{scan.alias}.{column.name}",
             categories=profile.categories if profile.complete else None,
             unique=profile.unique,
+            offset=self.scope.place.offset(node),
         )
 
     def _literal(self, node: exp.Literal | exp.Boolean | exp.Null) -> Local:
@@ -189,6 +190,7 @@ class Binder:
                 bounds=bounds,
                 columns=frozenset().union(*(argument.columns for argument in local)),
                 text=text,
+                offset=self.scope.place.offset(node),
             )
         if operator is None or kind is ColumnType.STRING:
             owners = ", ".join(sorted(together))

@@ -216,7 +216,7 @@ def _leaf_fraction(build: Callable[[int], Number], about: str) -> int:
 def work(circuit: Node, rows: int) -> list[Work]:
     """The operations that evaluating a circuit over so many rows takes, one after the other."""
     inner = [item for argument in circuit.args for item in work(argument, rows)]
-    sizes = {"rows": rows, "columns": 1, "bits": 1}
+    sizes = {"rows": rows, "columns": 1}
     own = {
         "*": ["multiply"],
         "number": ["inject"],

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lingqu.kinds.disclosure import Fact
-from lingqu.kinds.errors import BadInput
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, ColumnType
 from lingqu.plan.choose import Work
@@ -18,7 +17,8 @@ from lingqu.plan.outputs import Order, ReleaseArguments, ReleasedColumn, Release
 from lingqu.plan.plan import Output, Plan, Setting, Told
 from lingqu.sql.circuit import ALWAYS, Builder, Node, Number, columns_of, finest, work
 from lingqu.sql.having import Ratio, condition
-from lingqu.sql.owners import WORD, Owner
+from lingqu.sql.owners import Owner
+from lingqu.sql.parse import Text
 from lingqu.sql.steps import (
     ROWS,
     DeriveArguments,
@@ -53,6 +53,7 @@ class Lowering:
     query: Query
     program: Program
     setting: Setting
+    text: Text
     owners: dict[str, Owner] = field(default_factory=dict)
     derived: dict[str, Node] = field(default_factory=dict)
     keep: list[Node] = field(default_factory=list)
@@ -60,7 +61,7 @@ class Lowering:
     summed: dict[str, Summed] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.owners = {scan.alias: Owner(scan, place) for place, scan in enumerate(scans(self.query.source))}
+        self.owners = {scan.alias: Owner(scan, place, self.text) for place, scan in enumerate(scans(self.query.source))}
         self.builder = Builder(self._leaf, lambda value, negated: self._owner(value).truth(value, negated))
         self.grouped[ROWS] = Grouped(name=ROWS, kind="count")
 
@@ -89,7 +90,7 @@ class Lowering:
                 "having",
                 [last],
                 HavingArguments(condition=having).arguments(),
-                [*work(having, bound), Work("multiply", {"rows": bound, "columns": 1})],
+                [*work(having, bound), Work("filter", {"rows": bound})],
                 reason="groups that fail HAVING are never opened",
             )
         self._release(draft, last, [(key, value) for (key, _), value in keys], max(bound, 1))
@@ -147,7 +148,8 @@ class Lowering:
             right = self.owners[join.right.alias]
             sides = {str(left.table) for left, _ in join.on}
             if len(sides) > 1:
-                raise BadInput(
+                raise self.text.error(
+                    join.on[0][0].offset,
                     f"The key of the join with {right.scan.alias} has parts in {', '.join(sorted(sides))}.",
                     "Let all parts on one side of a join key come from one table.",
                 )
@@ -164,13 +166,27 @@ class Lowering:
             used |= {name for name in (grouped.column, grouped.present) if name is not None}
         inputs = {alias: owner.steps(draft, used) for alias, owner in self.owners.items()}
         first = next(iter(self.owners.values()))
-        last, rows, carried = inputs[first.scan.alias], first.rows, len(first.columns) + len(first.keys)
+        last, rows = inputs[first.scan.alias], first.rows
+        columns = sum(1 for column in first.columns if column.name in used)
+        bits = {key.name: key.width for key in first.keys}
         for join in joins(self.query.source):
             right = self.owners[join.right.alias]
             key = right.keys[[k.name for k in right.keys].index(f"j{right.place}r")]
-            carried += len(right.columns) + len(right.keys)
+            more = sum(1 for column in right.columns if column.name in used)
+            new_bits = {k.name: k.width for k in right.keys if k is not key}
+            bits.pop(f"j{right.place}l")
             reason = f"matches of {key.about} stay hidden; false matches below 2^-40 by {key.width}-bit salted hashes"
-            sizes = {"left": rows, "right": right.rows, "columns": carried, "bits": key.width, "rows": rows}
+            sizes = {
+                "left": rows,
+                "right": right.rows,
+                "columns": columns + more,
+                "left_columns": columns,
+                "bits": key.width,
+                "left_bits": sum(bits.values()),
+                "right_bits": sum(new_bits.values()),
+            }
+            columns += more
+            bits |= new_bits
             last = draft.shared(
                 f"join{right.place}",
                 "join",
@@ -183,7 +199,7 @@ class Lowering:
         if not circuits:
             return last
         effort = [item for circuit in circuits for item in work(circuit, rows)]
-        effort += [Work("filter", {"rows": rows, "columns": 1}) for _ in self.keep]
+        effort += [Work("filter", {"rows": rows}) for _ in self.keep]
         arguments = DeriveArguments(columns=self.derived, keep=tuple(self.keep)).arguments()
         return draft.shared("derive", "derive", [last], arguments, effort, reason="conditions and values across owners")
 
@@ -240,10 +256,11 @@ class Lowering:
         extremes = sum(1 for grouped in self.grouped.values() if grouped.kind in ("min", "max"))
         sizes = {
             "rows": self.rows,
-            "columns": len(self.grouped) - extremes,
+            "columns": len(self.grouped),
+            "counts": sum(1 for grouped in self.grouped.values() if grouped.kind == "count"),
             "extremes": extremes,
+            "present": len({grouped.present for grouped in self.grouped.values()} - {None}),
             "bits": sum(key.width for key in keys),
-            "keys": len(keys),
             "groups": bound,
         }
         about = ", ".join(key.about for key in keys) or "all rows"
@@ -288,7 +305,7 @@ class Lowering:
             [Work("to_shared", {"rows": bound, "columns": 1, "bits": key.width}) for key, _ in keys],
             reason="values wait under shares for the release",
         )
-        width = len(values) + len(keys) + len(guards) + 1
+        width, flags = len(values) + len(keys), 1 + len(guards)
         order = tuple(
             Order(
                 column=[shown.name for shown in self.query.shown].index(name), descending=down, nulls_first=nulls_first
@@ -307,12 +324,13 @@ class Lowering:
                 limit=self.query.limit,
             ).arguments(),
             [
-                Work("less_than", {"rows": bound * (1 + len(guards)), "columns": 1, "bits": WORD}),
-                Work("logical_and", {"rows": bound, "columns": 1 + len(guards), "bits": 1}),
-                Work("inject", {"rows": bound * (1 + len(guards)), "columns": 1, "bits": 1}),
+                Work("less_than", {"rows": bound * flags, "columns": 1}),
+                Work("logical_and", {"rows": bound * flags, "bits": 1}),
+                *([Work("logical_and", {"rows": bound * len(guards), "bits": 1})] if guards else []),
+                Work("inject", {"rows": bound * flags}),
                 Work("multiply", {"rows": bound, "columns": width}),
-                Work("shuffle", {"rows": bound, "columns": width, "bits": WORD}),
-                Work("reveal", {"rows": bound, "columns": width}),
+                *([Work("shuffle", {"rows": bound, "columns": width + flags})] if bound > 1 else []),
+                Work("reveal", {"rows": bound, "columns": width + flags, "recipients": 1}),
             ],
             reason=f"groups of fewer than {self.setting.minimum_group} rows are zeroed under the protocol, then opened",
             reveals=self._told(keys),
@@ -356,7 +374,9 @@ class Lowering:
 
     def _withheld(self) -> list[str]:
         assets = list(dict.fromkeys(owner.scan.asset.id for owner in self.owners.values()))
-        lines = [f"any row or single value of {asset}" for asset in assets]
+        extreme = any(aggregate.function in ("min", "max") for aggregate in self.query.aggregates)
+        but = ", but for the MIN and MAX in the result rows" if extreme else ""
+        lines = [f"any row or single value of {asset}{but}" for asset in assets]
         if len(assets) > 1:
             both = " and ".join(assets)
             lines += [f"who is in both {both}", f"how many are in both {both}, beyond the counts in the result rows"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from lingqu.kinds.errors import BadInput, LingquError, RangeError
+from lingqu.kinds.errors import RangeError
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.choose import Work
 from lingqu.plan.draft import Draft
 from lingqu.plan.inputs import BUDGET, InputArguments, InputColumn, InputKey, Projected, ScanArguments
 from lingqu.plan.logical import Local, Scan
 from lingqu.sql.circuit import ALWAYS, Node, Number
+from lingqu.sql.parse import Text
 
 _DEFAULT = {
     ColumnType.INT: "0",
@@ -27,11 +28,13 @@ WORD = 64
 class Owner:
     """One table of the query, and what is asked of its owner so far.
 
-    place: its position in the query.  valid: conditions a row must meet.  scanned: SQL by the scanned column's name.
+    place: its position in the query.  text: the query's, to show places of errors.  valid: conditions a row must meet.
+    scanned: SQL by the scanned column's name.
     """
 
     scan: Scan
     place: int
+    text: Text
     valid: list[str] = field(default_factory=list)
     scanned: dict[str, str] = field(default_factory=dict)
     columns: list[InputColumn] = field(default_factory=list)
@@ -77,15 +80,18 @@ class Owner:
     def number(self, value: Local, fraction: int) -> Number:
         """The circuit of a number, reals with so many fraction bits; BadInput when it has no published bounds."""
         if value.bounds is None:
-            raise BadInput(
+            raise self.text.error(
+                value.offset,
                 f"{value.text} has no bounds that follow from the published profile.",
                 "Divide by a constant, or register the table with a column that holds the value itself.",
             )
         bounds, about = value.bounds, value.text
         if bounds.magnitude >= 1 << BUDGET:
-            raise RangeError(
+            raise self.text.error(
+                value.offset,
                 f"{about} reaches {bounds.magnitude:g} by its published bounds and exceeds {BUDGET} bits.",
                 "Compute in a larger unit, or register values inside narrower bounds.",
+                RangeError,
             )
         self.read |= value.columns
         nulls = self.project(f"({value.sql} IS NULL)") if value.nullable else None
@@ -130,7 +136,8 @@ class Owner:
         BadInput when the profile says that the key has duplicates.
         """
         if len(values) == 1 and not values[0].unique:
-            raise BadInput(
+            raise self.text.error(
+                values[0].offset,
                 f"The join key {values[0].text} is not unique in {self.scan.asset.id}.",
                 "Join on a key that occurs once in each table, or register a table aggregated to one row a key.",
             )
@@ -161,7 +168,12 @@ class Owner:
         present = self.project(f"({value.sql} IS NOT NULL)") if value.nullable else None
         if value.type is ColumnType.STRING:
             if value.categories is None:
-                raise _no_categories(value)
+                raise self.text.error(
+                    value.offset,
+                    f"{value.text} cannot be a group key: its owner publishes no complete list of its categories.",
+                    "Group by a column with at most 256 categories that at least 10 rows share each, or by a number "
+                    "or date.",
+                )
             count = len(value.categories)
             key = InputKey(
                 name=name,
@@ -174,9 +186,11 @@ class Owner:
                 about=value.text,
             )
         elif value.type is ColumnType.REAL or value.bounds is None:
-            raise BadInput(
-                f"{value.text} cannot be a group key: {_why_no_key(value)}.",
-                "Group by a whole number, for example CAST-free steps such as column // 10, a date or a category.",
+            why = "it is a real number" if value.type is ColumnType.REAL else "it has no published bounds"
+            raise self.text.error(
+                value.offset,
+                f"{value.text} cannot be a group key: {why}.",
+                "Group by a whole number, steps of one such as column // 10, a date or a category.",
             )
         else:
             offset = int(value.bounds.lower)
@@ -186,13 +200,24 @@ class Owner:
                 kind="number",
                 sources=(self.project(_whole(value)),),
                 types=(value.type,),
-                width=_number_width(value, count + extra),
+                width=self._width(value, count + extra),
                 offset=offset,
                 present=present,
                 about=value.text,
             )
         self.keys.append(key)
         return key, count + extra
+
+    def _width(self, value: Local, count: int) -> int:
+        width = max((count - 1).bit_length(), 1)
+        if width >= BUDGET:
+            raise self.text.error(
+                value.offset,
+                f"The group key {value.text} spans {count} values by its published bounds.",
+                "Group by coarser steps, for example column // 10.",
+                RangeError,
+            )
+        return width
 
     def steps(self, draft: Draft, used: Collection[str]) -> str:
         """Add this owner's scan and input to a draft, with those columns that are used; returns the input's id."""
@@ -227,24 +252,3 @@ def _whole(value: Local) -> str:
     if value.type is ColumnType.DATE:
         return f"COALESCE(date_diff('day', DATE '1970-01-01', {value.sql}), 0)"
     return f"COALESCE(CAST({value.sql} AS BIGINT), 0)"
-
-
-def _number_width(value: Local, count: int) -> int:
-    width = max((count - 1).bit_length(), 1)
-    if width >= BUDGET:
-        raise RangeError(
-            f"The group key {value.text} spans {count} values by its published bounds.",
-            "Group by coarser steps, for example column // 10.",
-        )
-    return width
-
-
-def _no_categories(value: Local) -> LingquError:
-    return BadInput(
-        f"{value.text} cannot be a group key: its owner publishes no complete list of its categories.",
-        "Group by a column with at most 256 categories that at least 10 rows share each, or by a number or date.",
-    )
-
-
-def _why_no_key(value: Local) -> str:
-    return "it is a real number" if value.type is ColumnType.REAL else "it has no published bounds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import sqlglot
@@ -58,8 +59,11 @@ class Text:
         starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
         if starts:
             return int(min(starts))
-        if isinstance(node, exp.Star) and "*" in self.text:
-            return self.text.index("*")
+        words: dict[type[exp.Expr], str] = {exp.Star: r"\*", exp.Group: r"\bgroup\b"}
+        word = words.get(type(node))
+        found = None if word is None else re.search(word, self.text, re.IGNORECASE)
+        if found is not None:
+            return found.start()
         return self.offset(node.parent) if isinstance(node.parent, exp.Expr) else 0
 
 
