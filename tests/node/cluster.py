@@ -39,7 +39,7 @@ def free_port() -> int:
         return port
 
 
-def make_home(root: Path, name: str, **more: Any) -> Home:
+def make_home(root: Path, name: str, roles: Sequence[Role] = tuple(Role), **more: Any) -> Home:
     """A node's home with one user per role, named for it."""
     home = Home(root / name)
     port = free_port()
@@ -50,7 +50,7 @@ def make_home(root: Path, name: str, **more: Any) -> Home:
         peer=PeerConfig(host="127.0.0.1", port=port, address=f"127.0.0.1:{port}"),
         **more,
     )
-    initialise(home, config, [(role.value, role) for role in Role])
+    initialise(home, config, [(role.value, role) for role in roles])
     return home
 
 
@@ -61,7 +61,9 @@ class Bureau:
         self.name = name
         self.home = make_home(root, name, **more)
         self.process: subprocess.Popen[str] | None = None
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.home.config().api.port}", timeout=60, trust_env=False)
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.home.config().api.port}", timeout=60, trust_env=False
+        )
 
     def start(self, command: Sequence[str] = SERVE) -> None:
         """Start the node and wait until it says that it is up."""

@@ -10,13 +10,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
+from tests.fixtures.postgres import postgres_server
 
 from lingqu.kinds.errors import BadInput, Unavailable
 from lingqu.node.store import Store
 from lingqu.node.store.models import Agreement, Base, Job, Result, Seen, Use, UseState
-
-
-from tests.fixtures.postgres import postgres_server
 
 CONTRACT = "sha256:" + "0" * 64
 
@@ -112,9 +110,9 @@ def test_a_full_disk_is_named_with_its_path_and_nothing_is_half_written(tmp_path
     store.migrate()
     with store.engine.connect() as connection:  # the one pooled connection may not grow the file any more
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    rows = [Seen(jti=f"{number:064d}", issuer="a", iat=1) for number in range(2000)]
     with pytest.raises(Unavailable, match=r"full") as caught, store.write() as session:
-        for number in range(2000):
-            session.add(Seen(jti=f"{number:064d}", issuer="a", iat=1))
+        session.add_all(rows)
     assert str(path) in caught.value.cause
     assert "Free space" in caught.value.cure
     with store.read() as session:

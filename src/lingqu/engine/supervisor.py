@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -16,6 +17,7 @@ from typing import IO, Any, Protocol
 from lingqu.engine.worker import MAX_LINE, JobLine
 from lingqu.kinds.errors import LingquError, PartyLost, Unavailable
 
+LOG = logging.getLogger("lingqu.engine.supervisor")
 REAP_SECONDS = 10.0
 
 
@@ -100,6 +102,9 @@ class Worker:
             error = LingquError("The worker wrote a line that is no message.", f"Look at {self._line.directory}.")
         except LingquError as refused:
             error = refused
+        except Exception as unforeseen:  # the process must be reaped and its end reported, whatever a handler does
+            LOG.exception("job %s", self._line.job)
+            error = LingquError(f"The node failed with {type(unforeseen).__name__}.", "Look at its log.")
         self._process.kill()
         status = self._process.wait()
         for end in (self._process.stdin, pipe):

@@ -257,6 +257,17 @@ class Contracts:
             return
         raise mismatch
 
+    def refused_there(self, peer: str, message: Document, error: LingquError) -> None:
+        """A peer did not take a proposal or decision: people should see it beside the contract."""
+        contract = message.contract if isinstance(message, Decided) else None
+        if isinstance(message, ContractOffered):
+            proposal = self._core.evidence(message.token, Proposal).document
+            assert isinstance(proposal, Proposal)
+            contract = proposal.terms.sha256()
+        if contract is not None:
+            error.party = error.party or peer
+            self._refuse(error, "parties", contract)
+
     # Views
 
     def standing(self, contract: str) -> Standing:

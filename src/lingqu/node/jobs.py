@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from lingqu.contract import Terms
@@ -219,8 +220,13 @@ class Jobs:
         if row is None or peer not in self._contracts.standing(row.contract).terms.names:
             return JobCondition(job=message.job, state="unknown")
         run = self._run(message.job)
-        cause = json.loads(row.error)["cause"] if row.error else None
-        return JobCondition(job=message.job, state=run.state.value if run else row.state, cause=cause)
+        error = json.loads(row.error) if row.error else {}
+        return JobCondition(
+            job=message.job,
+            state=run.state.value if run else row.state,
+            cause=error.get("cause"),
+            party=error.get("party"),
+        )
 
     def receipt(self, peer: str, note: ReceiptNote) -> None:
         """Keep a peer's signed receipt."""
@@ -279,7 +285,10 @@ class Jobs:
         for row in left:
             error = PartyLost(_STOPPED, "Start the job again.", party=self.name)
             with self._core.store.write() as session:
-                self._close(session, session.merge(row), JobState.FAILED, error, [])
+                receipt = self._close(session, session.merge(row), JobState.FAILED, error, [])
+            for name in self._contracts.standing(row.contract).terms.names:
+                if name != self.name:
+                    self._tell(name, ReceiptNote(token=receipt))
             shutil.rmtree(self._directory(row.id), ignore_errors=True)
 
     def stop_watching(self) -> None:
@@ -459,7 +468,7 @@ class Jobs:
             assert isinstance(answer, JobCondition)
             if answer.state in ("failed", "refused", "unknown"):
                 cause = f"The job ended at {peer}: {answer.cause or 'it does not know it any more'}"
-                self._finish(run, JobState.FAILED, PartyLost(cause, "Run it again.", party=peer))
+                self._finish(run, JobState.FAILED, PartyLost(cause, "Run it again.", party=answer.party or peer))
 
     def gate(self, run: Run, reveal: bool) -> None:
         """May this worker go on?  Before the reveal the use is committed, durably, and only then the answer is yes."""
@@ -486,6 +495,9 @@ class Jobs:
                 error = refused
             except OSError as failed:
                 error = Unavailable(f"The result could not be read: {failed.strerror}.", "Look at the disk.")
+            except SQLAlchemyError as failed:
+                LOG.exception("job %s", run.offer.job)
+                error = LingquError(f"The result could not be stored: {type(failed).__name__}.", "Look at the log.")
         if error is None:
             error = LingquError("A worker gave a result at the wrong party.", "Look at its log.", party=self.name)
         self._finish(run, JobState.REFUSED if isinstance(error, Refused) else JobState.FAILED, error)

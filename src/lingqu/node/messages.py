@@ -111,6 +111,7 @@ class JobCondition(Document):
     job: JobId
     state: Annotated[str, StringConstraints(pattern=r"^(admitting|running|done|failed|refused|unknown)$")]
     cause: Text | None = None
+    party: PartyName | None = None
 
 
 class ReceiptNote(Document):

@@ -48,6 +48,7 @@ class Node:
         self.tls = server_context(home.key, home.certificate, pinned, require_client=False)
         self.peers.on_pinned = self._admit
         self.peers.on_confirmed = self._greet
+        self.outbox.on_refused = self.contracts.refused_there
 
     def start(self) -> None:
         """Close what a crash left open, then begin to send."""

@@ -23,7 +23,7 @@ LONGEST_PAUSE = 15.0
 
 class Outbox:
     """One lane a peer: first in, first out.  A peer that is away holds up only its own lane.
-    A message that a peer refuses for good is dropped with a line in the log: sending it again cannot help.
+    A message that a peer refuses for good is dropped, since sending it again cannot help; on_refused is told of it.
     """
 
     def __init__(self, core: Core, transport: Transport) -> None:
@@ -32,6 +32,7 @@ class Outbox:
         self._changed = threading.Condition()
         self._lanes: dict[str, _Lane] = {}
         self._closing = False
+        self.on_refused: Callable[[str, Document, LingquError], None] = lambda peer, document, error: None
 
     def start(self) -> None:
         """Take up what an earlier run of the node left."""
@@ -88,12 +89,14 @@ class Outbox:
             row = session.scalars(select(Outgoing).where(Outgoing.peer == peer).order_by(Outgoing.id).limit(1)).first()
         if row is None:
             return False
+        document = REQUESTS[row.kind].parse(row.content)
         try:
-            self._transport.send(peer, REQUESTS[row.kind].parse(row.content))
+            self._transport.send(peer, document)
         except (PartyLost, Unavailable):
             raise
         except LingquError as error:
             LOG.warning("%s does not accept a %s: %s", peer, row.kind, error)
+            self.on_refused(peer, document, error)
         with self._core.store.write() as session:
             session.execute(delete(Outgoing).where(Outgoing.id == row.id))
         return True

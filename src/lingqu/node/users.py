@@ -10,6 +10,7 @@ import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
@@ -56,9 +57,13 @@ class Users:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._hasher = PasswordHasher()
-        self._absent = self._hasher.hash(secrets.token_urlsafe(16))  # so that unknown names take as long
         self._failures: dict[str, deque[float]] = defaultdict(deque)
         self._lock = threading.Lock()
+
+    @cached_property
+    def _absent(self) -> str:
+        """A hash that no password fits, so that unknown names take as long."""
+        return self._hasher.hash(secrets.token_urlsafe(16))
 
     def create(self, name: str, role: Role, password: str) -> None:
         """Add a user; BadInput for a bad name or short password, Conflict when the name is taken."""
