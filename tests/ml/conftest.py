@@ -1,9 +1,8 @@
-"""Fixtures of the model room's tests: the census script, and a small engine that runs a plan in one process."""
+"""Fixtures of the model room's tests: the census script, and plans run by the engine without nodes."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.util
 import json
 from collections.abc import Callable, Mapping
@@ -17,14 +16,16 @@ import pyarrow.parquet
 import pytest
 
 from lingqu.catalog import ParquetFile, Projection, describe, scan
+from lingqu.engine.execute import execute
+from lingqu.engine.release import Release
+from lingqu.kinds.channel import Traffic
 from lingqu.kinds.mechanism import Adversary, Registry, Threat
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, Grade
 from lingqu.ml import FRONTEND, ModelRelease, TrainSpec, model_release
-from lingqu.plan.frontend import Context, Sealed
-from lingqu.plan.inputs import InputArguments, ScanArguments
-from lingqu.plan.plan import Plan, Setting
-from lingqu.share import Machine, Relation
+from lingqu.plan.inputs import ScanArguments
+from lingqu.plan.plan import Plan, Setting, Step
+from lingqu.share import Machine
 from lingqu.share.plain import DECLARATION, Plain
 
 CENSUS = Path(__file__).resolve().parents[2] / "scenarios" / "census"
@@ -49,7 +50,7 @@ def prepare() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def engine() -> SimpleNamespace:
-    """This page's small engine: compile_spec, scan_all, run, PlainClient."""
+    """What this page offers: compile_spec, scan_all, run, PlainClient."""
     return SimpleNamespace(
         compile_spec=compile_spec, scan_all=scan_all, run=run, PlainClient=PlainClient, two_tables=two_tables
     )
@@ -121,69 +122,17 @@ def scan_all(plan: Plan, tables: Tables) -> Scanned:
     return scanned
 
 
-def share_rows(machine: Machine, arguments: InputArguments, owner: int, rows: Mapping[str, Any] | None) -> Relation:
-    """One owner's columns and keys, shared; rows is None where the machine is another party's."""
-    shape = (arguments.rows,)
-    columns = {}
-    for column in arguments.columns:
-        values = None
-        if rows is not None:
-            assert column.lower is not None
-            assert column.upper is not None
-            assert np.all((rows[column.source] >= column.lower) & (rows[column.source] <= column.upper))
-            values = np.rint(rows[column.source].astype(np.float64) * 2**column.fraction).astype(np.int64)
-        columns[column.name] = machine.input(owner, values, shape)
-    valid = machine.input(owner, None if rows is None else rows["valid"].astype(np.int64), shape)
-    keys = {}
-    for key in arguments.keys:
-        words: list[Any] = [None, None]
-        if rows is not None:
-            texts = ["\x1f".join(map(str, parts)) for parts in zip(*(rows[name] for name in key.sources), strict=True)]
-            hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
-            keep = np.uint64((1 << key.width // 2) - 1)
-            words = [np.array([int.from_bytes(h[i : i + 8], "big") for h in hashes], np.uint64) & keep for i in (0, 8)]
-        keys[key.name] = tuple(machine.input_bits(owner, word, shape, key.width // 2) for word in words)
-    return Relation(columns, keys, valid)
-
-
 def run(
-    plan: Plan, machine: Machine, scanned: Scanned, after: Callable[[str], None] = lambda step: None
-) -> tuple[dict[str, list[float]], int] | None:
-    """The plan's released values and the count behind them, at the recipient (party 2), None at the others.
-
-    after: told the id of every step that is done.
-    """
-    done: dict[str, Any] = {}
-    context = Context(plan, "00" * 16, None, {})
-    for step in plan.steps:
-        inputs = [done[name] for name in step.inputs]
-        if step.operator == "scan":
-            done[step.id] = scanned[step.id]
-        elif step.operator == "input":
-            arguments = InputArguments.parse(json.dumps(step.arguments))
-            owner = plan.parties.index(arguments.owner)
-            done[step.id] = share_rows(machine, arguments, owner, inputs[0] if machine.owns(owner) else None)
-        elif step.operator == "release":
-            return _open(machine, inputs[0])
-        else:
-            done[step.id] = FRONTEND.operators[step.operator](machine, step, inputs, context)
-        after(step.id)
-    raise AssertionError("the plan releases nothing")
-
-
-def _open(machine: Machine, sealed: Sealed) -> tuple[dict[str, list[float]], int] | None:
-    opened = {}
-    for name, value in sealed.values.items():
-        words = machine.reveal(value.reshape(-1), 2)
-        opened[name] = words
-    count = machine.reveal(sealed.count, 2)
-    if count is None:
-        return None
-    values = {}
-    for name, words in opened.items():
-        assert words is not None
-        values[name] = [float(word) / 2 ** sealed.fractions.get(name, 0) for word in words]
-    return values, int(count[0])
+    plan: Plan,
+    machine: Machine,
+    scanned: Scanned,
+    traffic: Callable[[], Traffic] | None = None,
+    after: Callable[[Step, Traffic], None] = lambda step, spent: None,
+) -> Release | None:
+    """The engine's run of a plan at one party.  after: told every step with what it took."""
+    return execute(
+        plan, machine, lambda step: scanned[step.id], {}, after, lambda step, last: None, job="00" * 16, traffic=traffic
+    )
 
 
 class PlainClient:
@@ -197,4 +146,4 @@ class PlainClient:
         plan = compile_spec(spec, self.tables, self.setting)
         result = run(plan, Plain(), scan_all(plan, self.tables))
         assert result is not None
-        return model_release(plan, result[0], released="2026-01-01T00:00:00Z", purpose="a test")
+        return model_release(plan, result.values, released="2026-01-01T00:00:00Z", purpose="a test")
