@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -246,3 +249,43 @@ def test_connect_needs_three_parties_and_costs_what_it_declares() -> None:
         connect(Alone())  # type: ignore[arg-type]
     assert DECLARATION.cost("connect", {}).bytes == 48
     assert Tag.SEED
+
+
+EXAMPLES: tuple[tuple[str, dict[str, int]], ...] = (
+    ("input", {"rows": 1000}),
+    ("reveal", {"rows": 1000, "recipients": 1}),
+    ("multiply", {"rows": 1000}),
+    ("truncate", {"rows": 1000}),
+    ("inject", {"rows": 1000}),
+    ("less_than", {"rows": 1000}),
+    ("equal", {"rows": 1000}),
+    ("to_bits", {"rows": 1000}),
+    ("sigmoid", {"rows": 1000}),
+    ("reciprocal", {"rows": 1000}),
+    ("shuffle", {"rows": 1000, "columns": 1}),
+    ("sort", {"rows": 1000, "bits": 64}),
+    ("join", {"left": 1000, "right": 1000, "bits": 70, "columns": 10}),
+    ("group", {"rows": 1000, "bits": 5, "columns": 3, "groups": 32}),
+)
+
+
+def cost_table() -> str:
+    """The table of the documentation."""
+    lines = ["| operation | sizes | rounds | bytes | source |", "|---|---|---:|---:|---|"]
+    for name, sizes in EXAMPLES:
+        cost = DECLARATION.cost(name, sizes)
+        shown = ", ".join(f"{key} {value}" for key, value in sizes.items())
+        source = DECLARATION.operations[name].source
+        lines.append(f"| `{name}` | {shown} | {cost.rounds} | {cost.bytes:,} | {source} |")
+    return "\n".join(lines)
+
+
+def test_the_documented_costs_are_the_declared_ones() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rooms" / "share.md").read_text("utf-8")
+    assert f"<!-- costs -->\n\n{cost_table()}\n\n<!-- end of costs -->" in page
+
+
+def test_the_documented_sample_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rooms" / "share.md").read_text("utf-8")
+    sample = page.split("```python\n")[1].split("```")[0]
+    subprocess.run([sys.executable, "-c", sample], check=True, timeout=60)
