@@ -324,3 +324,16 @@ def test_serve_names_what_is_missing(run: Any, tmp_path: Path) -> None:
     shown = run("serve", "--home", str(tmp_path / "none"))
     assert shown.code == 1
     assert "lingqu init" in shown.err
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_so(run: Any, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.contract(PROGRAM)
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lingqu.node.remote.Remote.follow", interrupted)
+    shown = run("query", SQL, "--purpose", "labour statistics")
+    assert shown.code == 130
+    assert "The job goes on" in shown.err
+    assert "--cancel" in shown.err

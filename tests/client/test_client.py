@@ -203,3 +203,7 @@ def test_a_contract_over_a_training_is_found_however_its_json_is_spelt(client: C
 
 def test_export_writes_the_bundle(client: Client, tmp_path: Path) -> None:
     assert client.export(tmp_path / "bundle").read_bytes() == b"bundle"
+
+
+def test_estimators_are_reached_from_the_package() -> None:
+    assert repr(lingqu.ml.LogisticRegression(C=2.0)).startswith("LogisticRegression(C=2.0")

@@ -174,7 +174,7 @@ def asset(item: Asset) -> RenderableType:
 def _profile(profile: ColumnProfile) -> str:
     parts = []
     if profile.lower is not None and profile.upper is not None:
-        parts.append(f"{profile.lower:g} to {profile.upper:g}")
+        parts.append(f"{profile.lower + 0.0:g} to {profile.upper + 0.0:g}")  # no -0
     if profile.mean is not None:
         parts.append(f"mean {profile.mean:g}" + (f" ± {profile.deviation:g}" if profile.deviation is not None else ""))
     if profile.categories is not None:
@@ -331,13 +331,14 @@ def entries(items: Sequence[dict[str, Any]]) -> RenderableType:
     table = grid("index", "at", "kind", "about", right=("index",))
     for item in items:
         body = item.get("body") if isinstance(item.get("body"), dict) else {}
-        about = "; ".join(f"{name} {_brief(value)}" for name, value in (body or {}).items() if not _token(value))
+        about = "; ".join(f"{name} {_brief(value)}" for name, value in (body or {}).items() if _tells(value))
         table.add_row(str(item.get("index", "")), str(item.get("at", "")), safe(str(item.get("kind", ""))), about)
     return table
 
 
-def _token(value: object) -> bool:
-    return isinstance(value, str) and value.count(".") == 2 and len(value) > 200
+def _tells(value: object) -> bool:
+    """Whether a field says something to people: no token, no signed note, not empty."""
+    return value is not None and not (isinstance(value, str) and (len(value) > 200 or "\n" in value))
 
 
 def _brief(value: object) -> str:
