@@ -320,7 +320,8 @@ class Rep3:
         count = checks.row_count(keys)
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
-        bits = [flat_pair(self.bit(key, i).parts) for key in reversed(keys) for i in range(key.width)]
+        words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]
+        bits = [(parts, position) for parts, width in words for position in range(width)]
         return Permutation(_integers(rows.sort(self._session, bits), (count,)))
 
     def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:

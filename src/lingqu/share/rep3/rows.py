@@ -20,6 +20,8 @@ from lingqu.share.rep3 import arithmetic, circuits
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session
 
 Order = NDArray[np.uint32]
+KeyBit = tuple[Parts, int]
+"""Words, and a bit's position in them."""
 DIGIT_BITS = 2
 """Key bits that one pass of the sort takes: fewer passes against more products a pass."""
 
@@ -201,7 +203,7 @@ def _local(kernel: Callable[[Words, Order, int], Words], table: Table, order: Or
     return table.having((kernel(table.parts[0], order, table.columns), kernel(table.parts[1], order, table.columns)))
 
 
-def sort(s: Session, bits: Sequence[Parts]) -> Parts:
+def sort(s: Session, bits: Sequence[KeyBit]) -> Parts:
     """Destinations of the stable order by key bits, the least significant first, a digit of DIGIT_BITS bits a pass.
 
     A pass shuffles the order found so far together with its digit, opens the shuffled order once, and uses it twice:
@@ -222,12 +224,14 @@ def sort(s: Session, bits: Sequence[Parts]) -> Parts:
     return found
 
 
-def _as_digit(bits: Sequence[Parts]) -> tuple[Parts, int]:
-    if len(bits) == 1:
-        return bits[0], 1
-    places = [np.uint64(i) for i in range(len(bits))]
+def _as_digit(bits: Sequence[KeyBit]) -> tuple[Parts, int]:
+    """The bits of one digit side by side in a word; only one digit is taken out of the keys at a time."""
+    one = np.uint64(1)
     first, second = (
-        np.bitwise_or.reduce([b[half] << place for b, place in zip(bits, places, strict=True)]) for half in (0, 1)
+        np.bitwise_or.reduce(
+            [((words[half] >> np.uint64(at)) & one) << np.uint64(i) for i, (words, at) in enumerate(bits)]
+        )
+        for half in (0, 1)
     )
     return (first, second), len(bits)
 

@@ -64,9 +64,11 @@ class Tally:
         self.wave(*((party, party + 1, size) for party in range(3 if recipients > 1 else 1)))
 
     def multiply(self, count: int) -> None:
+        """Machine.multiply, and every product that is reshared once."""
         self.reshare(WORD * count)
 
     def truncate(self, count: int) -> None:
+        """Machine.truncate."""
         self.give(2 * WORD * count)
         self.join_pair(WORD * count)
 
@@ -76,21 +78,26 @@ class Tally:
         self.join_pair(WORD * count)
 
     def conjunction(self, words: int) -> None:
+        """circuits.conjunction of dense words."""
         self.reshare(WORD * words)
 
     def bits_and(self, count: int, width: int = 1) -> None:
+        """Machine.logical_and of words of a width."""
         self.conjunction(packed(count, width))
 
     def all_ones(self, count: int, planes: int) -> None:
+        """circuits.all_ones."""
         while planes > 1:
             self.conjunction(planes // 2 * packed(count))
             planes -= planes // 2
 
     def is_zero(self, count: int) -> None:
+        """Machine.equal."""
         self.give(WORD * count)
         self.all_ones(count, 64)
 
     def less_than(self, count: int, bits: int = 64) -> None:
+        """Machine.less_than."""
         self.give(WORD * count)
         carries = bits - 1
         self.conjunction(carries * packed(count))
@@ -99,6 +106,7 @@ class Tally:
             carries -= carries // 2
 
     def to_bits(self, count: int) -> None:
+        """Machine.to_bits."""
         self.give(WORD * count)
         self.conjunction(63 * packed(count))
         for level in range(6):
@@ -106,6 +114,7 @@ class Tally:
             self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(count))
 
     def select(self, count: int) -> None:
+        """Machine.select by a bit."""
         self.integers(count)
         self.multiply(count)
 
@@ -119,12 +128,14 @@ class Tally:
         self.wave(*exchange, *((party, lead, size) for size in opened for party in (1, other)))
 
     def digit_order(self, rows: int, width: int) -> None:
+        """rows.digit_order."""
         if width > 1:
             self.bits_and(rows)
         self.integers(rows * (2**width - 1))
         self.multiply(rows)
 
     def sort(self, rows: int, bits: int) -> None:
+        """Machine.sort by keys of `bits` bits together."""
         if rows < 2:
             return
         for start in range(0, bits, DIGIT_BITS):
@@ -139,12 +150,15 @@ class Tally:
         return [WORD * rows * columns] * (columns > 0) + [binary_bytes(rows, widths)] * bool(widths)
 
     def shuffle(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        """Machine.shuffle."""
         self.hops(self._tables(rows, columns, widths))
 
     def apply(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        """Machine.apply."""
         self.hops(self._tables(rows, columns, widths), [WORD * rows])
 
     def unapply(self, rows: int, columns: int) -> None:
+        """Machine.unapply."""
         self.hops([], [WORD * rows])
         self.hops(self._tables(rows, columns, ()), inverse=True)
 
@@ -202,6 +216,7 @@ class Tally:
             step *= 2
 
     def normal_reciprocal(self, count: int) -> None:
+        """The part that reciprocal and divide share."""
         window = HIGHEST - LOWEST + 1
         self.to_bits(count)
         step = 1
@@ -214,11 +229,13 @@ class Tally:
             self.truncate(count)
 
     def reciprocal(self, count: int) -> None:
+        """Machine.reciprocal."""
         self.normal_reciprocal(count)
         self.multiply(count)
         self.truncate(count)
 
     def divide(self, count: int) -> None:
+        """Machine.divide."""
         self.normal_reciprocal(count)
         for _ in range(2):
             self.truncate(count)
@@ -226,6 +243,7 @@ class Tally:
             self.truncate(count)
 
     def sigmoid(self, count: int) -> None:
+        """Machine.sigmoid."""
         knots = len(KNOTS) - 1
         self.less_than(3 * count)
         self.integers(3 * count)
