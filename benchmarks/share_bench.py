@@ -38,27 +38,27 @@ class Measured:
 def measure(prepare: Callable[[Machine], Any], work: Work) -> Measured:
     """Three parties in threads; what `prepare` does is not counted."""
     channels = memory_channels(["alpha", "beta", "gamma"])
-    seconds, sent, rounds, earlier = [0.0] * 3, [0] * 3, [0] * 3, [0] * 3
+    seconds, sent, rounds = [0.0] * 3, [0] * 3, [0] * 3
     barrier = threading.Barrier(3)
 
     def serve(party: int) -> None:
         channel = channels[party]
         machine = connect(channel)
         value = prepare(machine)
-        earlier[party] = channel.traffic.rounds
-        before = channel.traffic.sent
+        barrier.wait()
+        channel.traffic.sent = channel.traffic.rounds = 0
         barrier.wait()
         start = time.perf_counter()
         work(machine, value)
         seconds[party] = time.perf_counter() - start
-        sent[party], rounds[party] = channel.traffic.sent - before, channel.traffic.rounds
+        sent[party], rounds[party] = channel.traffic.sent, channel.traffic.rounds
 
     threads = [threading.Thread(target=serve, args=(party,)) for party in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return Measured(max(seconds), sum(sent), max(rounds) - max(earlier))
+    return Measured(max(seconds), sum(sent), max(rounds))
 
 
 def machine_limits() -> tuple[float, float]:
