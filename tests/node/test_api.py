@@ -65,7 +65,7 @@ def test_every_route_has_a_rule_and_one_without_stops_the_start(node: Node) -> N
     app = build(node)
     served = {(method, route.path) for route in app.routes for method in route.methods}  # type: ignore[attr-defined]
     assert served == set(RULES)
-    app.get("/v1/secrets")(dict)
+    app.get("/v1/secrets", response_model=None)(node.core.confirmed)
     with pytest.raises(LingquError, match="GET /v1/secrets has no rule"):
         check_rules(app)
     mounted = FastAPI()  # its own documentation pages are routes without a rule
