@@ -138,7 +138,10 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
         (lambda v: (v.bits(30, width=5), v.bits(30, width=5)), lambda m, x: m.logical_and(*x), {"rows": 30, "bits": 5})
     ],
     "select": [(lambda v: (v.bits(30), *two(v, 30)), lambda m, x: m.select(*x), {"rows": 30})],
-    "inject": [(lambda v: v.bits(30), lambda m, x: m.inject(x), {"rows": 30})],
+    "inject": [
+        (lambda v: v.bits(30), lambda m, x: m.inject(x), {"rows": 30}),
+        (lambda v: v.bits(300_000), lambda m, x: m.inject(x), {"rows": 300_000}),
+    ],
     "to_bits": [(lambda v: v.shared(100), lambda m, x: m.to_bits(x), {"rows": 100})],
     "to_shared": [(lambda v: v.bits(30, width=9), lambda m, x: m.to_shared(x), {"rows": 30, "bits": 9})],
     "shuffle": [(lambda v: v.shared(30, 4), lambda m, x: m.shuffle([x]), {"rows": 30, "columns": 4})],

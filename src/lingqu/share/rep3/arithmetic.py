@@ -76,24 +76,25 @@ def words_as_integers(s: Session, bits: Parts, width: int) -> Parts:
     Source: ABY3 section 5.4.1, with the helper's share in place of oblivious transfer.
     """
     count = len(bits[0])
-    result = [np.empty(count, np.uint64), np.empty(count, np.uint64)]
+    part = None if s.party == 0 else np.empty(count, np.uint64)
     for start in range(0, max(count, 1), CHUNK_ROWS):
         rows = slice(start, min(count, start + CHUNK_ROWS))
-        chunk = _chunk_as_integers(s, (bits[0][rows], bits[1][rows]), width)
-        result[0][rows], result[1][rows] = chunk
-    return result[0], result[1]
+        terms = _terms(s, (bits[0][rows], bits[1][rows]), width)
+        if part is not None and terms is not None:
+            part[rows] = terms
+    return s.join_pair(2, part, count)
 
 
-def _chunk_as_integers(s: Session, bits: Parts, width: int) -> Parts:
+def _terms(s: Session, bits: Parts, width: int) -> Words | None:
+    """What party 1 or 2 adds to the integers of some rows; the chunks bound the memory, not the rounds."""
     count = len(bits[0])
     places = np.arange(width, dtype=np.uint64)[:, None]
     known = None if s.party else (((bits[0] ^ bits[1])[None, :] >> places) & ONE).reshape(-1)
     half = _received_half(s, s.give(0, known, width * count))
-    part: Words | None = None
-    if half is not None:
-        d = (_third(s, bits)[None, :] >> places) & ONE
-        terms = half.reshape(width, count) * (ONE - TWO * d)
-        if s.party == 2:
-            terms += d
-        part = np.add.reduce(terms << places, axis=0) if width > 1 else terms[0]
-    return s.join_pair(2, part, count)
+    if half is None:
+        return None
+    d = (_third(s, bits)[None, :] >> places) & ONE
+    terms = half.reshape(width, count) * (ONE - TWO * d)
+    if s.party == 2:
+        terms += d
+    return np.add.reduce(terms << places, axis=0) if width > 1 else terms[0]
