@@ -163,7 +163,6 @@ def _numbers(key: InputKey, scanned: Scanned) -> npt.NDArray[np.uint64]:
     present = _present(key, scanned, len(values))
     absent = (1 << key.width) - 1
     shifted = np.where(present, values - key.offset, absent)
-    largest = absent - int(key.present is not None)
-    if bool(np.any((shifted[present] < 0) | (shifted[present] > largest))):
+    if bool(np.any((shifted[present] < 0) | (shifted[present] >= key.values))):
         raise RangeError(f"The group key {key.about} has values outside its published bounds.", _AGAIN)
     return shifted.astype(np.uint64)

@@ -69,7 +69,7 @@ class InputKey(Document):
 
     kind "hashed": BLAKE2b over the typed values of `sources`, salted with the job's id, truncated to `width` bits (for
     joins).  "codes": place of the single source among `categories`; absent values get the code len(categories).
-    "number": the single source minus `offset`; absent values get the code 2**width - 1.
+    "number": the single source minus `offset`, below `values` or RangeError; absent values get the code 2**width - 1.
     present: scanned boolean, true where the key is not null; None when it never is.  Absent hashed keys become random
     words, so that they match nothing.  unique: the owner checks that no present key occurs twice; BadInput if one does.
     """
@@ -81,6 +81,7 @@ class InputKey(Document):
     width: Annotated[int, Field(ge=1, le=128)]
     categories: tuple[str, ...] = ()
     offset: int = 0
+    values: int = 0
     present: str | None = None
     unique: bool = False
     about: str

@@ -80,7 +80,9 @@ class Binder:
         """A boolean expression; BadInput for any other type."""
         bound = self.bind(node)
         if bound.type is not ColumnType.BOOL:
-            raise self.error(node, f"A condition is needed here, not a {bound.type.value}.", "Compare it: ... = value.")
+            raise self.error(
+                node, f"A condition is needed here, not a value of type {bound.type.value}.", "Compare it: ... = value."
+            )
         return bound
 
     # Leaves
@@ -205,7 +207,7 @@ class Binder:
         if value.type not in (ColumnType.INT, ColumnType.REAL):
             raise self.error(
                 node,
-                f"{value.text} is a {value.type.value}, a number is needed.",
+                f"{value.text} has the type {value.type.value}, a number is needed.",
                 "Use CASE WHEN ... THEN 1 ELSE 0 END to count conditions.",
             )
         return value
@@ -255,7 +257,7 @@ class Binder:
         if kinds[0] != kinds[1]:
             raise self.error(
                 node,
-                f"{left.text} is a {left.type.value} and {right.text} a {right.type.value}; they cannot be compared.",
+                f"{left.text} ({left.type.value}) and {right.text} ({right.type.value}) cannot be compared.",
                 "Compare values of one type.",
             )
         return left, right
@@ -382,7 +384,9 @@ class Binder:
         for argument in arguments[: 1 if known.first_only else None]:
             if allowed is not None and argument.type not in allowed:
                 wanted = " or ".join(sorted(kind.value for kind in allowed))
-                raise self.error(node, f"{known.name} takes a {wanted}, not a {argument.type.value}.", "Correct it.")
+                raise self.error(
+                    node, f"{known.name} takes the type {wanted}, not {argument.type.value}.", "Correct it."
+                )
         kind = known.result or self._common(node, arguments)
         nullable = all(a.nullable for a in arguments) if known.name == "COALESCE" else None
         result = self.make(node, None, arguments, known.sql, kind, known.bounds(arguments), nullable=nullable)

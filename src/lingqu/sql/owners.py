@@ -202,6 +202,7 @@ class Owner:
                 types=(value.type,),
                 width=self._width(value, count + extra),
                 offset=offset,
+                values=count,
                 present=present,
                 about=value.text,
             )

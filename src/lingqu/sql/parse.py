@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
@@ -25,7 +26,41 @@ _CLAUSES = {
     "sample": ("Sampling is not supported.", "Aggregate over all rows, or restrict them with WHERE."),
     "into": ("SELECT INTO is not supported.", "Fetch the result and store it yourself."),
 }
-_ALLOWED = {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "kind", "hint", "locks"}
+_ALLOWED = {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "kind", "locks"}
+_PARTS: dict[type[exp.Expr], set[str]] = {
+    exp.Table: {"this", "db", "catalog", "alias"},
+    exp.TableAlias: {"this"},
+    exp.Join: {"this", "on", "kind", "side", "method", "using"},
+    exp.Limit: {"this", "expression"},
+    exp.Ordered: {"this", "desc", "nulls_first"},
+    exp.Column: {"this", "table", "db"},
+    exp.Between: {"this", "low", "high"},
+    exp.In: {"this", "expressions", "query"},
+    exp.Case: {"this", "ifs", "default"},
+    exp.If: {"this", "true", "false"},
+    exp.Sum: {"this"},
+    exp.Avg: {"this"},
+    exp.Min: {"this"},
+    exp.Max: {"this"},
+    exp.Count: {"this", "expressions", "big_int"},
+    exp.Distinct: {"expressions"},
+}
+for _kind in (
+    exp.EQ,
+    exp.NEQ,
+    exp.LT,
+    exp.LTE,
+    exp.GT,
+    exp.GTE,
+    exp.Add,
+    exp.Sub,
+    exp.Mul,
+    exp.IntDiv,
+    exp.Mod,
+    exp.Is,
+):
+    _PARTS[_kind] = {"this", "expression"}
+"""What may be said of a part; anything else would be dropped without a word, so it is an error."""
 
 
 class Text:
@@ -84,7 +119,7 @@ def parse(text: str) -> tuple[exp.Select, Text]:
         first = error.errors[0] if error.errors else {}
         offset = _offset(text, int(first.get("line") or 1), int(first.get("col") or 1), first.get("highlight") or "")
         raise place.error(
-            offset, f"This is no SQL that can be read: {first.get('description', 'syntax error')}", "Correct it here."
+            offset, f"This is no SQL that can be read: {_described(first)}.", "Correct it here."
         ) from None
     except TokenError:
         raise BadInput("This is no SQL that can be read: a quote or comment is not closed.", "Close it.") from None
@@ -105,6 +140,11 @@ def parse(text: str) -> tuple[exp.Select, Text]:
     return tree, place
 
 
+def _described(error: Mapping[str, Any]) -> str:
+    """A parser's words without its inner names."""
+    return re.sub(r" for <class.*", "", str(error.get("description", "syntax error"))).rstrip(".")
+
+
 def _offset(text: str, line: int, column: int, highlight: str) -> int:
     """The offset of a parser's line and column; its column counts the end of the token."""
     starts = [0, *(index + 1 for index, character in enumerate(text) if character == "\n")]
@@ -120,6 +160,13 @@ def _clauses(tree: exp.Select, place: Text) -> None:
         raise place.error(value if isinstance(value, exp.Expr) else tree, cause, cure)
     if tree.args.get("locks") or tree.args.get("kind"):
         raise place.error(tree, "FOR UPDATE and SELECT AS are not supported.", "Leave them out.")
+    for part in tree.walk():
+        allowed = _PARTS.get(type(part))
+        extra = [key for key, value in part.args.items() if value and allowed is not None and key not in allowed]
+        if extra:
+            raise place.error(
+                part, f"{extra[0].strip('_').upper()} is not supported here.", f"Leave it out of {part.sql('duckdb')}."
+            )
     for node in _stars(tree):
         raise place.error(
             node,

@@ -119,7 +119,7 @@ def _pair(binder: Binder, node: exp.Expr, right: str) -> tuple[Local, Local] | N
     if left.type is not new.type:
         raise binder.error(
             node,
-            f"{left.text} is a {left.type.value} and {new.text} a {new.type.value}; such keys never match.",
+            f"{left.text} ({left.type.value}) and {new.text} ({new.type.value}) never match.",
             "Register one of the tables with the key in the other's type.",
         )
     return left, new
@@ -250,7 +250,7 @@ class _Reader:
         if argument.type not in takes:
             raise self.binder.error(
                 node,
-                f"{function.upper()} cannot take {argument.text}, a {argument.type.value}.",
+                f"{function.upper()} cannot take {argument.text}, which has the type {argument.type.value}.",
                 "Aggregate a number; texts can be counted or grouped by.",
             )
         kind = argument.type

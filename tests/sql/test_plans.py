@@ -1,0 +1,146 @@
+"""Plans: their statements, digests and explanations."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from lingqu.kinds.errors import BadInput, Refused
+from lingqu.kinds.mechanism import Adversary
+from lingqu.plan import statement
+from lingqu.plan.explain import Measured, explain, explain_text
+from lingqu.plan.plan import Plan
+
+QUERY = (
+    "SELECT education, COUNT(*) AS n, AVG(hours) FROM residents r JOIN employment e ON r.id = e.id"
+    " WHERE age BETWEEN 20 AND 60 GROUP BY education ORDER BY n LIMIT 3"
+)
+
+STATEMENT = """\
+big-data learns:
+  - civil-affairs/residents has 50 rows (public in the catalogue) [row-count, catalogue]
+  - human-resources/employment has 50 rows (public in the catalogue) [row-count, catalogue]
+  - the number and width of the values shared [shape, input0]
+  - the result rows: r.education, COUNT(*), AVG(hours); for every group of r.education with at least 2 rows \
+[result-rows, release]
+  - AVG(hours) opens as its sum and its count [result-rows, release]
+  - also the result rows that LIMIT 3 leaves out: it is applied after opening [result-rows, release]
+  - which groups are missing from the result, but not whether they are small or absent [result-rows, release]
+  - nothing else
+civil-affairs learns:
+  - human-resources/employment has 50 rows (public in the catalogue) [row-count, catalogue]
+  - the number and width of the values shared [shape, input0]
+  - nothing else
+human-resources learns:
+  - civil-affairs/residents has 50 rows (public in the catalogue) [row-count, catalogue]
+  - the number and width of the values shared [shape, input0]
+  - nothing else
+Nobody learns:
+  - any row or single value of civil-affairs/residents
+  - any row or single value of human-resources/employment
+  - who is in both civil-affairs/residents and human-resources/employment
+  - how many are in both civil-affairs/residents and human-resources/employment, beyond the counts in the result rows
+  - which rows meet the conditions
+  - anything of groups with fewer than 2 rows
+  - sums, averages and extremes over fewer than 2 non-null values"""
+
+
+def test_statement(bureaus: Any) -> None:
+    assert statement.text(bureaus.compile(QUERY).statement) == STATEMENT
+
+
+def test_explanation(bureaus: Any) -> None:
+    plan = bureaus.compile(QUERY)
+    operators = [line.operator for line in explain(plan)]
+    assert operators == ["scan", "input", "scan", "input", "join", "group", "seal", "release"]
+    assert "2^-40 by 64-bit salted hashes" in explain(plan)[4].reason
+    text = explain_text(plan, {"join1": Measured(9, 1234, 0.5)})
+    assert "measured" in text
+    assert "1234" in text
+    assert STATEMENT in text
+    assert all(line.rounds > 0 and line.bytes > 0 for line in explain(plan) if line.technique == "share.rep3")
+
+
+def test_any_change_changes_the_digest(bureaus: Any) -> None:
+    plan = bureaus.compile(QUERY)
+    others = [
+        bureaus.compile(QUERY.replace("60", "61")),
+        bureaus.compile(QUERY, minimum_group=3),
+        bureaus.compile(QUERY, recipient="civil-affairs"),
+        plan.model_copy(update={"minimum_group": 3}),
+        plan.model_copy(update={"steps": (*plan.steps[:-1], plan.steps[-1].model_copy(update={"reason": "x"}))}),
+    ]
+    assert len({plan.sha256(), *(other.sha256() for other in others)}) == len(others) + 1
+    assert bureaus.compile(QUERY) == plan
+    assert Plan.parse(plan.canonical()) == plan
+
+
+def test_every_process_makes_the_same_plan(bureaus: Any) -> None:
+    """Hash seeds differ between nodes; plans do not."""
+    code = (
+        "import json, sys\n"
+        "from lingqu.kinds.mechanism import Adversary, installed\n"
+        "from lingqu.kinds.programs import Program\n"
+        "from lingqu.kinds.schema import Asset\n"
+        "from lingqu.plan.plan import Setting\n"
+        "from lingqu.sql import FRONTEND\n"
+        "told = json.load(sys.stdin)\n"
+        "assets = {a['id']: Asset.parse(json.dumps(a)) for a in told['assets']}\n"
+        "allowed = ('share.rep3',)\n"
+        "setting = Setting(tuple(told['parties']), 'big-data', 2, Adversary.SEMI_HONEST, allowed, installed())\n"
+        "print(FRONTEND.compile(Program(kind='sql', text=told['query']), assets, setting).sha256())\n"
+    )
+    told = {
+        "assets": [asset.model_dump(mode="json") for asset in bureaus.assets.values()],
+        "parties": bureaus.setting().parties,
+        "query": QUERY.replace("WHERE", "WHERE (hours < age OR NOT married) AND"),
+    }
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            input=json.dumps(told),
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "77")
+    }
+    assert digests == {bureaus.compile(told["query"]).sha256() + "\n"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"techniques": ("psi",)}, "not among the techniques"),
+        ({"adversary": Adversary.MALICIOUS_ABORT}, "withstands semi-honest parties only"),
+        ({"parties": ("civil-affairs", "human-resources"), "recipient": "civil-affairs"}, "needs 3 compute parties"),
+        ({"techniques": ("share.plain",)}, "computes in the clear"),
+    ],
+)
+def test_no_mechanism_fits(bureaus: Any, changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(Refused, match=why) as caught:
+        bureaus.compile(QUERY, **changes)
+    assert caught.value.term == "techniques"
+
+
+def test_owners_and_recipients_compute(bureaus: Any) -> None:
+    with pytest.raises(BadInput, match="none of the compute parties"):
+        bureaus.compile(QUERY, recipient="somebody")
+    with pytest.raises(BadInput, match="human-resources is none of the compute parties"):
+        bureaus.compile(QUERY, parties=("civil-affairs", "big-data", "third"))
+
+
+def test_scans_are_over_all_rows_and_read_only_named_columns(bureaus: Any) -> None:
+    plan = bureaus.compile(QUERY)
+    assert {use.id: use.columns for use in plan.assets} == {
+        "civil-affairs/residents": ("id", "education", "age"),
+        "human-resources/employment": ("id", "hours"),
+    }
+    assert [step.arguments["rows"] for step in plan.steps if step.operator == "input"] == [50, 50]
+    assert all("WHERE" not in json.dumps(step.arguments) for step in plan.steps)
