@@ -97,4 +97,5 @@ def _terms(s: Session, bits: Parts, width: int) -> Words | None:
     terms = half.reshape(width, count) * (ONE - TWO * d)
     if s.party == 2:
         terms += d
-    return np.add.reduce(terms << places, axis=0) if width > 1 else terms[0]
+    weighed: Words = np.add.reduce(terms << places, axis=0) if width > 1 else terms[0]
+    return weighed
