@@ -97,9 +97,9 @@ class Aggregate:
 
 @dataclass(frozen=True)
 class Computed:
-    """An expression over a group's keys and aggregates, for HAVING.
+    """An expression over a group's aggregates, for HAVING.
 
-    operator: one of Apply's, or "key", "aggregate" (name) and "constant" (constant: a literal or parameter).
+    operator: one of Apply's, or "aggregate" (name) and "constant" (constant: a literal or parameter).
     """
 
     operator: str

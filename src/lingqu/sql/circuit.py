@@ -235,7 +235,7 @@ def work(circuit: Node, rows: int) -> list[Work]:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Evaluates circuits over shared columns of equal length, at every party alike; equal parts once.
+    """Evaluates circuits over shared columns of equal length, at every party alike.
 
     bindings: the run's values of the parameters.
     """
