@@ -165,10 +165,11 @@ def test_a_line_that_is_no_message_ends_the_worker(line: JobLine, told: Told, sc
 
 
 def test_a_result_does_not_count_when_the_worker_failed_after_it(line: JobLine, told: Told) -> None:
+    failure = {"code": "party-lost", "cause": "c", "cure": "d", "term": None, "party": "big-data"}
     supervisor, _ = spawn(
         line,
         told,
-        "tell(done={'release': '/r'}); tell(failed={'code': 'party-lost', 'cause': 'c', 'cure': 'd', 'term': None, 'party': 'big-data'})",
+        f"tell(done={{'release': '/r'}}); tell(failed={failure})",
     )
     assert told.over.wait(20)
     assert isinstance(told.error, PartyLost)

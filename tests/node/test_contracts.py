@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 
@@ -17,8 +18,6 @@ from lingqu.node.errors import Conflict
 from lingqu.node.messages import JobOffer, JobReady, JobRefused
 from lingqu.node.transport import Transport
 
-Levels = dict[str, int]
-
 
 @pytest.fixture
 def altered(trio: Trio) -> Iterator[Transport]:
@@ -29,9 +28,8 @@ def altered(trio: Trio) -> Iterator[Transport]:
 
 
 def offer(trio: Trio, contract: str, **changes: object) -> JobOffer:
-    terms = Terms.model_validate_json(
-        Terms.__pydantic_serializer__.to_json(_terms(trio, contract))  # as this node signed them
-    )
+    """An honest offer but for the changes."""
+    terms = Terms.parse(json.dumps(trio.big.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]))
     fields = {
         "job": secrets.token_hex(16),
         "contract": contract,
@@ -41,13 +39,7 @@ def offer(trio: Trio, contract: str, **changes: object) -> JobOffer:
         "bindings": {},
         "offered": clock.now(),
     }
-    return JobOffer(**(fields | changes))  # type: ignore[arg-type]
-
-
-def _terms(trio: Trio, contract: str) -> Terms:
-    import json
-
-    return Terms.parse(json.dumps(trio.big.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]))
+    return JobOffer.model_validate(fields | changes)
 
 
 def test_a_contract_runs_as_often_as_agreed_and_not_once_more(trio: Trio) -> None:
@@ -82,12 +74,13 @@ def test_a_contract_runs_as_often_as_agreed_and_not_once_more(trio: Trio) -> Non
 
 def test_owners_refuse_what_a_modified_coordinator_sends(trio: Trio, altered: Transport) -> None:
     contract = trio.agree(uses=1)
-    for term, changes in {
+    alterations: dict[str, dict[str, object]] = {
         "plan": {"plan": "sha256:" + "1" * 64},
         "statement": {"statement": "sha256:" + "1" * 64},
         "purpose": {"purpose": "advertising"},
         "program": {"bindings": {"lowest": 1}},
-    }.items():
+    }
+    for term, changes in alterations.items():
         answer = altered.send("civil-affairs", offer(trio, contract, **changes))
         assert isinstance(answer, JobRefused)
         assert answer.term == term

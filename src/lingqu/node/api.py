@@ -91,6 +91,7 @@ def build(node: Node) -> FastAPI:
     app.add_exception_handler(Exception, _unforeseen)
     _people(app, node)
     _neighbours(app, node)
+    _tables(app, node)
     _agreements(app, node)
     _runs(app, node)
     _record(app, node)
@@ -201,11 +202,7 @@ def _neighbours(app: FastAPI, node: Node) -> None:
         return v.Empty()
 
 
-def _agreements(app: FastAPI, node: Node) -> None:
-    def view(contract: str) -> v.ContractOut:
-        node.outbox.drain(DELIVERY_SECONDS)
-        return v.contract_out(contract, node.contracts.standing(contract))
-
+def _tables(app: FastAPI, node: Node) -> None:
     @app.post("/v1/tables", openapi_extra=takes(v.TableIn))
     def register(asked: Annotated[v.TableIn, Depends(body(v.TableIn))]) -> Asset:
         """Register a table and publish what identifies nobody."""
@@ -232,6 +229,12 @@ def _agreements(app: FastAPI, node: Node) -> None:
         if asked.recipients not in (None, (node.core.name,)):
             raise Refused("Results go to the node that asks.", f"Name {node.core.name} alone.", term="recipients")
         return v.plan_out(node.contracts.plan(asked.program, asked.minimum_group, asked.parties))
+
+
+def _agreements(app: FastAPI, node: Node) -> None:
+    def view(contract: str) -> v.ContractOut:
+        node.outbox.drain(DELIVERY_SECONDS)
+        return v.contract_out(contract, node.contracts.standing(contract))
 
     @app.post("/v1/contracts", openapi_extra=takes(v.ContractIn))
     def propose(asked: Annotated[v.ContractIn, Depends(body(v.ContractIn))]) -> v.ContractOut:

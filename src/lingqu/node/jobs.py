@@ -13,43 +13,32 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
-from lingqu.contract import Terms
 from lingqu.engine.release import Release
-from lingqu.engine.supervisor import Supervisor, Worker
+from lingqu.engine.supervisor import Supervisor
 from lingqu.engine.worker import JobLine
 from lingqu.kinds import clock
 from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import LingquError, PartyLost, Refused, Tampered, Unavailable
 from lingqu.kinds.programs import Value
-from lingqu.kinds.receipts import Outcome, Receipt
-from lingqu.ledger import Failed, ReceiptLogged, Released, RunStarted, Spent
+from lingqu.kinds.receipts import Receipt
+from lingqu.ledger import RunStarted
+from lingqu.node import messages as m
 from lingqu.node.catalogue import Catalogue
 from lingqu.node.contracts import Contracts
 from lingqu.node.core import Core
+from lingqu.node.endings import Endings
 from lingqu.node.errors import Conflict, NotFound, revived
 from lingqu.node.journal import Journal
-from lingqu.node.messages import (
-    JobCondition,
-    JobEnded,
-    JobHealth,
-    JobOffer,
-    JobReady,
-    JobRefused,
-    JobStart,
-    ReceiptNote,
-)
-from lingqu.node.store.models import ENDED, Account, Job, JobState, Result, Use, UseState
+from lingqu.node.run import Run
+from lingqu.node.store.models import ENDED, Job, JobState, Result, Use, UseState
 from lingqu.node.transport import Transport
-from lingqu.plan.plan import Plan
 
 LOG = logging.getLogger("lingqu.node.jobs")
 OFFER_SECONDS = 40.0
@@ -57,63 +46,6 @@ READY_SECONDS = 30.0
 POLL_SECONDS = 2.0
 POLL_LIMIT = 4.0
 _STOPPED = "The node stopped while the job was under way."
-
-
-class Run:
-    """A job that is under way at this node; also what its worker speaks to."""
-
-    def __init__(self, jobs: Jobs, offer: JobOffer, coordinator: str, terms: Terms, plan: Plan) -> None:
-        self._jobs = jobs
-        self.offer = offer
-        self.coordinator = coordinator
-        self.terms = terms
-        self.plan = plan
-        self.lock = threading.RLock()
-        self.over = threading.Event()
-        self.worker: Worker | None = None
-        self.endpoint: Future[str] = Future()
-        self.begun = clock.now()
-        self.state = JobState.ADMITTING
-        self.steps: dict[str, dict[str, Any]] = {
-            step.id: {
-                "id": step.id,
-                "operator": step.operator,
-                "state": "waiting",
-                "rounds": 0,
-                "bytes": 0,
-                "seconds": 0.0,
-            }
-            for step in plan.steps
-        }
-
-    @property
-    def others(self) -> list[str]:
-        """The other parties."""
-        return [name for name in self.plan.parties if name != self._jobs.name]
-
-    def ready(self, endpoint: str) -> None:
-        """The worker listens."""
-        self.endpoint.set_result(self._jobs.advertised(endpoint))
-
-    def progress(self, step: str, figures: Mapping[str, Any]) -> None:
-        """A step moved on."""
-        with self.lock:
-            known = self.steps.get(step)
-            if known is not None:
-                known.update({key: figures[key] for key in ("state", "rounds", "bytes", "seconds") if key in figures})
-        self._jobs.changed()
-
-    def gate(self, step: str, reveal: bool) -> None:
-        """The worker asks whether it may take a step, or reveal."""
-        self._jobs.gate(self, reveal)
-        if not reveal:
-            self.progress(step, {"state": "running"})
-
-    def ended(self, figures: Mapping[str, Any], release: Path | None, error: LingquError | None) -> None:
-        """The worker is gone."""
-        if not self.endpoint.done():
-            self.endpoint.set_exception(error or LingquError("The worker ended early.", "Look at its log."))
-        self._jobs.worker_ended(self, release, error)
 
 
 class Jobs:
@@ -135,6 +67,7 @@ class Jobs:
         self._contracts = contracts
         self._transport = transport
         self._tell = tell
+        self._endings = Endings(core, journal)
         self._supervisor = supervisor or Supervisor()
         self._runs: dict[str, Run] = {}
         self._changed = threading.Condition()
@@ -159,7 +92,7 @@ class Jobs:
 
     def cancel(self, job: str, user: str) -> Job:
         """Stop a job at every party; a job that has ended stays as it is."""
-        run = self._run(job)
+        run = self._runs.get(job)
         if run is not None:
             error = Refused(f"The job was cancelled by {user} at {self.name}.", "Start it again.", term="cancelled")
             self._finish(run, JobState.REFUSED, error)
@@ -180,23 +113,23 @@ class Jobs:
 
     # The other parties' side
 
-    def offered(self, peer: str, offer: JobOffer, token: str) -> JobReady | JobRefused:
+    def offered(self, peer: str, offer: m.JobOffer, token: str) -> m.JobReady | m.JobRefused:
         """A peer asks this node to take part: decide, reserve, start a worker.  The same offer twice gives the same."""
         try:
-            run = self._run(offer.job)
+            run = self._runs.get(offer.job)
             if run is None:
                 run = self._admit(offer, peer, token=token)
                 self._spawn(run)
                 self._pool.submit(self._watch, run, peer)
             elif run.offer != offer or run.coordinator != peer:
                 raise Conflict(f"Job {offer.job} was offered differently before.", "Start a new job.")
-            return JobReady(job=offer.job, endpoint=self._endpoint(run))
+            return m.JobReady(job=offer.job, endpoint=self._endpoint(run))
         except LingquError as error:
-            return JobRefused(job=offer.job, code=error.code, term=error.term, cause=error.cause, cure=error.cure)
+            return m.JobRefused(job=offer.job, code=error.code, term=error.term, cause=error.cause, cure=error.cure)
 
-    def begin(self, peer: str, start: JobStart) -> None:
+    def begin(self, peer: str, start: m.JobStart) -> None:
         """Every party is ready: the worker may connect to the others."""
-        run = self._run(start.job)
+        run = self._runs.get(start.job)
         if run is None or run.coordinator != peer:
             raise NotFound(f"Job {start.job} is not under way at {self.name}.", "Start a new job.")
         if len(start.endpoints) != len(run.plan.parties):
@@ -205,30 +138,30 @@ class Jobs:
             )
         self._go(run, start.endpoints)
 
-    def ended(self, peer: str, message: JobEnded) -> None:
+    def ended(self, peer: str, message: m.JobEnded) -> None:
         """A peer says that its part of the job ended badly."""
-        run = self._run(message.job)
+        run = self._runs.get(message.job)
         if run is None or peer not in run.plan.parties:
             return
         error = revived(message.code, message.cause, message.cure, message.term, message.party or peer)
         self._finish(run, JobState(message.state), error, told=peer)
 
-    def condition(self, peer: str, message: JobHealth) -> JobCondition:
+    def condition(self, peer: str, message: m.JobHealth) -> m.JobCondition:
         """How a job is at this node, for a party of it."""
         with self._core.store.read() as session:
             row = session.get(Job, message.job)
         if row is None or peer not in self._contracts.standing(row.contract).terms.names:
-            return JobCondition(job=message.job, state="unknown")
-        run = self._run(message.job)
+            return m.JobCondition(job=message.job, state="unknown")
+        run = self._runs.get(message.job)
         error = json.loads(row.error) if row.error else {}
-        return JobCondition(
+        return m.JobCondition(
             job=message.job,
             state=run.state.value if run else row.state,
             cause=error.get("cause"),
             party=error.get("party"),
         )
 
-    def receipt(self, peer: str, note: ReceiptNote) -> None:
+    def receipt(self, peer: str, note: m.ReceiptNote) -> None:
         """Keep a peer's signed receipt."""
         receipt = self._core.evidence(note.token, Receipt, peer).document
         assert isinstance(receipt, Receipt)
@@ -238,7 +171,7 @@ class Jobs:
             row = session.get(Job, receipt.job)
             if row is None or row.contract != receipt.contract:
                 raise NotFound(f"There was no job {receipt.job} under that contract here.", "Nothing is missing.")
-            self._keep_receipt(session, receipt, note.token)
+            self._endings.keep_receipt(session, receipt, note.token)
         self._journal.publish()
 
     # Views
@@ -285,10 +218,10 @@ class Jobs:
         for row in left:
             error = PartyLost(_STOPPED, "Start the job again.", party=self.name)
             with self._core.store.write() as session:
-                receipt = self._close(session, session.merge(row), JobState.FAILED, error, [])
+                receipt = self._endings.close(session, session.merge(row), JobState.FAILED, error, [])
             for name in self._contracts.standing(row.contract).terms.names:
                 if name != self.name:
-                    self._tell(name, ReceiptNote(token=receipt))
+                    self._tell(name, m.ReceiptNote(token=receipt))
             shutil.rmtree(self._directory(row.id), ignore_errors=True)
 
     def stop_watching(self) -> None:
@@ -313,7 +246,7 @@ class Jobs:
 
     # The run
 
-    def _admit(self, offer: JobOffer, coordinator: str, *, user: str | None = None, token: str | None = None) -> Run:
+    def _admit(self, offer: m.JobOffer, coordinator: str, *, user: str | None = None, token: str | None = None) -> Run:
         try:
             with self._core.store.write() as session:
                 if session.get(Job, offer.job) is not None:
@@ -411,7 +344,7 @@ class Jobs:
             self._spawn(run)
             endpoints = {self.name: self._endpoint(run)} | {name: task.result() for name, task in answers.items()}
             ordered = tuple(endpoints[name] for name in run.plan.parties)
-            start = JobStart(job=run.offer.job, endpoints=ordered)
+            start = m.JobStart(job=run.offer.job, endpoints=ordered)
             for name in run.others:
                 self._pool.submit(self._watch, run, name)
             for task in [self._pool.submit(self._transport.send, name, start) for name in run.others]:
@@ -427,9 +360,9 @@ class Jobs:
 
     def _ask(self, run: Run, name: str) -> str:
         answer = self._transport.send(name, run.offer, OFFER_SECONDS)
-        if isinstance(answer, JobReady):
+        if isinstance(answer, m.JobReady):
             return answer.endpoint
-        if isinstance(answer, JobRefused):
+        if isinstance(answer, m.JobRefused):
             raise revived(answer.code, answer.cause, answer.cure, answer.term, name)
         raise Tampered(f"{name} answered a job offer with something else.", "Ask its manager.", party=name)
 
@@ -454,7 +387,7 @@ class Jobs:
         misses = 0
         while not run.over.wait(POLL_SECONDS if misses == 0 else POLL_SECONDS / 4):
             try:
-                answer = self._transport.send(peer, JobHealth(job=run.offer.job), POLL_LIMIT)
+                answer = self._transport.send(peer, m.JobHealth(job=run.offer.job), POLL_LIMIT)
             except PartyLost as error:
                 misses += 1
                 if misses > 1:
@@ -465,7 +398,7 @@ class Jobs:
                 self._finish(run, JobState.FAILED, error)
                 return
             misses = 0
-            assert isinstance(answer, JobCondition)
+            assert isinstance(answer, m.JobCondition)
             if answer.state in ("failed", "refused", "unknown"):
                 cause = f"The job ended at {peer}: {answer.cause or 'it does not know it any more'}"
                 self._finish(run, JobState.FAILED, PartyLost(cause, "Run it again.", party=answer.party or peer))
@@ -478,12 +411,7 @@ class Jobs:
             with self._core.store.write() as session:
                 self._contracts.recheck(session, run.offer, run.coordinator, run.plan)
                 if reveal:
-                    use = session.get_one(Use, run.offer.job)
-                    if use.state == UseState.FREED.value:
-                        raise Refused("The use of this job was freed.", "Start it again.", term="uses")
-                    if use.state == UseState.RESERVED.value:
-                        use.state = UseState.SPENT.value
-                        self._journal.append(session, Spent(job=run.offer.job, contract=run.offer.contract))
+                    self._endings.spend(session, run.offer.job)
 
     def worker_ended(self, run: Run, release: Path | None, error: LingquError | None) -> None:
         """The worker is gone: the job is done, or has failed and everyone hears of it."""
@@ -516,7 +444,7 @@ class Jobs:
         with run.lock:
             if run.over.is_set():
                 return
-            receipt = self._write_end(run, state, error, release)
+            receipt = self._endings.write(run, state, error, release)
             run.state = state
             run.over.set()
             self._runs.pop(run.offer.job, None)
@@ -528,28 +456,15 @@ class Jobs:
             self._announce(run, state, error, told)
         if receipt is not None:
             for name in run.others:
-                self._tell(name, ReceiptNote(token=receipt))
+                self._tell(name, m.ReceiptNote(token=receipt))
         if error is None:
             shutil.rmtree(self._directory(run.offer.job), ignore_errors=True)
         self._journal.publish()
         self.changed()
 
-    def _write_end(self, run: Run, state: JobState, error: LingquError | None, release: Path | None) -> str | None:
-        """The job's end in the store; the receipt.  A failure ends the run even where the disk takes no word of it."""
-        try:
-            with self._core.store.write() as session:
-                row = session.get_one(Job, run.offer.job)
-                digest = self._release(session, row, release) if release is not None else None
-                return self._close(session, row, state, error, list(run.steps.values()), digest)
-        except LingquError as failed:
-            if state is JobState.DONE:
-                raise
-            LOG.error("the end of job %s is not on record until the node starts again: %s", run.offer.job, failed)
-            return None
-
     def _announce(self, run: Run, state: JobState, error: LingquError, told: str | None) -> None:
         """Tell the peers at once; who cannot be reached will find out by asking."""
-        message = JobEnded(
+        message = m.JobEnded(
             job=run.offer.job,
             state=state.value,
             code=error.code,
@@ -562,84 +477,19 @@ class Jobs:
             if name != told:
                 threading.Thread(target=self._tell_once, args=(name, message), name="job-ended", daemon=True).start()
 
-    def _tell_once(self, name: str, message: JobEnded) -> None:
+    def _tell_once(self, name: str, message: m.JobEnded) -> None:
         try:
             self._transport.send(name, message, POLL_LIMIT)
         except LingquError as error:
             LOG.info("%s does not hear that job %s ended: %s", name, message.job, error.cause)
-
-    def _release(self, session: Session, row: Job, path: Path) -> str:
-        """Store the result, once."""
-        release = Release.parse(path.read_bytes())
-        if release.job != row.id or release.plan != row.plan:
-            raise Tampered("The worker's result is of another job.", "Look at its log.", party=self.name)
-        digest = release.sha256()
-        document = release.canonical().decode()
-        session.add(Result(job=row.id, document=document, digest=digest, at=clock.now()))
-        body = Released(job=row.id, contract=row.contract, recipient=self.name, result=digest)
-        self._journal.append(session, body)
-        return digest
-
-    def _close(
-        self,
-        session: Session,
-        row: Job,
-        state: JobState,
-        error: LingquError | None,
-        steps: list[dict[str, Any]],
-        result: str | None = None,
-    ) -> str:
-        """Write a job's end: its row, its use, its ledger entries, its receipt, which is returned."""
-        row.state, row.ended = state.value, clock.now()
-        row.steps = json.dumps(steps) if steps else row.steps
-        row.error = json.dumps(error.document()) if error else None
-        use = session.get(Use, row.id)
-        if use is not None and use.state == UseState.RESERVED.value:
-            use.state = UseState.FREED.value
-        if error is not None:
-            if state is JobState.REFUSED:
-                self._journal.refusal(
-                    session, error, fallback="job", job=row.id, contract=row.contract, requester=row.coordinator
-                )
-            else:
-                party = error.party if error.party in self._core.pins or error.party == self.name else None
-                body = Failed(job=row.id, contract=row.contract, party=party, cause=error.cause[:1000])
-                self._journal.append(session, body)
-        outcomes = {JobState.DONE: Outcome.RELEASED, JobState.REFUSED: Outcome.REFUSED, JobState.FAILED: Outcome.FAILED}
-        receipt = Receipt(
-            job=row.id,
-            contract=row.contract,
-            plan=row.plan,
-            party=self.name,
-            outcome=outcomes[state],
-            started=row.started or row.created,
-            ended=row.ended,
-            rounds=sum(step["rounds"] for step in steps),
-            bytes=sum(step["bytes"] for step in steps),
-            result=result,
-            term=error.term if error else None,
-            reason=error.cause if error else None,
-        )
-        token = self._core.sign(receipt)
-        self._keep_receipt(session, receipt, token)
-        return token
-
-    def _keep_receipt(self, session: Session, receipt: Receipt, token: str) -> None:
-        if session.get(Account, (receipt.job, receipt.party)) is None:
-            session.add(Account(job=receipt.job, party=receipt.party, token=token))
-            body = ReceiptLogged(job=receipt.job, contract=receipt.contract, party=receipt.party, token=token)
-            self._journal.append(session, body)
 
     def advertised(self, endpoint: str) -> str:
         """A worker's endpoint as the other parties reach it."""
         address = self._core.config.stream.address
         return f"{address}:{endpoint.rpartition(':')[2]}" if address else endpoint
 
-    def _run(self, job: str) -> Run | None:
-        return self._runs.get(job)
-
     def _live(self, row: Job) -> Job:
-        run = self._run(row.id)
+        run = self._runs.get(row.id)
         if run is not None:
             with run.lock:
                 row.steps = json.dumps(list(run.steps.values()))

@@ -1,0 +1,123 @@
+"""How a job ends at one node: one transaction for its row, its use, its result, its ledger entries and its receipt."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from lingqu.engine.release import Release
+from lingqu.kinds import clock
+from lingqu.kinds.errors import LingquError, Refused, Tampered
+from lingqu.kinds.receipts import Outcome, Receipt
+from lingqu.ledger import Failed, ReceiptLogged, Released, Spent
+from lingqu.node.core import Core
+from lingqu.node.journal import Journal
+from lingqu.node.run import Run
+from lingqu.node.store.models import Account, Job, JobState, Result, Use, UseState
+
+LOG = logging.getLogger("lingqu.node.jobs")
+OUTCOMES = {
+    JobState.DONE: Outcome.RELEASED,
+    JobState.REFUSED: Outcome.REFUSED,
+    JobState.FAILED: Outcome.FAILED,
+}
+
+
+class Endings:
+    """Writes the ends of this node's jobs, and keeps receipts."""
+
+    def __init__(self, core: Core, journal: Journal) -> None:
+        self._core = core
+        self._journal = journal
+
+    @property
+    def name(self) -> str:
+        """This party's name."""
+        return self._core.name
+
+    def spend(self, session: Session, job: str) -> None:
+        """Commit a reserved use; Refused when it was freed.  A second time changes nothing."""
+        use = session.get_one(Use, job)
+        if use.state == UseState.FREED.value:
+            raise Refused("The use of this job was freed.", "Start it again.", term="uses")
+        if use.state == UseState.RESERVED.value:
+            use.state = UseState.SPENT.value
+            self._journal.append(session, Spent(job=job, contract=use.contract))
+
+    def write(self, run: Run, state: JobState, error: LingquError | None, release: Path | None) -> str | None:
+        """The job's end in the store; the receipt.  A failure ends the run even where the disk takes no word of it."""
+        try:
+            with self._core.store.write() as session:
+                row = session.get_one(Job, run.offer.job)
+                digest = self._release(session, row, release) if release is not None else None
+                return self.close(session, row, state, error, list(run.steps.values()), digest)
+        except LingquError as failed:
+            if state is JobState.DONE:
+                raise
+            LOG.error("the end of job %s is not on record until the node starts again: %s", run.offer.job, failed)
+            return None
+
+    def _release(self, session: Session, row: Job, path: Path) -> str:
+        """Store the result, once."""
+        release = Release.parse(path.read_bytes())
+        if release.job != row.id or release.plan != row.plan:
+            raise Tampered("The worker's result is of another job.", "Look at its log.", party=self.name)
+        digest = release.sha256()
+        document = release.canonical().decode()
+        session.add(Result(job=row.id, document=document, digest=digest, at=clock.now()))
+        body = Released(job=row.id, contract=row.contract, recipient=self.name, result=digest)
+        self._journal.append(session, body)
+        return digest
+
+    def close(
+        self,
+        session: Session,
+        row: Job,
+        state: JobState,
+        error: LingquError | None,
+        steps: list[dict[str, Any]],
+        result: str | None = None,
+    ) -> str:
+        """Write a job's end: its row, its use, its ledger entries, its receipt, which is returned."""
+        row.state, row.ended = state.value, clock.now()
+        row.steps = json.dumps(steps) if steps else row.steps
+        row.error = json.dumps(error.document()) if error else None
+        use = session.get(Use, row.id)
+        if use is not None and use.state == UseState.RESERVED.value:
+            use.state = UseState.FREED.value
+        if error is not None:
+            if state is JobState.REFUSED:
+                self._journal.refusal(
+                    session, error, fallback="job", job=row.id, contract=row.contract, requester=row.coordinator
+                )
+            else:
+                party = error.party if error.party in self._core.pins or error.party == self.name else None
+                body = Failed(job=row.id, contract=row.contract, party=party, cause=error.cause[:1000])
+                self._journal.append(session, body)
+        receipt = Receipt(
+            job=row.id,
+            contract=row.contract,
+            plan=row.plan,
+            party=self.name,
+            outcome=OUTCOMES[state],
+            started=row.started or row.created,
+            ended=row.ended,
+            rounds=sum(step["rounds"] for step in steps),
+            bytes=sum(step["bytes"] for step in steps),
+            result=result,
+            term=error.term if error else None,
+            reason=error.cause if error else None,
+        )
+        token = self._core.sign(receipt)
+        self.keep_receipt(session, receipt, token)
+        return token
+
+    def keep_receipt(self, session: Session, receipt: Receipt, token: str) -> None:
+        if session.get(Account, (receipt.job, receipt.party)) is None:
+            session.add(Account(job=receipt.job, party=receipt.party, token=token))
+            body = ReceiptLogged(job=receipt.job, contract=receipt.contract, party=receipt.party, token=token)
+            self._journal.append(session, body)

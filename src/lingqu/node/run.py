@@ -1,0 +1,94 @@
+"""A job under way at one node: what its worker speaks to, and what people see of its steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol
+
+from lingqu.contract import Terms
+from lingqu.engine.supervisor import Worker
+from lingqu.kinds import clock
+from lingqu.kinds.errors import LingquError
+from lingqu.node.messages import JobOffer
+from lingqu.node.store.models import JobState
+from lingqu.plan.plan import Plan
+
+
+class Owner(Protocol):
+    """What a run asks of `jobs.Jobs`."""
+
+    @property
+    def name(self) -> str:
+        """This party's name."""
+
+    def advertised(self, endpoint: str) -> str:
+        """A worker's endpoint as the other parties reach it."""
+
+    def changed(self) -> None:
+        """Wake everyone who watches."""
+
+    def gate(self, run: Run, reveal: bool) -> None:
+        """May this run go on?  Raises LingquError when not."""
+
+    def worker_ended(self, run: Run, release: Path | None, error: LingquError | None) -> None:
+        """The run's worker is gone."""
+
+
+class Run:
+    """A job that is under way at this node; also what its worker speaks to."""
+
+    def __init__(self, jobs: Owner, offer: JobOffer, coordinator: str, terms: Terms, plan: Plan) -> None:
+        self._jobs = jobs
+        self.offer = offer
+        self.coordinator = coordinator
+        self.terms = terms
+        self.plan = plan
+        self.lock = threading.RLock()
+        self.over = threading.Event()
+        self.worker: Worker | None = None
+        self.endpoint: Future[str] = Future()
+        self.begun = clock.now()
+        self.state = JobState.ADMITTING
+        self.steps: dict[str, dict[str, Any]] = {
+            step.id: {
+                "id": step.id,
+                "operator": step.operator,
+                "state": "waiting",
+                "rounds": 0,
+                "bytes": 0,
+                "seconds": 0.0,
+            }
+            for step in plan.steps
+        }
+
+    @property
+    def others(self) -> list[str]:
+        """The other parties."""
+        return [name for name in self.plan.parties if name != self._jobs.name]
+
+    def ready(self, endpoint: str) -> None:
+        """The worker listens."""
+        self.endpoint.set_result(self._jobs.advertised(endpoint))
+
+    def progress(self, step: str, figures: Mapping[str, Any]) -> None:
+        """A step moved on."""
+        with self.lock:
+            known = self.steps.get(step)
+            if known is not None:
+                known.update({key: figures[key] for key in ("state", "rounds", "bytes", "seconds") if key in figures})
+        self._jobs.changed()
+
+    def gate(self, step: str, reveal: bool) -> None:
+        """The worker asks whether it may take a step, or reveal."""
+        self._jobs.gate(self, reveal)
+        if not reveal:
+            self.progress(step, {"state": "running"})
+
+    def ended(self, figures: Mapping[str, Any], release: Path | None, error: LingquError | None) -> None:
+        """The worker is gone."""
+        if not self.endpoint.done():
+            self.endpoint.set_exception(error or LingquError("The worker ended early.", "Look at its log."))
+        self._jobs.worker_ended(self, release, error)
