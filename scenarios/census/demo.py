@@ -1,0 +1,414 @@
+"""The main job in one command: three organisations, one contract, one answer.
+
+`python -m scenarios.census.demo [--serve] [--root DIR] [--record DIR] [--svg FILE]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from lingqu.client import connect
+from lingqu.kinds.errors import LingquError, Refused
+from lingqu.kinds.programs import Program
+from lingqu.node.remote import expiry
+from lingqu.node.replies import ContractView, JobView, PlanView
+from scenarios.census import questions
+from scenarios.census.locks import show_locks
+from scenarios.census.network import BIG, CIVIL, HUMAN, Network, network, wait_until
+from scenarios.census.proof import show_proof
+
+HERE = Path(__file__).resolve().parent
+WIDTH = 116
+POINTS = (
+    "Three nodes, three processes",
+    "Paired by invitation, mutual TLS 1.3",
+    "Tables registered; the catalogue shows no row",
+    "Two questions with a purpose",
+    "Plans, and who will learn what",
+    "Both owners sign; before that nothing runs",
+    "The answers, released to the analyst only",
+    "The locks hold",
+    "The history proves itself offline",
+)
+
+
+class Story:
+    """What the demo has shown so far: a console, a progress line, and the checks."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.checks: list[tuple[int, str, bool]] = []
+        self.point = 0
+        self.progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), console=console
+        )
+        self._task = self.progress.add_task("starting", total=len(POINTS))
+
+    def begin(self) -> None:
+        """Open the next point of the story."""
+        self.point += 1
+        self.progress.update(self._task, completed=self.point - 1, description=POINTS[self.point - 1])
+        self.console.print(f"\n[bold cyan]{self.point}  {POINTS[self.point - 1]}[/]")
+
+    def doing(self, what: str) -> None:
+        """Say beside the bar what is under way."""
+        self.progress.update(self._task, description=what)
+
+    def say(self, *parts: Any) -> None:
+        self.console.print(*parts)
+
+    def check(self, what: str, holds: bool) -> None:
+        """Record and show whether something holds."""
+        self.checks.append((self.point, what, holds))
+        self.console.print(Text("  ✓ " if holds else "  ✗ ", style="green" if holds else "bold red") + Text(what))
+
+    def refused(self, what: str, term: str, act: Callable[[], object]) -> None:
+        """Check that an act is refused under exactly this term."""
+        try:
+            act()
+        except Refused as refusal:
+            said = f"{refusal.party}: " if refusal.party else ""
+            self.check(f"{what}: refused, term [{refusal.term}]. {said}{refusal.cause}", refusal.term == term)
+        else:
+            self.check(f"{what}: was not refused", False)
+
+    def follow(self, what: str) -> Callable[[JobView], None]:
+        """A progress callback for a job."""
+
+        def update(view: JobView) -> None:
+            ended = sum(step.state == "done" for step in view.steps)
+            running = next((step.operator for step in view.steps if step.state != "done"), "release")
+            self.doing(f"{what}: {running} ({ended} of {len(view.steps)} steps)")
+
+        return update
+
+    def finish(self) -> bool:
+        """Show the checks point by point; True when all hold."""
+        self.progress.update(self._task, completed=len(POINTS), description="done")
+        table = Table("point", "what the demo showed", "checks", title="The nine points", title_justify="left")
+        for number, name in enumerate(POINTS, 1):
+            held = [ok for point, _, ok in self.checks if point == number]
+            mark = "[green]hold[/]" if held and all(held) else "[bold red]FAIL[/]"
+            table.add_row(str(number), name, f"{sum(held)} of {len(held)} {mark}")
+        self.console.print(table)
+        return {point for point, _, _ in self.checks} == set(range(1, len(POINTS) + 1)) and all(
+            ok for _, _, ok in self.checks
+        )
+
+
+def meet(story: Story, net: Network) -> None:
+    """Points 1 to 3: the nodes, their pairing, the tables."""
+    story.begin()
+    table = Table("node", "organisation", "process", "peer address", "certificate")
+    for bureau in net.bureaus.values():
+        view = bureau.remote("auditor").node()
+        assert bureau.process is not None
+        table.add_row(view.name, view.title, str(bureau.process.pid), view.address, view.fingerprint[:23] + "…")
+    story.say(table)
+    kept = ("keys/node.pem", "keys/node.crt", "lingqu.db")
+    homes = all((bureau.home / file).is_file() for bureau in net.bureaus.values() for file in kept)
+    prints = {bureau.remote("auditor").node().fingerprint for bureau in net.bureaus.values()}
+    processes = {bureau.process.pid for bureau in net.bureaus.values() if bureau.process}
+    own = homes and len(prints) == len(processes) == 3
+    story.check("each node has its own process, directory, key, certificate and SQLite store", own)
+    story.begin()
+    for (one, other), digits in net.pair_all().items():
+        trusted = confirmed(net, one, other) and confirmed(net, other, one)
+        story.check(f"{one} invited {other}; both sides saw {digits} and confirmed", trusted)
+    story.check("a stranger's certificate gets nothing", stranger_gets_nothing(net))
+    story.begin()
+    register = net[CIVIL].remote("manager").register
+    register("residents", str(HERE / "residents.parquet"), title="Residents 居民", key=["person_id"])
+    register = net[HUMAN].remote("manager").register
+    register("employment", str(HERE / "employment.parquet"), title="Employment 就业", key=["person_id"])
+    analyst = net[BIG].remote("analyst")
+    wait_until("the analyst's node sees both tables", lambda: len(analyst.catalog()) == 2)
+    table = Table("table", "rows", "columns", "what the profile tells of one column")
+    for asset in analyst.catalog():
+        name = "age" if asset.owner == CIVIL else "hours_per_week"
+        profile = asset.profile[name]
+        told = f"{name}: {profile.lower:g} to {profile.upper:g}, mean {profile.mean:g}"
+        table.add_row(asset.id, f"{asset.rows:,}", str(len(asset.columns)), told)
+    story.say(table)
+    published = " ".join(asset.canonical().decode() for asset in analyst.catalog())
+    story.check("no identity number is in what was published", not contains_identity_number(published))
+
+
+def confirmed(net: Network, here: str, there: str) -> bool:
+    """Whether a node has a peer as confirmed on both sides."""
+    return any(p.name == there and p.state == "confirmed" for p in net[here].remote("auditor").node().peers)
+
+
+def contains_identity_number(text: str) -> bool:
+    """Whether an 18-character identity number stands in a text."""
+    from scenarios.census.prepare import is_identity_number
+
+    return any(is_identity_number(text[start : start + 18]) for start in range(max(0, len(text) - 17)))
+
+
+def stranger_gets_nothing(net: Network) -> bool:
+    """Whether a peer interface closes the door on a self-made certificate."""
+    import ssl
+
+    import httpx
+
+    from lingqu.identity import Certificate, NodeKey, client_context
+
+    with tempfile.TemporaryDirectory() as folder:
+        key, place = NodeKey.generate(), Path(folder)
+        key.save(place / "key.pem")
+        (place / "certificate.pem").write_text(Certificate.issue(key, "stranger", "stranger").pem)
+        theirs = Certificate.parse((net[CIVIL].home / "keys" / "node.crt").read_text())
+        context = client_context(place / "key.pem", place / "certificate.pem", [theirs])
+        address = net[CIVIL].remote("auditor").node().address
+        try:
+            with httpx.Client(verify=context, trust_env=False) as http:
+                http.post(f"https://{address}/peer/messages", content=b"{}", timeout=10)
+        except (httpx.TransportError, ssl.SSLError):
+            return True
+    return False
+
+
+def ask(story: Story, net: Network) -> tuple[Program, Program]:
+    """Points 4 and 5: the questions, their plans and statements."""
+    story.begin()
+    analyst = net[BIG].remote("analyst")
+    statistics = Program(kind="sql", text=questions.SQL)
+    training = Program(kind="train", text=json.dumps(questions.TRAINING))
+    story.say(Panel(questions.SQL, title="SQL", title_align="left"))
+    features = ", ".join(feature["column"] for feature in questions.TRAINING["features"])
+    story.say(f"  Model: logistic regression of income > 50K on {features}")
+    story.say(f"  Purpose: [italic]{questions.PURPOSE}[/]")
+    views = {
+        name: analyst.plan(program, minimum_group=questions.MINIMUM_GROUP)
+        for name, program in (("SQL", statistics), ("Model", training))
+    }
+    owners = [{use.id.partition("/")[0] for use in view.plan.assets} for view in views.values()]
+    story.check("both questions use columns of both bureaus", owners == [{CIVIL, HUMAN}] * 2)
+    story.begin()
+    for name, view in views.items():
+        show_plan(story, name, view)
+        everyone = set(view.statement.learned) == {CIVIL, HUMAN, BIG}
+        story.check(f"{name}: the statement names what each of the three parties learns", everyone)
+        withheld = " ".join(view.statement.withheld)
+        hidden = "who is in both" in withheld and "how many" in withheld
+        story.check(f"{name}: nobody learns who is in both tables, nor how many", hidden)
+    return statistics, training
+
+
+def show_plan(story: Story, name: str, view: PlanView) -> None:
+    """Print a plan's steps and its disclosure statement."""
+    table = Table("step", "technique", "why", "rounds", "bytes", title=f"The plan: {name}", title_justify="left")
+    for step in view.plan.steps:
+        where = f" at {', '.join(step.parties)}" if step.mechanism == "local" else ""
+        why = step.reason.partition("; share.rep3")[0]
+        table.add_row(step.id, step.mechanism + where, why, f"{step.rounds:,}", f"{step.bytes:,}")
+    chosen = next(step.reason for step in view.plan.steps if step.mechanism != "local")
+    table.add_row("", "", f"[dim]{chosen.partition('; ')[2]}[/]", "", "")
+    story.say(table)
+    lines = []
+    for party, learned in view.statement.learned.items():
+        lines += [f"[bold]{party}[/] learns", *(f"  • {line.about}" for line in learned), "  • nothing else"]
+    lines += ["[bold]Nobody[/] learns", *(f"  • {text}" for text in view.statement.withheld)]
+    story.say(Panel("\n".join(lines), title=f"Who will learn what: {name}", title_align="left"))
+
+
+def agree(story: Story, net: Network, programs: tuple[Program, Program]) -> tuple[ContractView, ContractView]:
+    """Point 6: proposals, a run that is refused for want of signatures, and the signatures."""
+    story.begin()
+    analyst = net[BIG].remote("analyst")
+    contracts = []
+    for title, program, uses in zip(("Adult education", "Who earns more"), programs, (2, 1), strict=True):
+        contract = analyst.propose(
+            program,
+            title=title,
+            purpose=questions.PURPOSE,
+            minimum_group=questions.MINIMUM_GROUP,
+            uses=uses,
+            expires=expiry("1d"),
+        )
+        contracts.append(contract)
+        run = partial(finished, analyst, contract.id)
+        story.refused("a run before anybody signed", "signatures", run)
+        net.approve(CIVIL, contract.id)
+        story.refused("a run with one signature of two", "signatures", run)
+        net.approve(HUMAN, contract.id)
+        net.wait_in_force(contract.id)
+        digest = contract.terms.statement_digest
+        held = [bureau.remote("auditor").contract(contract.id) for bureau in net.bureaus.values()]
+        same = all(view.terms.statement.sha256() == digest and view.terms == contract.terms for view in held)
+        story.check(f"“{title}” is in force at all three nodes; its terms hold the statement's digest {digest}", same)
+    return contracts[0], contracts[1]
+
+
+def finished(analyst: Any, contract: str, purpose: str = questions.PURPOSE, progress: Any = None) -> Any:
+    """Run a contract to its end and return the released result; refusals and failures are raised."""
+    job = analyst.follow(analyst.start(contract, purpose).id, progress).checked()
+    return analyst.result(job.id)
+
+
+def answer(story: Story, net: Network, contracts: tuple[ContractView, ContractView]) -> None:
+    """Point 7: both answers beside those on pooled tables."""
+    story.begin()
+    client = connect(net[BIG].home)
+    began = time.monotonic()
+    query = client.sql(questions.SQL, purpose=questions.PURPOSE, minimum_group=questions.MINIMUM_GROUP)
+    result = query.run(contract=contracts[0].id, progress=story.follow("SQL"))
+    story.say(f"  SQL answered in {time.monotonic() - began:.1f} s")
+    began = time.monotonic()
+    model = client.train(questions.TRAINING, questions.PURPOSE, contracts[1].id, story.follow("training"))
+    story.say(f"  model trained and tested in {time.monotonic() - began:.1f} s")
+    story.doing("the same on pooled tables, for comparison only")
+    truth = questions.pooled(HERE / "residents.parquet", HERE / "employment.parquet")
+    compare_groups(story, result.to_arrow().to_pylist(), result.withheld, truth)
+    compare_models(story, model, truth)
+    show_card(story, model)
+    for owner in (CIVIL, HUMAN):
+        story.check(f"{owner} holds no result", not holds_result(net[owner]))
+
+
+def holds_result(bureau: Any) -> bool:
+    """Whether an owner's analyst can fetch any result from the own node."""
+    remote = bureau.remote("analyst")
+    for job in remote.jobs():
+        try:
+            remote.result(job.id)
+        except LingquError:
+            continue
+        return True
+    return False
+
+
+def compare_groups(story: Story, rows: list[dict[str, Any]], withheld: Any, truth: questions.Pooled) -> None:
+    """Show each group beside the pooled answer and check counts and averages."""
+    ours = {row["education"]: row for row in rows}
+    table = Table("education", "people", "pooled", "average hours", "pooled", "share > 50K", "pooled")
+    counts, averages, small = True, 0.0, []
+    for name, people, hours, share in truth.groups:
+        if people < questions.MINIMUM_GROUP:
+            small.append(name)
+            counts = counts and name not in ours
+            table.add_row(name, "withheld", str(people), "withheld", "", "withheld", "", style="yellow")
+            continue
+        row = ours.get(name)
+        if row is None:
+            counts = False
+            continue
+        counts = counts and row["people"] == people
+        pairs = ((row["average_hours"], hours), (row["share_high_income"], share))
+        averages = max(averages, *(abs(mine - theirs) / abs(theirs) if theirs else abs(mine) for mine, theirs in pairs))
+        cells = (f"{value:.6f}" for pair in pairs for value in pair)
+        table.add_row(name, str(row["people"]), str(people), *cells)
+    table.caption = "“pooled” is computed by DuckDB on both tables together: a comparison that only a demo can make"
+    story.say(table)
+    story.check("every count equals DuckDB's on the pooled tables exactly", counts)
+    story.check(f"averages agree with DuckDB's: largest relative difference {averages:.1e} ≤ 1e-6", averages <= 1e-6)
+    story.check(
+        f"groups under {questions.MINIMUM_GROUP} people are withheld: {', '.join(small)}", bool(small) and counts
+    )
+    named = ", ".join(str(value) for key in withheld for value in key)
+    story.check(f"the release says which: {named}", sorted(named.split(", ")) == sorted(small))
+
+
+def compare_models(story: Story, model: Any, truth: questions.Pooled) -> None:
+    """Show the model's test AUC beside scikit-learn's."""
+    ours = model.metrics["auc"]
+    table = Table("model", "test AUC", "computed")
+    table.add_row("Lingqu, both bureaus, every row at home", f"{ours:.4f}", "on shares, over hidden held-out people")
+    table.add_row("scikit-learn, pooled join", f"{truth.auc:.4f}", "on pooled data, for comparison only")
+    for owner, auc in truth.auc_of.items():
+        table.add_row(f"scikit-learn, {owner} columns alone", f"{auc:.4f}", "on pooled data, for comparison only")
+    story.say(table)
+    story.check(f"AUC within 0.002 of scikit-learn's: {abs(ours - truth.auc):.4f}", abs(ours - truth.auc) <= 0.002)
+    alone = max(truth.auc_of.values())
+    story.check(f"above what either bureau reaches alone: {ours:.4f} > {alone:.4f}", ours > alone)
+
+
+def show_card(story: Story, model: Any) -> None:
+    """Print the model card that a non-programmer reads."""
+    from rich.markdown import Markdown
+
+    from lingqu.ml import model_card
+
+    story.say(Panel(Markdown(model_card(model).to_markdown()), title="Model card", title_align="left"))
+
+
+def serve(console: Console, net: Network) -> None:
+    """Leave the nodes running until the user ends the demo."""
+    for bureau in net.bureaus.values():
+        remote = bureau.remote("auditor")
+        console.print(
+            f"{bureau.title} {bureau.name}: API {remote.url}, peers {remote.node().address}, home {bureau.home}"
+        )
+    console.print("The nodes keep running. Try `lingqu catalog --home …`; Ctrl-C ends them.")
+    done = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: done.set())
+    done.wait()
+
+
+def tell(console: Console, net: Network) -> bool:
+    """Tell the nine points; True when every check holds."""
+    story = Story(console)
+    with story.progress:
+        meet(story, net)
+        programs = ask(story, net)
+        contracts = agree(story, net, programs)
+        answer(story, net, contracts)
+        story.begin()
+        before = show_locks(story, net, contracts)
+        story.begin()
+        show_proof(story, net, before)
+    return story.finish()
+
+
+def main() -> int:
+    """Run the demo; exit status 0 when every check holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--serve", action="store_true", help="leave the nodes running afterwards")
+    parser.add_argument("--root", type=Path, help="where the nodes' homes go (default: a temporary folder)")
+    parser.add_argument("--record", type=Path, help="record the traffic in the clear, for tests")
+    parser.add_argument("--svg", type=Path, help="write a picture of the output")
+    options = parser.parse_args()
+    console = Console(record=options.svg is not None, highlight=False)
+    if options.svg or console.width < WIDTH:
+        console = Console(record=options.svg is not None, highlight=False, width=WIDTH)
+    began = time.monotonic()
+    title = "灵渠 Lingqu: three organisations, one contract, one answer. 数据可用不可见: usable, never seen."
+    console.print(Group(Text(title, style="bold")))
+    with tempfile.TemporaryDirectory(prefix="lingqu-demo-") as folder:
+        root = options.root or Path(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            with network(root, options.record) as net:
+                good = tell(console, net)
+                seconds = time.monotonic() - began
+                console.print(f"{'Every check holds' if good else 'SOME CHECKS FAIL'}; {seconds:.0f} s in all.")
+                if options.svg:
+                    console.save_svg(str(options.svg), title="make demo")
+                if options.serve and good:
+                    serve(console, net)
+        except LingquError as error:
+            console.print(f"[bold red]{error.cause}[/] {error.cure}")
+            return 1
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Point 8: what must not happen does not happen, and every refusal names the term that refused it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from lingqu.kinds.programs import Program
+from scenarios.census import questions
+from scenarios.census.network import BIG, CIVIL, HUMAN, Network, wait_until
+
+if TYPE_CHECKING:
+    from lingqu.node.replies import ContractView
+    from scenarios.census.demo import Story
+
+EVERYTHING = 'SELECT * FROM "civil-affairs".residents'
+MODIFIED = (sys.executable, "-m", "scenarios.census.modified_node")
+
+
+def show_locks(story: Story, net: Network, contracts: tuple[ContractView, ContractView]) -> bytes:
+    """Try what the contracts forbid, with an honest analyst's node and with a modified one.
+
+    Returns the bundle of the analyst's node from before it was modified.
+    """
+    from scenarios.census.demo import finished
+
+    statistics, training = contracts
+    analyst = net[BIG].remote("analyst")
+    everything = Program(kind="sql", text=EVERYTHING)
+    story.refused("SELECT *", "minimum_group", lambda: analyst.plan(everything, questions.MINIMUM_GROUP))
+    story.refused(
+        "the same query for another purpose",
+        "purpose",
+        lambda: finished(analyst, statistics.id, "Find out who earns what"),
+    )
+    story.refused("the model a second time, where one use was agreed", "uses", lambda: finished(analyst, training.id))
+    story.doing("restarting the analyst's node with its checks taken out")
+    before = net[BIG].remote("auditor").export()
+    net[BIG].stop()
+    net[BIG].start(MODIFIED)
+    net[BIG].wait_ready()
+    cheat = net[BIG].remote("analyst")
+    story.refused(
+        "an altered plan (groups of 2) sent by the modified node", "plan", lambda: finished(cheat, statistics.id)
+    )
+    story.refused(
+        "a use beyond the agreed number, asked by the modified node", "uses", lambda: finished(cheat, training.id)
+    )
+    net[BIG].stop()
+    net[BIG].start()
+    net[BIG].wait_ready()
+    analyst = net[BIG].remote("analyst")
+    story.doing("revoking")
+    net[HUMAN].remote("owner").revoke(statistics.id, "The demo shows that it stops at once")
+    wait_until("the analyst's node knows", lambda: analyst.contract(statistics.id).state == "revoked")
+    story.refused("the agreed query after human-resources revoked", "revoked", lambda: finished(analyst, statistics.id))
+    refusals = [entry for entry in net[CIVIL].remote("auditor").ledger() if entry["kind"] == "refuse"]
+    story.check(f"civil-affairs has its own refusals on record: {len(refusals)}", len(refusals) > 0)
+    return before

@@ -1,0 +1,74 @@
+"""Point 9: every node's bundle verifies with public keys only, and anything altered does not."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lingqu.identity import NodeKey
+from lingqu.ledger import Log, MemoryStore, export, verify
+from lingqu.ledger.bundle import Bundle, read
+from scenarios.census.network import BIG, CIVIL, HUMAN, LINGQU, Network
+
+if TYPE_CHECKING:
+    from scenarios.census.demo import Story
+
+
+def show_proof(story: Story, net: Network, before: bytes) -> None:
+    """Export and verify each node's bundle alone and all together; then altered ones, and a cheating node's.
+
+    before: big-data's bundle from before its node was modified.
+    """
+    bundles = {name: net[name].remote("auditor").export() for name in (CIVIL, HUMAN)} | {BIG: before}
+    for name, bundle in bundles.items():
+        report = verify([bundle])
+        counts = ", ".join(f"{number} {kind}" for kind, number in report.summary.items())
+        story.check(f"{name}: bundle of {len(bundle):,} bytes verifies offline: {counts}", report.ok)
+        for failure in report.failures:
+            story.say(f"    {failure}")
+    story.check("the two owners' accounts agree with each other", verify([bundles[CIVIL], bundles[HUMAN]]).ok)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "civil-affairs.bundle"
+        file.write_bytes(bundles[CIVIL])
+        done = subprocess.run([*LINGQU, "verify", str(file)], capture_output=True, text=True, check=False)
+        said = (done.stdout.strip().splitlines() or [""])[-1].strip()
+        story.check(f"`lingqu verify {file.name}` ends with {done.returncode}: {said}", done.returncode == 0)
+    for what, altered in alterations(bundles[CIVIL]):
+        failures = verify([altered]).failures
+        story.check(f"{what} is found: {failures[0] if failures else 'nothing'}", bool(failures))
+    rewritten = rewrite(bundles[CIVIL], NodeKey.load(net[CIVIL].home / "keys" / "node.pem"))
+    failures = verify([rewritten, bundles[HUMAN]]).failures
+    story.check(
+        "a history that civil-affairs itself rewrote and signed anew, beside human-resources' account, is found: "
+        f"{failures[0] if failures else 'nothing'}",
+        bool(failures),
+    )
+    failures = verify([net[BIG].remote("auditor").export()]).failures
+    story.check(
+        f"the modified node's own bundle gives it away: {failures[0] if failures else 'nothing'}", bool(failures)
+    )
+
+
+def alterations(bundle: bytes) -> Iterator[tuple[str, bytes]]:
+    """A flipped bit, a dropped entry, and two entries in another order."""
+    flipped = bytearray(bundle)
+    flipped[len(flipped) // 2] ^= 1
+    yield "a flipped bit", bytes(flipped)
+    lines = bundle.split(b"\n")
+    yield "a dropped entry", b"\n".join(lines[:4] + lines[5:])
+    yield "two entries in another order", b"\n".join([*lines[:4], lines[5], lines[4], *lines[6:]])
+
+
+def rewrite(bundle: bytes, key: NodeKey) -> bytes:
+    """A bundle of the same party without its refusals, consistent in itself and signed with its own key."""
+    honest = read(bundle)
+    assert isinstance(honest, Bundle)
+    log = Log(MemoryStore(), honest.head.party, key)
+    for index in honest.order:
+        entry = honest.entries[index]
+        if entry.kind != "refuse":
+            log.append(entry.content(), entry.at)
+    return export(log, honest.head.keys, honest.head.exported)
