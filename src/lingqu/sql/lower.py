@@ -271,29 +271,7 @@ class Lowering:
     # Release
 
     def _release(self, draft: Draft, last: str, keys: Sequence[tuple[InputKey, Local]], bound: int) -> None:
-        values: dict[str, str] = {}
-        guards: dict[str, str] = {}
-        columns: list[ReleasedColumn] = []
-        for shown in self.query.shown:
-            if shown.name not in self.summed:
-                columns.append(ReleasedColumn(title=shown.title, type=shown.type, kind="key", value=shown.name))
-                continue
-            summed = self.summed[shown.name]
-            function = next(a.function for a in self.query.aggregates if a.name == shown.name)
-            values[shown.name] = summed.column
-            by = None
-            if function != "count" and summed.counted != ROWS:
-                guards[shown.name] = summed.counted
-            if function == "avg":
-                by = f"{shown.name}n"
-                values[by] = summed.counted
-                guards |= {by: summed.counted} if summed.counted != ROWS else {}
-            kind = "ratio" if by else "value"
-            columns.append(
-                ReleasedColumn.model_validate(
-                    {"title": shown.title, "type": shown.type, "kind": kind, "value": shown.name, "by": by}
-                )
-            )
+        columns, values, guards = self._columns()
         fractions = {name: s.fraction for name, s in self.summed.items() if name in values and s.fraction}
         sealed = draft.shared(
             "seal",
@@ -335,6 +313,33 @@ class Lowering:
             reason=f"groups of fewer than {self.setting.minimum_group} rows are zeroed under the protocol, then opened",
             reveals=self._told(keys),
         )
+
+    def _columns(self) -> tuple[list[ReleasedColumn], dict[str, str], dict[str, str]]:
+        """The result columns; group columns by the name under which they are sealed; counts that guard them."""
+        values: dict[str, str] = {}
+        guards: dict[str, str] = {}
+        columns: list[ReleasedColumn] = []
+        for shown in self.query.shown:
+            if shown.name not in self.summed:
+                columns.append(ReleasedColumn(title=shown.title, type=shown.type, kind="key", value=shown.name))
+                continue
+            summed = self.summed[shown.name]
+            function = next(a.function for a in self.query.aggregates if a.name == shown.name)
+            values[shown.name] = summed.column
+            by = None
+            if function != "count" and summed.counted != ROWS:
+                guards[shown.name] = summed.counted
+            if function == "avg":
+                by = f"{shown.name}n"
+                values[by] = summed.counted
+                guards |= {by: summed.counted} if summed.counted != ROWS else {}
+            kind = "ratio" if by else "value"
+            columns.append(
+                ReleasedColumn.model_validate(
+                    {"title": shown.title, "type": shown.type, "kind": kind, "value": shown.name, "by": by}
+                )
+            )
+        return columns, values, guards
 
     def _told(self, keys: Sequence[tuple[InputKey, Local]]) -> list[Told]:
         least = self.setting.minimum_group
