@@ -10,7 +10,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # so that tests can import their helpers as tests.node.*
 
+from tests.fixtures.postgres import postgres_server
 from tests.node.cluster import Trio
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    with postgres_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

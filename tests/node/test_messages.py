@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from lingqu.kinds import clock
 from lingqu.kinds.documents import Document, digest
 from lingqu.kinds.errors import LingquError, Refused
 from lingqu.kinds.parties import Party
+from lingqu.ledger import verify
 from lingqu.node import messages as m
 from lingqu.node.errors import Conflict
 from lingqu.node.node import Node
@@ -83,6 +85,20 @@ def node(tmp_path: Path) -> Iterator[Node]:
     opened = Node(make_home(tmp_path, "our-node", ()))
     yield opened
     opened.close()
+
+
+def test_a_node_runs_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    home = make_home(tmp_path, "our-node", (), store=postgres_url)
+    for _ in range(2):  # the second start finds what the first one wrote
+        node = Node(home)
+        peer = Peer(node, f"peer-{secrets.token_hex(3)}")
+        peer.join()
+        peer.confirm()
+        node.journal.publish()
+        assert [entry.index for entry in node.journal.entries(0)] == list(range(len(node.core.confirmed())))
+        assert verify([node.journal.export()], None).ok
+        node.close()
+    assert len(node.core.pins) == 2
 
 
 @pytest.fixture

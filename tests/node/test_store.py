@@ -10,7 +10,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
-from tests.fixtures.postgres import postgres_server
 
 from lingqu.kinds.errors import BadInput, Unavailable
 from lingqu.node.store import Store
@@ -19,17 +18,11 @@ from lingqu.node.store.models import Agreement, Base, Job, Result, Seen, Use, Us
 CONTRACT = "sha256:" + "0" * 64
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with postgres_server() as url:
-        yield url
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'lingqu.db'}"
     if request.param == "postgresql":
-        url = request.getfixturevalue("server")
+        url = request.getfixturevalue("postgres_url")
     opened = Store(url)
     opened.migrate()
     yield opened
