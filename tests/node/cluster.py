@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -106,6 +107,14 @@ class Bureau:
             return response.json() if "json" in response.headers["content-type"] else response.content
         found = response.json()
         raise revived(*(found[field] for field in ("code", "cause", "cure", "term", "party")))
+
+    def events(self, job: str) -> list[dict[str, Any]]:
+        """Every view of a job that its stream of events holds, until the stream ends."""
+        token = (self.home.tokens / "analyst.token").read_text()
+        headers = {"Authorization": f"Bearer {token}"}
+        with self._http.stream("GET", f"/v1/jobs/{job}/events", headers=headers) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            return [json.loads(line.removeprefix("data: ")) for line in response.iter_lines() if line]
 
     def workers(self) -> list[int]:
         """Process ids of the node's workers."""

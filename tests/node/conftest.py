@@ -22,7 +22,8 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
-    nodes = Trio(tmp_path_factory.mktemp("trio"))
+    root = tmp_path_factory.mktemp("trio")
+    nodes = Trio(root, record=str(root / "record"))
     try:
         nodes.start()
         nodes.pair()

@@ -156,6 +156,12 @@ def machine_for(plan: Plan, channel: Channel) -> Any:
 
 def local_rows(job: JobLine) -> Callable[[Step], dict[str, npt.NDArray[np.generic]]]:
     """What the engine calls for a "scan" step: this party's own rows, projected by its own database."""
+    if not job.tables:  # a party without data is spared the database
+
+        def nothing(step: Step) -> dict[str, npt.NDArray[np.generic]]:
+            raise Refused(f"Step {step.id} reads rows of a party that has none.", "Run the signed plan.", term="assets")
+
+        return nothing
     from lingqu.catalog import Projection, open_source, scan
     from lingqu.plan.inputs import ScanArguments, bound
 
@@ -179,6 +185,7 @@ def run(pipe: Pipe) -> Mapping[str, Any]:
     pinned = [Certificate.parse(pem) for pem in job.certificates]
     listener = _listen(job)
     pipe.tell(ready=listener.address)
+    rows = local_rows(job)  # loads the database while the other parties get ready
     endpoints = pipe.start()
     channel: Channel = listener.mesh(
         bytes.fromhex(job.job), job.party, job.plan.parties, endpoints, pinned, timeout=job.timeout
@@ -192,7 +199,7 @@ def run(pipe: Pipe) -> Mapping[str, Any]:
         opened = execute(
             job.plan,
             machine_for(job.plan, channel),
-            local_rows(job),
+            rows,
             job.bindings,
             progress,
             pipe.gate,

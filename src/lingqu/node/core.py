@@ -38,6 +38,8 @@ class Core:
     def open(cls, home: Home) -> Core:
         """Load a home directory and bring its database up to date; BadInput or Unavailable name what is wrong."""
         config = home.config()
+        if config.record:
+            Path(config.record).mkdir(mode=0o700, parents=True, exist_ok=True)
         store = home.store(config)
         store.migrate()
         certificate = Certificate.load(home.certificate)

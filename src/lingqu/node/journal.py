@@ -166,6 +166,9 @@ class Journal:
             except LingquError as error:
                 LOG.warning("no checkpoint: %s", error)
                 behind = True
+            except Exception:  # the thread must outlive what nobody foresaw
+                LOG.exception("no checkpoint")
+                behind = True
 
     def _round(self, send: Callable[[str, CheckpointNote], Cosignature | LastSeen], fresh: bool) -> bool:
         """Bring every peer up to the present checkpoint; whether one stays behind."""
