@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.worlds import PURPOSE, SQL, agreed, answered, paired, world
+from tests.acceptance.worlds import NAMES, PURPOSE, SQL, agreed, answered, paired, world
 
 from lingqu.kinds.programs import Program
-from scenarios.census.network import BIG, CIVIL, HUMAN, Network, wait_until
+from scenarios.census.network import BIG, Network, wait_until
 
-NAMES = (CIVIL, HUMAN, BIG)
 MOMENTS = 5
 LIMIT = 10.0  # seconds within which the others must have ended the job
 LONGEST = 2.5  # seconds after the start at which a process is killed at the latest

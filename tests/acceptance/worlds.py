@@ -20,6 +20,7 @@ from scenarios.census.network import BIG, CIVIL, HUMAN, Network, network, wait_u
 from scenarios.census.prepare import check_character
 
 SCENARIO = Path(__file__).resolve().parents[2] / "scenarios" / "census"
+NAMES = (CIVIL, HUMAN, BIG)
 PURPOSE = "acceptance"
 ROWS = 300
 SQL = """\
