@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from tests.node.cluster import make_home
 
 from lingqu.identity import Certificate, Invitation, NodeKey, Pinned, Side
@@ -15,10 +16,12 @@ from lingqu.kinds import clock
 from lingqu.kinds.documents import Document, digest
 from lingqu.kinds.errors import LingquError, Refused
 from lingqu.kinds.parties import Party
+from lingqu.kinds.schema import Grade
 from lingqu.ledger import verify
 from lingqu.node import messages as m
 from lingqu.node.errors import Conflict
 from lingqu.node.node import Node
+from lingqu.node.store.models import Outgoing
 from lingqu.wire import jws
 
 STRANGER = "stranger"
@@ -184,8 +187,6 @@ def test_evidence_counts_only_from_its_owner(node: Node, peer: Peer, tmp_path: P
     peer.confirm()
     (tmp_path / "t.csv").write_text("id\n1\n2\n")
     source = str(tmp_path / "t.csv")
-    from lingqu.kinds.schema import Grade
-
     own = node.catalogue.register(name="t", title="t", source=source, grade=Grade.GENERAL)
     foreign = jws.sign(own, peer.key, issuer=peer.name, kind="asset", to=None)
     assert "published a table of our-node" in peer.problem(m.AssetPublished(token=foreign)).cause
@@ -206,6 +207,20 @@ def test_a_removed_peer_is_a_stranger_again(node: Node, peer: Peer) -> None:
     assert node.core.pins == {}
     assert node.core.known_party(peer.name) is None
     assert [entry.kind for entry in node.journal.entries(0)] == ["pair", "unpair"]
+
+
+@pytest.mark.parametrize("first", ["we", "they"])
+def test_tables_registered_before_the_pairing_follow_the_confirmation(
+    node: Node, peer: Peer, tmp_path: Path, first: str
+) -> None:
+    (tmp_path / "t.csv").write_text("id\n1\n2\n")
+    node.catalogue.register(name="t", title="t", source=str(tmp_path / "t.csv"), grade=Grade.GENERAL)
+    if first == "they":
+        peer.send(m.PairConfirm(confirmed=clock.now()))
+    peer.confirm()
+    with node.core.store.read() as session:
+        waiting = session.scalars(select(Outgoing.kind).where(Outgoing.peer == peer.name).order_by(Outgoing.id)).all()
+    assert waiting[:2] == ["pair-confirm", "asset-published"]
 
 
 def test_messages_and_answers_have_one_kind_each() -> None:

@@ -107,13 +107,20 @@ class Peers:
                 term="comparison",
                 party=name,
             )
-        self._mark(name, here=True)
-        self._tell(name, PairConfirm(confirmed=clock.now()))
+        with self._lock:
+            fresh = self._mark(name, here=True)
+            # Before anything that a confirmation lets flow: the peer refuses that until it knows of this one.
+            self._tell(name, PairConfirm(confirmed=clock.now()))
+        if fresh:
+            self.on_confirmed(name)
         return self.get(name)
 
     def confirmed_there(self, name: str) -> None:
         """The peer's manager has compared the digits."""
-        self._mark(name, there=True)
+        with self._lock:
+            fresh = self._mark(name, there=True)
+        if fresh:
+            self.on_confirmed(name)
 
     def remove(self, name: str) -> None:
         """Forget a peer: its certificate opens nothing here any more."""
@@ -146,7 +153,8 @@ class Peers:
         self.on_pinned(pinned.certificate)
         return pinned, row
 
-    def _mark(self, name: str, *, here: bool = False, there: bool = False) -> None:
+    def _mark(self, name: str, *, here: bool = False, there: bool = False) -> bool:
+        """Note a confirmation; True when it makes the pairing confirmed on both sides."""
         with self._core.store.write() as session:
             row = session.get(Peer, name)
             if row is None:
@@ -157,8 +165,7 @@ class Peers:
             if fresh:
                 party = self._core.pins[name].party
                 self._journal.append(session, Paired(party=name, key=party.key, certificate=party.certificate))
-        if fresh:
-            self.on_confirmed(name)
+        return fresh
 
 
 def _post(invitation: Invitation, request: PairHello | PairRequest) -> bytes:
