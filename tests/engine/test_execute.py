@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,16 @@ from lingqu.engine.inputs import share_rows
 from lingqu.engine.release import Release, open_values
 from lingqu.kinds.channel import Traffic
 from lingqu.kinds.disclosure import Statement
-from lingqu.kinds.errors import BadInput, RangeError, Refused
+from lingqu.kinds.errors import BadInput, LingquError, RangeError, Refused
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import ColumnType
+from lingqu.net.memory import memory_channels
 from lingqu.plan.frontend import Context, OperatorFn, Sealed
 from lingqu.plan.inputs import InputArguments, InputColumn, InputKey
 from lingqu.plan.outputs import ReleaseArguments
 from lingqu.plan.plan import Output, Plan, Step
 from lingqu.share.plain import Plain
+from lingqu.share.rep3 import connect
 
 JOB = "00112233445566778899aabbccddeeff"
 PARTIES = ("aa-a", "bb-b", "cc-c")
@@ -125,6 +128,33 @@ def test_a_closed_gate_stops_the_run(stop: tuple[str, bool]) -> None:
             model_plan(), Watched(), lambda step: {"x": np.zeros(3)}, {}, lambda *_: None, gate, job=JOB,
             operators=OPERATORS,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("refuser", [0, 1, 2])
+def test_any_one_party_s_gate_keeps_the_result_from_the_recipient(refuser: int) -> None:
+    channels = memory_channels(PARTIES, timeout=1)
+
+    def gate(step: str, reveal: bool) -> None:
+        if reveal:
+            raise Refused("Revoked.", "Ask the owner.", term="revoked")
+
+    def party(index: int) -> Release | LingquError | None:
+        closed = gate if index == refuser else lambda *_: None
+        try:
+            machine = connect(channels[index])
+            return execute(
+                model_plan(), machine, lambda step: {"x": np.arange(3.0)}, {}, lambda *_: None, closed, job=JOB,
+                operators=OPERATORS,
+            )  # fmt: skip
+        except LingquError as error:
+            return error
+
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(party, range(3)))
+    for channel in channels:
+        channel.close()
+    assert isinstance(results[refuser], Refused)
+    assert isinstance(results[2], LingquError)
 
 
 def test_steps_report_their_own_traffic() -> None:

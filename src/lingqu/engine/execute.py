@@ -41,8 +41,9 @@ def execute(
     local: the scanned columns of one of this party's "scan" steps (the parameters in its SQL are the caller's to bind,
     with `plan.inputs.bound`).  bindings: values of the program's parameters.
     on_step: told each step when it ends, with the traffic it took.  traffic: this party's running counters.
-    gate: asked (step id, False) before every step, and (step id, True) directly before values are opened; it raises to
-    stop.  job: the run's id, 32 hexadecimal digits, salt of hashed keys.  operators: None for the installed frontend's.
+    gate: asked (step id, False) before every step, and (step id, True) before values are opened; it raises to stop, and
+    nothing is opened before every party's gate has let it pass.  job: the run's id, 32 hexadecimal digits, salt of
+    hashed keys.  operators: None for the installed frontend's.
     BadInput, Refused and RangeError as steps raise them.  Discloses: what the plan's statement says.
     """
     check_bindings(plan.program, bindings)

@@ -86,7 +86,9 @@ class Opened:
 def open_values(machine: Machine, sealed: Sealed, *, to: int, minimum: int, gate: Callable[[], None]) -> Opened | None:
     """Zero under the protocol what rests on fewer than `minimum` rows, shuffle the rows, and open to one party.
 
-    to: the recipient's index.  gate: asked directly before the opening; it raises Refused to stop it.
+    to: the recipient's index.  gate: asked when it is known under shares what suffices; it raises Refused to stop.
+    What follows it, from the injection on, needs a message of every party that has passed its own gate: one party's no
+    keeps the values closed to all, though the opening itself is a single message.
     Returns None at every party but the recipient.
     Cost: one comparison, one conjunction, one injection, one multiplication, one shuffle, one opening of all values.
     Discloses: to the recipient the values of sufficient rows and how many those are; to the others nothing.
@@ -94,7 +96,9 @@ def open_values(machine: Machine, sealed: Sealed, *, to: int, minimum: int, gate
     rows = len(sealed.count)
     names = list(sealed.values)
     guards = list(sealed.guards)
-    flags = _flags(machine, sealed, guards, minimum)
+    enough = _enough(machine, sealed, guards, minimum)
+    gate()
+    flags = machine.inject(enough)
     parts: list[Shared] = [flags.transpose()]
     weights: list[Shared] = []
     widths: list[int] = []
@@ -112,7 +116,6 @@ def open_values(machine: Machine, sealed: Sealed, *, to: int, minimum: int, gate
         shuffled = machine.shuffle([everything])[0]
         assert isinstance(shuffled, Shared)
         everything = shuffled
-    gate()
     opened = machine.reveal(everything, to=to)
     if opened is None:
         return None
@@ -124,8 +127,8 @@ def open_values(machine: Machine, sealed: Sealed, *, to: int, minimum: int, gate
     )
 
 
-def _flags(machine: Machine, sealed: Sealed, guards: Sequence[str], minimum: int) -> Shared:
-    """Shared 0 or 1, shape (1 + guards, rows): rows to keep, and among them those whose guard suffices."""
+def _enough(machine: Machine, sealed: Sealed, guards: Sequence[str], minimum: int) -> SharedBits:
+    """Bits, shape (1 + guards, rows): rows to keep, and among them those whose guard suffices."""
     rows = len(sealed.count)
     counts = machine.stack([sealed.count, *(sealed.guards[name] for name in guards)])
     enough = machine.logical_not(machine.less_than(counts, minimum))
@@ -135,7 +138,7 @@ def _flags(machine: Machine, sealed: Sealed, guards: Sequence[str], minimum: int
     if guards:
         both = machine.logical_and(enough[1:], enough[:1].broadcast_to((len(guards), rows)))
         enough = machine.concat([enough[:1], both])
-    return machine.inject(enough)
+    return enough
 
 
 def release(
@@ -265,8 +268,8 @@ def _ordered(rows: Sequence[Row], order: Order) -> list[Row]:
 
 
 def _written(cell: Cell, kind: ColumnType) -> Cell:
-    """A cell as the document holds it."""
-    if cell is None or isinstance(cell, bool | str | float):
+    """A cell as the document holds it: a number that JSON readers would not keep exactly is text."""
+    if cell is None or isinstance(cell, bool | str):
         return cell
     if kind is ColumnType.DATE:
         return (_EPOCH + datetime.timedelta(days=cell)).isoformat()
