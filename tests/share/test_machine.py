@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput, RangeError
-from lingqu.share import Machine, Shared, SharedBits
+from lingqu.share import Machine, Shared, SharedBits, reals
 from lingqu.share.plain import Plain
 
 Parties = Callable[..., Any]
@@ -324,3 +324,21 @@ def test_nothing_prints_its_values(parties: Parties) -> None:
     for text in [*parties(work).results[0], *work(Plain())]:
         assert "7777777" not in text
         assert "array" not in text
+
+
+class Lower(Plain):
+    """The twin whose truncation is off by one wherever it may be."""
+
+    def truncate(self, x: Shared, bits: int) -> Shared:
+        return self.subtract(super().truncate(x, bits), 1)
+
+
+def test_quotients_stay_in_range_whatever_truncation_does() -> None:
+    machine = Lower()
+    x = array([(1 << 59) - 1, (1 << 30) - 1, (1 << 30) - 2, -1, 1 - (1 << 59)])
+    for y in (1 << 20, (1 << 20) + 1, (1 << 50) - 1, 1 << 50):
+        divisor = machine.constant(np.full(len(x), y))
+        found = machine.reveal(reals.divide(machine, machine.constant(x), divisor))
+        assert found is not None
+        exact = x.astype(float) / y * (1 << 20)
+        assert np.all(np.abs(found - exact) <= np.abs(exact) * 2.0**-24 + 3)

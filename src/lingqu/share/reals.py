@@ -77,8 +77,12 @@ def divide(machine: Machine, x: Shared, y: Shared) -> Shared:
 
 
 def _scaled_product(machine: Machine, x: Shared, factor: Shared, bits: int) -> Shared:
-    """x factor / 2**bits for |x factor| below 2**(62 + bits), factor at most 2**31."""
-    high = machine.truncate(x, bits)
+    """x factor / 2**bits for |x factor| below 2**(62 + bits), factor at most 2**31.
+
+    The low half is taken around its middle: it reaches 2**(bits + 1) where the truncation is one too low, and its
+    product would then reach 2**62.
+    """
+    high = machine.add(machine.truncate(x, bits), 1)
     low = machine.subtract(x, machine.scale(high, 1 << bits))
     products = machine.multiply(machine.stack([high, low]), factor.broadcast_to((2, *factor.shape)))
     return machine.add(products[0], machine.truncate(products[1], bits))
