@@ -133,7 +133,7 @@ def test_duplicate_keys_that_the_profile_does_not_know(make_table: Any, make_wor
     kinds = {"k": ColumnType.INT}
     left = make_table("civil-affairs", "a", kinds, [(1,), (1,), (2,)], frozenset({"k"}))
     right = make_table("human-resources", "b", kinds, [(1,), (2,)], frozenset({"k"}))
-    with pytest.raises(BadInput, match=r"a\.k is not unique: 1 rows repeat"):
+    with pytest.raises(BadInput, match=r"a\.k is not unique"):
         make_world([left, right]).ask("SELECT COUNT(*) FROM a JOIN b ON a.k = b.k")
 
 

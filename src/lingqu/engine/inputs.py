@@ -29,7 +29,8 @@ def share_rows(machine: Machine, arguments: InputArguments, scanned: Scanned | N
 
     scanned: the owner's columns by name, each of arguments.rows values; None at the other parties.  owner: index.
     job: hexadecimal id of the run, the salt of hashed keys.
-    RangeError for a value outside the published bounds, BadInput for a key that occurs twice: neither shows a value.
+    RangeError for a value outside the published bounds, BadInput for a key that occurs twice. All parties hear of it,
+    so neither shows a value or a count of rows.
     Cost: one input of all columns, one input of words a key.  Discloses: nothing.
     """
     rows = arguments.rows
@@ -131,10 +132,9 @@ def _hashed(key: InputKey, scanned: Scanned, rows: int, job: str) -> list[npt.ND
         number = int.from_bytes(digest, "big") >> (128 - key.width)
         for place in range(count):
             words[place, row] = number >> (width * (count - 1 - place)) & ((1 << width) - 1)
-    duplicates = int(np.count_nonzero(present)) - len(seen)
-    if key.unique and duplicates:
+    if key.unique and len(seen) < int(np.count_nonzero(present)):
         raise BadInput(
-            f"The join key {key.about} is not unique: {duplicates} rows repeat the key of another row.",
+            f"The join key {key.about} is not unique: there are rows that repeat the key of another row.",
             "Remove duplicate rows, or register a table aggregated to one row a key.",
         )
     return list(words)
