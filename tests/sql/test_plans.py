@@ -66,6 +66,26 @@ def test_explanation(bureaus: Any) -> None:
     assert all(line.rounds > 0 and line.bytes > 0 for line in explain(plan) if line.technique == "share.rep3")
 
 
+@pytest.mark.parametrize(
+    ("selected", "but"),
+    [
+        ("SUM(r.age)", ""),
+        ("MAX(r.age)", ", but for the MIN and MAX in the result rows"),
+        (
+            "SUM(CASE WHEN r.id = 'p1' THEN r.age ELSE 0 END)",
+            ", but for what the expressions inside its aggregates single out",
+        ),
+        (
+            "MIN(r.age), SUM(GREATEST(r.age - 60, 0))",
+            ", but for the MIN and MAX in the result rows and what the expressions inside its aggregates single out",
+        ),
+    ],
+)
+def test_a_statement_promises_no_more_than_the_aggregates_hold(bureaus: Any, selected: str, but: str) -> None:
+    plan = bureaus.compile(f"SELECT {selected} FROM residents r")
+    assert f"any row or single value of civil-affairs/residents{but}" in plan.statement.withheld
+
+
 def test_any_change_changes_the_digest(bureaus: Any) -> None:
     plan = bureaus.compile(QUERY)
     others = [

@@ -379,8 +379,13 @@ class Lowering:
 
     def _withheld(self) -> list[str]:
         assets = list(dict.fromkeys(owner.scan.asset.id for owner in self.owners.values()))
-        extreme = any(aggregate.function in ("min", "max") for aggregate in self.query.aggregates)
-        but = ", but for the MIN and MAX in the result rows" if extreme else ""
+        exceptions = []
+        if any(aggregate.function in ("min", "max") for aggregate in self.query.aggregates):
+            exceptions.append("the MIN and MAX in the result rows")
+        # SUM(CASE WHEN id = '...' THEN pay ELSE 0 END) is one person's pay, however large its group is.
+        if any(not _plain(aggregate.argument) for aggregate in self.query.aggregates):
+            exceptions.append("what the expressions inside its aggregates single out")
+        but = f", but for {' and '.join(exceptions)}" if exceptions else ""
         lines = [f"any row or single value of {asset}{but}" for asset in assets]
         if len(assets) > 1:
             both = " and ".join(assets)
@@ -403,6 +408,13 @@ def _released(key: InputKey, value: Local) -> ReleasedKey:
             "offset": key.offset,
             "absent": absent if value.nullable else -1,
         }
+    )
+
+
+def _plain(argument: Expression | None) -> bool:
+    """Whether an aggregate's argument is every row, or a column as it is."""
+    return argument is None or (
+        isinstance(argument, Local) and argument.text in {f"{argument.table}.{column}" for column in argument.columns}
     )
 
 
