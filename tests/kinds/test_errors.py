@@ -10,7 +10,7 @@ CLASSES = [value for value in vars(errors).values() if isinstance(value, type) a
 
 def test_every_error_has_its_own_code() -> None:
     codes = [cls.code for cls in CLASSES]
-    assert len(set(codes)) == len(codes) == 8
+    assert len(set(codes)) == len(codes) == 9
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -82,7 +82,10 @@ class Table:
         numbers = [float((value - _EPOCH).days) if kind is ColumnType.DATE else float(value) for value in found]
         lower, upper = self.bounds.get(name, (min(numbers, default=0), max(numbers, default=0)))
         return ColumnProfile(
-            lower=lower if numbers else None, upper=upper if numbers else None, unique=name in self.unique
+            lower=lower if numbers else None,
+            upper=upper if numbers else None,
+            unique=name in self.unique,
+            nulls=round(1 - len(found) / len(values), 2) if values else 0.0,
         )
 
     def load(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:

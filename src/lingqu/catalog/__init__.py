@@ -1,9 +1,10 @@
 """A party's own tables: reading them, publishing what identifies nobody, scanning them for a plan."""
 
 from lingqu.catalog.profiles import CATEGORIES_MOST, CATEGORY_FLOOR, describe
-from lingqu.catalog.scans import Projection, TableChanged, scan
+from lingqu.catalog.scans import Projection, scan
 from lingqu.catalog.sources import CsvFile, ParquetFile, PostgresTable, Source, open_source
 from lingqu.catalog.tables import check_key, fingerprint, read
+from lingqu.kinds.errors import TableChanged
 
 __all__ = [
     "CATEGORIES_MOST",

@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from lingqu.catalog.sources import SEALED, Source, load, quoted
 from lingqu.catalog.tables import conform, fingerprint
-from lingqu.kinds.errors import BadInput, RangeError, Refused
+from lingqu.kinds.errors import BadInput, RangeError, Refused, TableChanged
 from lingqu.kinds.schema import Asset
 
 ROWS = "rows"
@@ -34,12 +34,6 @@ MORE_THAN_A_ROW = (
     exp.Placeholder,
     exp.Parameter,
 )
-
-
-class TableChanged(BadInput):
-    """The data is not what was registered, so the contract is about other data."""
-
-    code = "table-changed"
 
 
 @dataclass(frozen=True)

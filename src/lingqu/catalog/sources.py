@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -95,17 +96,22 @@ def quoted(name: str) -> str:
 def load(source: Source) -> pa.Table:
     """The rows as the source has them; every CSV column is text still.
 
-    Files keep their order of rows.  A database has none, so its rows come back sorted by all columns.
+    Names of columns come in the normal form NFC.  Files keep their order of rows; a database has none, so its rows come
+    back sorted by all columns.
     Errors: BadInput for a broken file (a CSV names line and column), Unavailable when a database is away.
     Reading needs no network and no DuckDB extension beyond those linked into it.
     """
     match source:
         case CsvFile(path):
-            return _load_csv(path)
+            table = _load_csv(path)
         case ParquetFile(path):
-            return _load_parquet(path)
+            table = _load_parquet(path)
         case PostgresTable():
-            return _load_postgres(source)
+            table = _load_postgres(source)
+    # Checked again: two names may be two spellings of one.
+    names = [unicodedata.normalize("NFC", name) for name in table.column_names]
+    check_names(names, source)
+    return table.rename_columns(names)
 
 
 def line_of_row(path: Path, row: int) -> int:

@@ -51,7 +51,7 @@ _LOSSLESS = {
 
 
 def read(source: Source, types: Mapping[str, ColumnType] | None = None) -> pa.Table:
-    """The table in Lingqu's types: bool, int64, float64, string and date32, in a fixed order of rows.
+    """The table in Lingqu's types: bool, int64, float64, string (NFC) and date32, in a fixed order of rows.
 
     types: the types of some columns, where the source's own or the text's look is not meant.
     Errors: BadInput for a wrong column, an unsupported type, a value that does not fit (with line or row, never the
@@ -80,6 +80,9 @@ def conform(raw: pa.Table, source: Source, types: Mapping[str, ColumnType]) -> p
         table = connection.sql(query).to_arrow_table()
     table = table.cast(pa.schema([(name, ARROW[kind]) for name, kind in chosen.items()]))
     _check_values(raw, table, source)
+    for place, (name, kind) in enumerate(chosen.items()):
+        if kind is ColumnType.STRING:  # two spellings of one text are one key, one group, one category
+            table = table.set_column(place, table.field(place), pc.utf8_normalize(table.column(name), form="NFC"))
     return table
 
 

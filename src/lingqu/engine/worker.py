@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import queue
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 MAX_LINE = 32 << 20
 ORPHANED = 3
 _PR_SET_PDEATHSIG = 1
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
 class LocalTable(Document):
@@ -231,6 +233,17 @@ def _listen(job: JobLine) -> Listener:
     )
 
 
+def _unforeseen(error: Exception, job: JobLine) -> LingquError:
+    party = job.plan.parties[job.party]
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return Unavailable(
+            f"The disk that holds {error.filename or job.directory} cannot be written: {error.strerror}.",
+            "Free space there, then run the job again.",
+            party=party,
+        )
+    return LingquError(f"The worker failed with {type(error).__name__}.", "Look at the job's worker.log.", party=party)
+
+
 def main() -> NoReturn:
     """The process: one job, then the end."""
     if sys.platform == "linux":
@@ -245,11 +258,7 @@ def main() -> NoReturn:
         # The traceback's frames name code, never values; the message of an unforeseen error could hold a value.
         where = "".join(traceback.format_tb(error.__traceback__))
         sys.stderr.write(f"{where}{type(error).__name__}\n")
-        unforeseen = LingquError(
-            f"The worker failed with {type(error).__name__}.",
-            "Look at the job's worker.log.",
-            party=pipe.job.plan.parties[pipe.job.party],
-        )
+        unforeseen = _unforeseen(error, pipe.job)
         pipe.tell(failed=unforeseen.document())
     else:
         pipe.tell(done=done)

@@ -58,7 +58,7 @@ def canonical(value: Any) -> bytes:
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadInput(
-            f"This value has no canonical JSON form: {error}.",
+            f"A value has no canonical JSON form: {type(error).__name__}.",  # the error's own text shows the value
             "Use strings, safe integers and finite numbers.",
         ) from None
 

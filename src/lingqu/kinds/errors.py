@@ -43,6 +43,12 @@ class BadInput(LingquError):
     code = "bad-input"
 
 
+class TableChanged(BadInput):
+    """The data is not what was registered, so the contract is about other data."""
+
+    code = "table-changed"
+
+
 class Refused(LingquError):
     """A contract term, a signature or a right is missing; `term` names it."""
 

@@ -9,6 +9,7 @@ from lingqu.kinds.errors import (
     ProtocolViolation,
     RangeError,
     Refused,
+    TableChanged,
     Tampered,
     Unavailable,
 )
@@ -35,6 +36,7 @@ class Unauthenticated(Refused):
 CLASSES: tuple[tuple[type[LingquError], int], ...] = (
     (NotFound, 404),
     (Conflict, 409),
+    (TableChanged, 409),
     (Unauthenticated, 401),
     (Refused, 403),
     (BadInput, 400),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -142,7 +143,7 @@ def literal(value: Value) -> str:
         return f"({value})"
     if isinstance(value, float):
         return f"CAST({value!r} AS DOUBLE)"
-    return "'" + value.replace("'", "''") + "'"
+    return "'" + unicodedata.normalize("NFC", value).replace("'", "''") + "'"
 
 
 _PLACES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$([a-z_][a-z0-9_]*)""")

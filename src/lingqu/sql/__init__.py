@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,7 +31,8 @@ class SqlFrontend:
         "minimum_group") for what would release rows; Refused (term "techniques") when no mechanism fits; RangeError
         for values that do not fit by their published bounds.  Deterministic: equal inputs give equal plans.
         """
-        query, text = read(program, assets)
+        spelt = program.model_copy(update={"text": unicodedata.normalize("NFC", program.text)})  # as the tables are
+        query, text = read(spelt, assets)
         return Lowering(query, program, setting, text).plan(assets)
 
 

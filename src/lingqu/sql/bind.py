@@ -103,7 +103,8 @@ class Binder:
             bounds = Bounds(0, 1)
         elif column.type is not ColumnType.STRING:
             known = profile.lower is not None and profile.upper is not None
-            bounds = Bounds(profile.lower or 0, profile.upper or 0) if known else Bounds(0, 0)
+            nothing = scan.asset.rows == 0 or profile.nulls == 1
+            bounds = Bounds(profile.lower or 0, profile.upper or 0) if known else Bounds(0, 0) if nothing else None
         return Local(
             table=scan.alias,
             sql=sql,

@@ -83,7 +83,8 @@ class Owner:
             raise self.text.error(
                 value.offset,
                 f"{value.text} has no bounds that follow from the published profile.",
-                "Divide by a constant, or register the table with a column that holds the value itself.",
+                "Bounds are published of a column with at least 10 values; of an expression they follow for + - * "
+                "and for division by a constant.",
             )
         bounds, about = value.bounds, value.text
         if bounds.magnitude >= 1 << BUDGET:
