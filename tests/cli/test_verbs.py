@@ -289,7 +289,7 @@ def test_a_query_prints_its_result_and_what_was_withheld(run: Any, fake: Any, tm
     shown = run("query", SQL, "--purpose", "labour statistics", "--output", str(tmp_path / "a.csv"))
     assert shown.code == 0
     assert "12,345" in shown.out
-    assert "below 10 rows or absent). Missing: Preschool; (none)." in shown.out
+    assert "Not shown: Preschool; (none). A group is shown only where at least 10 rows stand" in shown.out
     assert "3 rounds, 1.6 kB sent" in shown.out
     assert "\x1b" not in shown.out + shown.err
     assert "release: 3 rounds" in shown.err.replace("release (release)", "release")

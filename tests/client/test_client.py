@@ -153,8 +153,8 @@ def test_results_become_frames_of_the_right_types(result: Result) -> None:
 
 def test_results_read_well(result: Result) -> None:
     assert "Masters" in repr(result)
-    assert "below 10 rows" in result.note
-    assert "Missing: Preschool." in repr(result)
+    assert "Not shown: Preschool. A group is shown only where at least 10 rows stand" in result.note
+    assert "Not shown: Preschool." in repr(result)
     assert "&lt;b&gt;" in result._repr_html_()
     with pytest.raises(BadInput, match="no model"):
         _ = result.model

@@ -193,7 +193,12 @@ def test_card_for_people() -> None:
     assert "`town` being `'a| #` lowers the odds 7.4-fold." in text
     assert "civil-affairs gave the table `civil-affairs/people` (27,711 rows)" in text
     assert "big-data: received the model and computed on shares" in text
+    assert "- civil-affairs learned nothing." in text
+    assert "- Nobody learned:\n    - who is in both" in text
     assert "sha256:" in text
+    wide = release().encoding[0].model_copy(update={"scale": 7561.4})
+    numbers = model_card(release().model_copy(update={"encoding": (wide, *release().encoding[1:])})).factors
+    assert "7,560 more of `age` raises the odds 1.6-fold." in [factor.words for factor in numbers]
 
 
 def test_card_without_metrics_and_of_a_weak_model() -> None:

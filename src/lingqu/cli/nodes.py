@@ -218,11 +218,8 @@ def invite(
     """
     session = Session(home, as_json, user, role="manager")
     view = session.remote.invite(minutes)
-    session.give(
-        view,
-        view.code,
-        f"Good once, until {view.expires}. The other side enters: lingqu join CODE",
-    )
+    session.whole(view.code)
+    session.give(view, f"Good once, until {view.expires}. The other side enters: lingqu join CODE")
 
 
 def join(

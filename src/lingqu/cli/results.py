@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,10 @@ def render(release: Release, model: ModelRelease | None, job: JobView) -> list[R
     rows = released_table(release)
     figures = [name for name, kind in zip(rows.column_names, rows.schema.types, strict=True) if _is_number(kind)]
     table = show.grid(*(show.safe(name) for name in rows.column_names), right=map(show.safe, figures))
-    for row in release.table():
-        table.add_row(*map(_cell, row))
+    shown = list(release.table())
+    decimals = [_decimals(column) for column in zip(*shown, strict=True)]
+    for row in shown:
+        table.add_row(*map(_cell, row, decimals))
     return [table, Text(show.safe(withheld_words(release)), style="yellow"), Text(_cost(job), style="dim")]
 
 
@@ -63,11 +66,17 @@ def _is_number(kind: Any) -> bool:
     return bool(types.is_integer(kind) or types.is_floating(kind))
 
 
-def _cell(value: Any) -> str:
+def _decimals(column: Sequence[Any]) -> int:
+    """Decimal places of a column's reals: one number for all of them, six digits in the largest."""
+    largest = max((abs(value) for value in column if isinstance(value, float)), default=0.0)
+    return min(6, max(2, 6 - len(f"{largest:.0f}")))
+
+
+def _cell(value: Any, decimals: int) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
+        return f"{value:,.{decimals}f}" if not value or abs(value) >= 10**-decimals else f"{value:.3g}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return show.safe(str(value))
@@ -76,4 +85,7 @@ def _cell(value: Any) -> str:
 def _cost(job: JobView) -> str:
     rounds, sent = sum(step.rounds for step in job.steps), sum(step.bytes for step in job.steps)
     seconds = sum(step.seconds for step in job.steps)
-    return f"Job {show.short(job.id)}: {rounds} rounds, {show.amount(sent)} sent by this party, {seconds:.1f} s."
+    return (
+        f"Contract {show.short(job.contract)}, job {show.short(job.id)}: {rounds} rounds, {show.amount(sent)} sent by "
+        f"this party, {seconds:.1f} s."
+    )

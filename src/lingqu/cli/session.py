@@ -92,6 +92,11 @@ class Session:
         for renderable in renderables:
             self.console.print(renderable)
 
+    def whole(self, text: str) -> None:
+        """Print a line that people copy, unbroken however narrow the terminal is."""
+        if not self.as_json:
+            self.console.print(text, soft_wrap=True)
+
     def note(self, text: str) -> None:
         """Print a remark to standard error, for people only."""
         if not self.as_json:

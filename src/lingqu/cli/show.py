@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lingqu.kinds.errors import LingquError
     from lingqu.kinds.schema import Asset, ColumnProfile
     from lingqu.node.replies import ContractView, JobView, NodeView, PeerView, PlanView
+    from lingqu.plan.plan import Step
 
 SHORT = 12
 STATE_STYLES = {
@@ -63,12 +64,18 @@ def state(name: str) -> Text:
     return Text(name, style=STATE_STYLES.get(name, ""))
 
 
-def grid(*columns: str, right: Iterable[str] = ()) -> Table:
-    """An empty table; `right` names the columns of figures."""
+def moment(instant: str | None) -> str:
+    """A time as people write it, to the minute; the heading says that it is UTC."""
+    return instant[:16].replace("T", " ") if instant else ""
+
+
+def grid(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
+    """An empty table; `right` names the columns of figures, `whole` those that people copy: never broken."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    figures = set(right)
+    figures, copied = set(right), set(whole)
     for column in columns:
-        table.add_column(column, justify="right" if column in figures else "left", overflow="fold")
+        side: Any = "right" if column in figures else "left"
+        table.add_column(column, justify=side, overflow="fold", no_wrap=column in copied or column in figures)
     return table
 
 
@@ -147,11 +154,13 @@ def catalogue(assets: Sequence[Asset]) -> RenderableType:
     """All tables of the catalogue."""
     if not assets:
         return Text("The catalogue is empty: `lingqu register NAME FILE` adds a table.")
-    table = grid("table", "title", "rows", "columns", "grade", "version", right=("rows", "version"))
+    table = grid(
+        "table", "title", "rows", "columns", "grade", "version", right=("rows", "columns", "version"), whole=("table",)
+    )
     for item in assets:
-        names = ", ".join(safe(column.name) for column in item.columns)
-        table.add_row(item.id, safe(item.title), f"{item.rows:,}", names, item.grade.value, str(item.version))
-    return table
+        figures = (f"{item.rows:,}", str(len(item.columns)))
+        table.add_row(item.id, safe(item.title), *figures, item.grade.value, str(item.version))
+    return Group(table, Text("Columns and what is published of them: lingqu catalog TABLE", style="dim"))
 
 
 def asset(item: Asset) -> RenderableType:
@@ -194,8 +203,10 @@ def statement(view: Statement) -> RenderableType:
     table.add_column("party", style="bold", overflow="fold")
     table.add_column("learns", overflow="fold")
     for party in sorted(view.learned):
-        lines = [f"{safe(fact.about)} [{fact.fact.value}, step {fact.step}]" for fact in view.learned[party]]
-        table.add_row(party, "\n".join([f"• {line}" for line in lines] + ["• nothing else" if lines else "nothing"]))
+        cell = Text()
+        for fact in view.learned[party]:
+            cell.append(f"• {safe(fact.about)}").append(f" [{fact.fact.value}, step {fact.step}]\n", style="dim")
+        table.add_row(party, cell.append("• nothing else" if view.learned[party] else "nothing"))
     if view.withheld:
         table.add_row("nobody", "\n".join(f"• {safe(line)}" for line in view.withheld))
     return table
@@ -208,10 +219,13 @@ def plan(view: PlanView, run: JobView | None = None) -> list[RenderableType]:
     measured = {s.id: Measured(s.rounds, s.bytes, s.seconds) for s in run.steps} if run else {}
     rows = explain(view.plan, measured)
     figures = ["rounds", "bytes", "seconds"] + (["measured here"] if run else [])
-    table = grid("step", "technique", *figures, "why, and what it discloses", right=figures)
-    for row in rows:
-        why = Text(safe(row.reason))
-        why.append(f"\ndiscloses: {safe(row.disclosure)}", style="dim")
+    table = grid("step", "technique", *figures, "why, and what it discloses", right=figures, whole=("step",))
+    chosen: dict[str, None] = {}
+    for row, step in zip(rows, view.plan.steps, strict=True):
+        reason, _, choice = row.reason.partition(f"; {step.mechanism}: ")
+        chosen |= {f"{step.mechanism}: {choice}": None} if choice else {}
+        why = Text(safe(reason))
+        why.append(f"\ndiscloses: {safe(_told(step, view.plan.parties))}", style="dim")
         cells: list[RenderableType] = [
             row.step,
             row.technique,
@@ -227,11 +241,21 @@ def plan(view: PlanView, run: JobView | None = None) -> list[RenderableType]:
     total = f"Together {rounds} rounds, {amount(sent)}, about {sum(row.seconds for row in rows):.1f} s of traffic"
     return [
         table,
+        *(Text(safe(choice), style="dim") for choice in chosen),
         Text(f"{total} (all parties' payload; 2 ms a round, 100 Mbit/s).", style="dim"),
         Text(),
         statement(view.statement),
         facts([("Plan", view.plan_digest), ("Statement", view.statement_digest)]),
     ]
+
+
+def _told(step: Step, parties: Sequence[str]) -> str:
+    """What a step discloses, each thing once with those who learn it."""
+    told: dict[str, list[str]] = {}
+    for line in step.reveals:
+        told.setdefault(line.about, []).append(line.party)
+    named = ("everyone" if set(parties) <= set(who) else ", ".join(who) for who in told.values())
+    return "; ".join(f"{about} (to {who})" for about, who in zip(told, named, strict=True)) or "nothing"
 
 
 def terms(view: ContractView) -> RenderableType:
@@ -265,17 +289,19 @@ def contracts(views: Sequence[ContractView]) -> RenderableType:
     """All contracts, one a line."""
     if not views:
         return Text("No contracts yet: `lingqu propose` makes one.")
-    table = grid("id", "title", "purpose", "state", "uses", "until", "waiting for", right=("uses",))
+    waits = ["waiting for"] if any(view.state == "proposed" for view in views) else []
+    copied = ("id", "state", "until (UTC)")
+    table = grid("id", "title", "purpose", "state", "uses", "until (UTC)", *waits, right=("uses",), whole=copied)
     for view in views:
-        waiting = ", ".join(view.waiting) if view.state == "proposed" else ""
+        waiting = [", ".join(view.waiting) if view.state == "proposed" else ""] if waits else []
         table.add_row(
             short(view.id),
             safe(view.terms.title),
             safe(view.terms.purpose),
             state(view.state),
             f"{view.spent}/{view.terms.uses}",
-            view.terms.expires,
-            waiting,
+            moment(view.terms.expires),
+            *waiting,
         )
     return table
 
@@ -284,12 +310,13 @@ def jobs(views: Sequence[JobView]) -> RenderableType:
     """All jobs, one a line."""
     if not views:
         return Text("No jobs yet: `lingqu query` or `lingqu train` starts one.")
-    table = grid("id", "contract", "state", "started", "ended", "why")
+    copied = ("id", "contract", "state", "started (UTC)", "ended (UTC)")
+    ends_badly = any(view.error for view in views)
+    table = grid(*copied, *(["why"] if ends_badly else []), whole=copied)
     for view in views:
-        why = safe(str(view.error.get("cause", ""))) if view.error else ""
-        table.add_row(
-            short(view.id), short(view.contract), state(view.state), view.started or "", view.ended or "", why
-        )
+        why = [safe(str(view.error.get("cause", ""))) if view.error else ""] if ends_badly else []
+        times = (moment(view.started), moment(view.ended))
+        table.add_row(short(view.id), short(view.contract), state(view.state), *times, *why)
     return table
 
 
@@ -347,13 +374,44 @@ def _brief(value: object) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
+RECORDED = {
+    "register": ("table registered", "tables registered"),
+    "pair": ("pairing", "pairings"),
+    "unpair": ("pairing ended", "pairings ended"),
+    "propose": ("contract proposed", "contracts proposed"),
+    "approve": ("signature under a contract", "signatures under contracts"),
+    "reject": ("contract rejected", "contracts rejected"),
+    "revoke": ("contract revoked", "contracts revoked"),
+    "agreement": ("contract signed by all its parties", "contracts signed by all their parties"),
+    "run": ("run started", "runs started"),
+    "spend": ("use spent", "uses spent"),
+    "release": ("result released", "results released"),
+    "receipt": ("receipt of a party for its part of a run", "receipts of parties for their parts of runs"),
+    "refuse": ("refusal", "refusals"),
+    "fail": ("run that failed", "runs that failed"),
+    "checkpoint-seen": ("checkpoint of a peer cosigned", "checkpoints of peers cosigned"),
+}
+
+
 def report(document: dict[str, Any]) -> RenderableType:
-    """What a verification found, and its verdict."""
+    """What a verification found, its verdict, and what the history tells of, in words."""
     lines = Text()
     for finding in document["findings"]:
+        said = safe(finding["text"])
+        if finding["holds"] and said.startswith("keys"):
+            lines.append(f"! {said}\n", style="yellow")  # no proof: something to do
+            continue
         lines.append("✓ " if finding["holds"] else "✗ ", style="green" if finding["holds"] else "bold red")
-        lines.append(safe(finding["text"]) + "\n", style="" if finding["holds"] else "red")
-    counts = ", ".join(f"{count} {kind}" for kind, count in document["summary"].items()) or "no entries"
-    lines.append("Everything holds: " if document["ok"] else "NOT VERIFIED: ", style="bold")
-    lines.append(safe(counts) + ".")
+        lines.append(said + "\n", style="" if finding["holds"] else "red")
+    if document["ok"]:
+        lines.append("\nEverything holds: ", style="bold green")
+        lines.append("nothing in this history was altered, dropped or put in another order.")
+    else:
+        wrong = sum(not finding["holds"] for finding in document["findings"])
+        lines.append("\nNOT VERIFIED: ", style="bold red")
+        lines.append(f"{wrong} {'thing does' if wrong == 1 else 'things do'} not hold, marked ✗ above.")
+    lines.append("\nIt tells of: " if document["summary"] else "\nIt is empty.")
+    for kind, count in document["summary"].items():
+        one, many = RECORDED.get(kind, (kind, kind))
+        lines.append(f"\n  {count:>6,}  {one if count == 1 else many}")
     return lines

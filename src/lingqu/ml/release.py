@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 from lingqu.kinds.documents import Document, canonical
 from lingqu.kinds.errors import BadInput
@@ -15,6 +16,11 @@ from lingqu.plan.plan import Plan
 
 FACTORS = 8
 """Strongest factors that a card names."""
+
+ODDS = (
+    "Odds are the number of yes for each no: at 25 yes in 100 they are 1 to 3; raised 2-fold they are 2 to 3, which is "
+    "40 in 100. Each line changes one thing while everything else stays."
+)
 
 
 def model_release(
@@ -113,7 +119,7 @@ class ModelCard(Document):
             ("How it was trained 训练方式", self.training),
             ("Who could see what 谁能看到什么", self.visibility),
             ("How well it works 效果", self.performance),
-            ("Strongest factors 主要因素", [factor.words for factor in self.factors]),
+            ("Strongest factors 主要因素", (ODDS, *(factor.words for factor in self.factors))),
             ("Limits and warnings 局限与警示", self.limits),
             (
                 "Records 存证",
@@ -134,7 +140,7 @@ def model_card(release: ModelRelease) -> ModelCard:
     label = release.spec.label
     positive = f"{_code(label.column)} is {_code(label.positive)}"
     return ModelCard(
-        title=f"Model card: {label.column} = {label.positive}",
+        title=f"Model card: when {label.column} is {label.positive}",
         purpose=f"{release.purpose or 'No purpose recorded'}. The model estimates the chance that {positive}.",
         parties=_parties(release),
         data=tuple(
@@ -172,7 +178,12 @@ def _change(encoded: Encoded) -> tuple[float, str]:
         return 1.0, f"{name} being true"
     if encoded.transform == "log1p":
         return math.log(10) / encoded.scale, f"a tenfold {name}"
-    return 1.0, f"{encoded.scale:.3g} more of {name}"
+    return 1.0, f"{_figure(encoded.scale)} more of {name}"
+
+
+def _figure(value: float) -> str:
+    """Three significant digits as people write them: 7,560 and 0.0012, no powers of ten."""
+    return f"{Decimal(f'{value:.3g}'):,f}"
 
 
 def _factor(name: str, effect: float, change: str) -> Factor:
@@ -212,8 +223,12 @@ def _visibility(release: ModelRelease) -> tuple[str, ...]:
     lines = []
     for party in release.parties:
         learned = [line.about for line in release.statement.learned.get(party, ())]
-        lines.append(f"{party}: {'; '.join(learned) or 'nothing'}.")
-    return (*lines, f"Nobody: {'; '.join(release.statement.withheld)}.")
+        lines.append(_items(f"{party} learned", learned) if learned else f"{party} learned nothing.")
+    return (*lines, _items("Nobody learned", release.statement.withheld))
+
+
+def _items(lead: str, parts: Sequence[str]) -> str:
+    return "\n".join([f"{lead}:", *(f"    - {part}" for part in parts)])
 
 
 def _performance(release: ModelRelease, positive: str) -> tuple[str, ...]:

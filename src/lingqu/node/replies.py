@@ -207,11 +207,22 @@ def released_table(release: Release) -> pa.Table:
     return pa.Table.from_arrays(arrays, names=[name for name, _ in fields])
 
 
+NAMED = 20
+"""Withheld groups that are named in words; the release lists all."""
+
+
 def withheld_words(release: Release) -> str:
     """What was not released and why, in words; empty where everything was."""
+    if not release.withheld:
+        return release.note
     keys = [", ".join("(none)" if cell is None else str(cell) for cell in row) for row in release.withheld]
-    named = f" Missing: {'; '.join(keys)}." if keys else ""
-    return release.note + named
+    more = f"; and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
+    having = " and HAVING is met" if "HAVING" in release.note else ""
+    least = release.minimum_group
+    return (
+        f"Not shown: {'; '.join(keys[:NAMED])}{more}. A group is shown only where at least {least} rows stand behind "
+        f"it{having}; which of these are small and which are empty, nobody learns."
+    )
 
 
 _TERM_OF_STATE = {
