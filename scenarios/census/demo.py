@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import re
 import signal
 import sys
 import tempfile
@@ -54,6 +56,7 @@ class Story:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.checks: list[tuple[int, str, bool]] = []
+        self.kept: list[Any] = []
         self.point = 0
         self.progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), console=console
@@ -73,10 +76,15 @@ class Story:
     def say(self, *parts: Any) -> None:
         self.console.print(*parts)
 
+    def keep(self, part: Any) -> None:
+        """Show something that belongs into the picture too."""
+        self.kept.append(part)
+        self.say(part)
+
     def check(self, what: str, holds: bool) -> None:
         """Record and show whether something holds."""
         self.checks.append((self.point, what, holds))
-        self.console.print(Text("  ✓ " if holds else "  ✗ ", style="green" if holds else "bold red") + Text(what))
+        self.console.print(marked(what, holds))
 
     def refused(self, what: str, term: str, act: Callable[[], object]) -> None:
         """Check that an act is refused under exactly this term."""
@@ -98,6 +106,20 @@ class Story:
 
         return update
 
+    def picture(self, file: Path) -> None:
+        """Write the answers, the locks and the nine points as one SVG that loads nothing from elsewhere."""
+        console = Console(record=True, file=io.StringIO(), width=104, highlight=False)
+        *answers, points = self.kept
+        console.print(*answers, sep="\n")
+        console.print("[bold]The locks[/]")
+        for point, what, holds in self.checks:
+            if POINTS[point - 1] == "The locks hold":
+                named = re.sub(r"(?<=\])\. .*", "", what, flags=re.DOTALL)  # the term, without the sentence after it
+                console.print(marked(named, holds), no_wrap=True, overflow="ellipsis")
+        console.print("", points)
+        svg = console.export_svg(title="make demo")
+        file.write_text(re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL), encoding="utf-8")
+
     def finish(self) -> bool:
         """Show the checks point by point; True when all hold."""
         self.progress.update(self._task, completed=len(POINTS), description="done")
@@ -106,10 +128,15 @@ class Story:
             held = [ok for point, _, ok in self.checks if point == number]
             mark = "[green]hold[/]" if held and all(held) else "[bold red]FAIL[/]"
             table.add_row(str(number), name, f"{sum(held)} of {len(held)} {mark}")
-        self.console.print(table)
+        self.keep(table)
         return {point for point, _, _ in self.checks} == set(range(1, len(POINTS) + 1)) and all(
             ok for _, _, ok in self.checks
         )
+
+
+def marked(what: str, holds: bool) -> Text:
+    """A check as a line."""
+    return Text("  ✓ " if holds else "  ✗ ", style="green" if holds else "bold red") + Text(what, style="default")
 
 
 def meet(story: Story, net: Network) -> None:
@@ -316,7 +343,7 @@ def compare_groups(story: Story, rows: list[dict[str, Any]], withheld: Any, trut
         cells = (f"{value:.6f}" for pair in pairs for value in pair)
         table.add_row(name, str(row["people"]), str(people), *cells)
     table.caption = "“pooled” is computed by DuckDB on both tables together: a comparison that only a demo can make"
-    story.say(table)
+    story.keep(table)
     story.check("every count equals DuckDB's on the pooled tables exactly", counts)
     story.check(f"averages agree with DuckDB's: largest relative difference {averages:.1e} ≤ 1e-6", averages <= 1e-6)
     story.check(
@@ -334,7 +361,7 @@ def compare_models(story: Story, model: Any, truth: questions.Pooled) -> None:
     table.add_row("scikit-learn, pooled join", f"{truth.auc:.4f}", "on pooled data, for comparison only")
     for owner, auc in truth.auc_of.items():
         table.add_row(f"scikit-learn, {owner} columns alone", f"{auc:.4f}", "on pooled data, for comparison only")
-    story.say(table)
+    story.keep(table)
     story.check(f"AUC within 0.002 of scikit-learn's: {abs(ours - truth.auc):.4f}", abs(ours - truth.auc) <= 0.002)
     alone = max(truth.auc_of.values())
     story.check(f"above what either bureau reaches alone: {ours:.4f} > {alone:.4f}", ours > alone)
@@ -363,7 +390,7 @@ def serve(console: Console, net: Network) -> None:
     done.wait()
 
 
-def tell(console: Console, net: Network) -> bool:
+def tell(console: Console, net: Network, picture: Path | None = None) -> bool:
     """Tell the nine points; True when every check holds."""
     story = Story(console)
     with story.progress:
@@ -375,7 +402,10 @@ def tell(console: Console, net: Network) -> bool:
         before = show_locks(story, net, contracts)
         story.begin()
         show_proof(story, net, before)
-    return story.finish()
+    good = story.finish()
+    if picture:
+        story.picture(picture)
+    return good
 
 
 def main() -> int:
@@ -384,11 +414,11 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true", help="leave the nodes running afterwards")
     parser.add_argument("--root", type=Path, help="where the nodes' homes go (default: a temporary folder)")
     parser.add_argument("--record", type=Path, help="record the traffic in the clear, for tests")
-    parser.add_argument("--svg", type=Path, help="write a picture of the output")
+    parser.add_argument("--svg", type=Path, help="write a picture of the answers, the locks and the nine points")
     options = parser.parse_args()
-    console = Console(record=options.svg is not None, highlight=False)
-    if options.svg or console.width < WIDTH:
-        console = Console(record=options.svg is not None, highlight=False, width=WIDTH)
+    console = Console(highlight=False)
+    if console.width < WIDTH:
+        console = Console(highlight=False, width=WIDTH)
     began = time.monotonic()
     title = "灵渠 Lingqu: three organisations, one contract, one answer. 数据可用不可见: usable, never seen."
     console.print(Group(Text(title, style="bold")))
@@ -397,11 +427,9 @@ def main() -> int:
         root.mkdir(parents=True, exist_ok=True)
         try:
             with network(root, options.record) as net:
-                good = tell(console, net)
+                good = tell(console, net, options.svg)
                 seconds = time.monotonic() - began
                 console.print(f"{'Every check holds' if good else 'SOME CHECKS FAIL'}; {seconds:.0f} s in all.")
-                if options.svg:
-                    console.save_svg(str(options.svg), title="make demo")
                 if options.serve and good:
                     serve(console, net)
         except LingquError as error:
