@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -124,4 +123,4 @@ def installed() -> Registry:
 
 def log2_ceil(value: int) -> int:
     """ceil(log2(value)), 0 for values below 2."""
-    return math.ceil(math.log2(value)) if value > 1 else 0
+    return (value - 1).bit_length() if value > 1 else 0

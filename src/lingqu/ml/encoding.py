@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lingqu.kinds.errors import BadInput
 from lingqu.kinds.schema import Asset, Column, ColumnProfile, ColumnType
-from lingqu.ml.spec import CLIP, Class, Encoded, Feature, Label, TrainSpec
+from lingqu.ml.spec import CLIP, Class, Encoded, Feature, Label, TrainSpec, agreed
 from lingqu.plan.inputs import literal
 
 Reals = npt.NDArray[np.float64]
@@ -120,7 +120,7 @@ def _logarithm(feature: Feature, asset: Asset, lower: float, upper: float, place
         raise BadInput(
             f"{place} may be negative ({lower:g}); log1p is for amounts of 0 or more.", "Drop the transform."
         )
-    center = math.log1p(lower)
+    center = agreed(math.log1p(lower))
     return Encoded(
         name=feature.column,
         table=asset.id,
@@ -128,7 +128,7 @@ def _logarithm(feature: Feature, asset: Asset, lower: float, upper: float, place
         kind="number",
         transform="log1p",
         center=center,
-        scale=math.log1p(upper) - center,
+        scale=agreed(math.log1p(upper)) - center,
         bound=1.0,
         squares=float(asset.rows),
     )

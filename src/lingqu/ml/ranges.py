@@ -16,7 +16,7 @@ from pydantic import Field
 from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import RangeError
 from lingqu.kinds.mechanism import log2_ceil
-from lingqu.ml.spec import Encoded, TrainSpec
+from lingqu.ml.spec import Encoded, TrainSpec, agreed
 
 FRACTION = 20
 """Fraction bits of weights, scores and probabilities: the machine's fixed point."""
@@ -66,12 +66,12 @@ def schedule(spec: TrainSpec, encoding: Sequence[Encoded], rows: int) -> Schedul
     """
     shift = log2_ceil(max(rows, 1))
     squares = _squares(encoding, rows)
-    largest = max(1, math.ceil((rows + sum(squares.values())) / 4 / 2**shift + spec.l2 / 2**shift))
+    largest = max(1, math.ceil((rows + math.fsum(squares.values())) / 4 / 2**shift + spec.l2 / 2**shift))
     momentum = tuple(min(MOMENTUM_LIMIT, 4 * k // (k + 3)) for k in range(spec.iterations))
-    loss = max(rows, 1) * math.log(2)
+    loss = agreed(max(rows, 1) * math.log(2))
     path = SLACK * (math.sqrt(2 * spec.iterations * loss / (1 - (MOMENTUM_LIMIT / 4) ** 2)) + math.sqrt(2 * loss))
     penalised = path / math.sqrt(spec.l2)
-    norm = math.sqrt(1 + sum(_largest_square(encoding).values()))
+    norm = math.sqrt(1 + math.fsum(_largest_square(encoding).values()))
     weight = 2 * path + norm * penalised
     score = weight + norm * penalised
     wanted = {
@@ -91,7 +91,7 @@ def schedule(spec: TrainSpec, encoding: Sequence[Encoded], rows: int) -> Schedul
         fraction=fraction,
         shift=shift,
         start=largest,
-        doublings=max(1, math.ceil(math.log2(largest * damping))),
+        doublings=max(1, _log2_ceil(largest * damping)),
         momentum=momentum,
         l2=spec.l2,
         score=score,
@@ -101,8 +101,8 @@ def schedule(spec: TrainSpec, encoding: Sequence[Encoded], rows: int) -> Schedul
 
 def _fraction(what: str, magnitude: float, powers: int) -> int:
     """Fraction bits that encoded columns may have; powers: 1 where they meet FRACTION bits of weights, 2 squared."""
-    room = BUDGET - math.log2(max(magnitude, 1.0)) - (FRACTION if powers == 1 else 0)
-    bits = math.floor(room / powers)
+    room = BUDGET - _log2_ceil(max(magnitude, 1.0)) - (FRACTION if powers == 1 else 0)
+    bits = room // powers
     if bits < FEWEST:
         raise RangeError(
             f"{what} may reach {magnitude:.3g} by the published bounds; of 64 bits that leaves {bits} for fractions, "
@@ -110,6 +110,12 @@ def _fraction(what: str, magnitude: float, powers: int) -> int:
             "Ask for fewer iterations or a larger penalty, use log1p on heavy tails, or register narrower bounds.",
         )
     return bits
+
+
+def _log2_ceil(value: float) -> int:
+    """ceil(log2(value)) without a logarithm, so that powers of two are exact everywhere."""
+    mantissa, exponent = math.frexp(value)
+    return exponent - (mantissa == 0.5)
 
 
 def _squares(encoding: Sequence[Encoded], rows: int) -> dict[tuple[str, str], float]:

@@ -19,6 +19,11 @@ CLIP = 16.0
 """Standardised values are cut off here, so that the fixed-point range can be proved."""
 
 
+def agreed(value: float) -> float:
+    """A number to 12 digits: two nodes' mathematical libraries differ in the last bit, their plans must not."""
+    return float(f"{value:.12g}")
+
+
 class Label(Document):
     """What the model predicts: whether this column has the value `positive`."""
 
