@@ -31,7 +31,8 @@ def render(release: Release, model: ModelRelease | None, job: JobView) -> list[R
     decimals = [_decimals(column) for column in zip(*shown, strict=True)]
     for row in shown:
         table.add_row(*map(_cell, row, decimals))
-    return [table, Text(show.safe(withheld_words(release)), style="yellow"), Text(_cost(job), style="dim")]
+    words = show.safe(withheld_words(release))
+    return [table, *([Text(words, style="yellow")] if words else []), Text(_cost(job), style="dim")]
 
 
 def write(release: Release, model: ModelRelease | None, file: Path) -> None:

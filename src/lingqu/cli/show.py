@@ -289,11 +289,15 @@ def contracts(views: Sequence[ContractView]) -> RenderableType:
     """All contracts, one a line."""
     if not views:
         return Text("No contracts yet: `lingqu propose` makes one.")
-    waits = ["waiting for"] if any(view.state == "proposed" for view in views) else []
-    copied = ("id", "state", "until (UTC)")
-    table = grid("id", "title", "purpose", "state", "uses", "until (UTC)", *waits, right=("uses",), whole=copied)
+    table = grid(
+        *("id", "title", "purpose", "state", "uses", "until (UTC)"),
+        right=("uses",),
+        whole=("id", "state", "until (UTC)"),
+    )
+    waits = Text()
     for view in views:
-        waiting = [", ".join(view.waiting) if view.state == "proposed" else ""] if waits else []
+        if view.state == "proposed":
+            waits.append(f"{short(view.id)} waits for {', '.join(view.waiting)}: lingqu approve {short(view.id)}\n")
         table.add_row(
             short(view.id),
             safe(view.terms.title),
@@ -301,9 +305,8 @@ def contracts(views: Sequence[ContractView]) -> RenderableType:
             state(view.state),
             f"{view.spent}/{view.terms.uses}",
             moment(view.terms.expires),
-            *waiting,
         )
-    return table
+    return Group(table, waits) if waits else table
 
 
 def jobs(views: Sequence[JobView]) -> RenderableType:
@@ -376,8 +379,8 @@ def _brief(value: object) -> str:
 
 RECORDED = {
     "register": ("table registered", "tables registered"),
-    "pair": ("pairing", "pairings"),
-    "unpair": ("pairing ended", "pairings ended"),
+    "pair": ("record of a pairing", "records of pairings"),
+    "unpair": ("record of a pairing's end", "records of pairings' ends"),
     "propose": ("contract proposed", "contracts proposed"),
     "approve": ("signature under a contract", "signatures under contracts"),
     "reject": ("contract rejected", "contracts rejected"),
