@@ -219,6 +219,7 @@ class FakeNode:
             ("GET", "/v1/jobs/([^/]+)", lambda j: (200, self.job)),
             ("GET", "/v1/jobs/([^/]+)/events", lambda j: (200, b"")),
             ("GET", "/v1/jobs/([^/]+)/result", lambda j: (200, self.release)),
+            ("GET", "/v1/jobs/([^/]+)/plan", lambda j: (200, self._plan_of(self.job).model_dump(mode="json"))),
             ("POST", "/v1/jobs/([^/]+)/cancel", lambda j, b: (200, self.job | {"state": "failed"})),
             ("GET", "/v1/ledger", lambda: (200, {"entries": [{"index": 0, "kind": "register", "at": "", "body": {}}]})),
             ("POST", "/v1/export", lambda b: (200, b"bundle")),
@@ -236,6 +237,9 @@ class FakeNode:
             "plan_digest": made.sha256(),
             "statement_digest": made.statement.sha256(),
         }
+
+    def _plan_of(self, view: dict[str, Any]) -> Plan:
+        return plan(Terms.model_validate_json(json.dumps(self.contracts[view["contract"]]["terms"])).program)
 
     def _propose(self, body: dict[str, Any]) -> Reply:
         program = Program.model_validate_json(json.dumps(body["program"]))

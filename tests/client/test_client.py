@@ -11,7 +11,7 @@ import pytest
 
 import lingqu
 from lingqu.client import Agreement, Client, Query, Result
-from lingqu.kinds.errors import BadInput, Refused, Unavailable
+from lingqu.kinds.errors import BadInput, Refused, Tampered, Unavailable
 from lingqu.kinds.programs import Parameter, Program
 from lingqu.ml import Feature, Label, TrainSpec
 from lingqu.node.remote import Remote
@@ -190,7 +190,7 @@ def test_a_model_is_made_of_the_release_and_the_plan(client: Client, fake: Any) 
     assert "Training of education" in repr(training)
     fake.contract(training.program)
     fake.release = release(kind="model", rows=[], columns=[], withheld=[], values={"intercept": [1.0]})
-    with pytest.raises(BadInput, match="registered again"):
+    with pytest.raises(Tampered, match="not the one that the result names"):
         training.run()
     with pytest.raises(BadInput, match="no table"):
         training._result(None, {}, None).to_arrow()

@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import queue
+import resource
 import signal
 import sys
 import threading
@@ -46,7 +47,7 @@ _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ERO
 class LocalTable(Document):
     """One of this party's tables: where its rows are, what was published, and the fingerprint of the rows."""
 
-    source: str
+    source: Annotated[str, Field(repr=False)]  # a database URL may hold a password
     asset: Asset
     fingerprint: str
 
@@ -173,9 +174,25 @@ def local_rows(job: JobLine) -> Callable[[Step], dict[str, npt.NDArray[np.generi
         if table is None:
             raise Refused(f"{arguments.asset} is not this party's.", "Run the signed plan.", term="assets")
         projections = [Projection(item.name, bound(item.sql, job.bindings)) for item in arguments.projections]
-        return scan(open_source(table.source), table.asset, projections, table.fingerprint)
+        try:
+            return scan(open_source(table.source), table.asset, projections, table.fingerprint)
+        except LingquError as error:
+            raise _without_place(error, table) from None
 
     return rows
+
+
+def _without_place(error: LingquError, table: LocalTable) -> LingquError:
+    """The error, which the other parties will read, with the table's name for where it lies at this one."""
+    from lingqu.catalog import open_source
+
+    places = [table.source]
+    with contextlib.suppress(LingquError):
+        places.append(str(open_source(table.source)))
+    for place in places:
+        error.cause = error.cause.replace(place, table.asset.id)
+        error.cure = error.cure.replace(place, table.asset.id)
+    return error
 
 
 def run(pipe: Pipe) -> Mapping[str, Any]:
@@ -244,8 +261,15 @@ def _unforeseen(error: Exception, job: JobLine) -> LingquError:
     return LingquError(f"The worker failed with {type(error).__name__}.", "Look at the job's worker.log.", party=party)
 
 
+def forbid_core_dumps() -> None:
+    """Keep keys, shares and rows out of core files.  The limit of one byte counts where dumps go to a pipe, too."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if most == 0 else 1, most))
+
+
 def main() -> NoReturn:
     """The process: one job, then the end."""
+    forbid_core_dumps()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the node

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 from lingqu.engine.release import Release
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errors import LingquError, Refused
+from lingqu.kinds.errors import BadInput, LingquError, Refused
 from lingqu.kinds.parties import Role
 from lingqu.kinds.schema import Asset
 from lingqu.node import views as v
@@ -22,12 +22,14 @@ from lingqu.node.errors import Unauthenticated, status
 from lingqu.node.node import Node
 from lingqu.node.store.models import ENDED
 from lingqu.node.users import Identified
+from lingqu.plan.plan import Plan
 
 LOG = logging.getLogger("lingqu.node.api")
 EVERYONE = frozenset(Role)
 PUBLIC: frozenset[Role] = frozenset()
 OWNER, MANAGER, ANALYST, AUDITOR = Role.OWNER, Role.MANAGER, Role.ANALYST, Role.AUDITOR
 DELIVERY_SECONDS = 3.0
+MAX_BODY = 2 << 20
 
 RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/health"): PUBLIC,
@@ -53,6 +55,7 @@ RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/jobs/{job}"): EVERYONE,
     ("GET", "/v1/jobs/{job}/events"): EVERYONE,
     ("GET", "/v1/jobs/{job}/result"): frozenset({ANALYST}),
+    ("GET", "/v1/jobs/{job}/plan"): frozenset({ANALYST}),
     ("POST", "/v1/jobs/{job}/cancel"): frozenset({ANALYST, OWNER}),
     ("GET", "/v1/ledger"): frozenset({AUDITOR, OWNER}),
     ("POST", "/v1/export"): frozenset({AUDITOR, OWNER}),
@@ -67,7 +70,12 @@ def body(kind: type[D]) -> Callable[[Request], Awaitable[D]]:
     """A dependency that decodes the request's body strictly."""
 
     async def parse(request: Request) -> D:
-        return kind.parse(await request.body() or b"{}")
+        content = bytearray()
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > MAX_BODY:
+                raise BadInput(f"The request is longer than {MAX_BODY} bytes.", "Send a smaller one.")
+        return kind.parse(bytes(content) or b"{}")
 
     return parse
 
@@ -165,8 +173,10 @@ def _people(app: FastAPI, node: Node) -> None:
         return v.LoginOut(token=given.token, role=given.role, expires=given.expires)
 
     @app.post("/v1/users", openapi_extra=takes(v.UserIn))
-    def add_user(asked: Annotated[v.UserIn, Depends(body(v.UserIn))]) -> v.UserOut:
-        """A new user of this node."""
+    def add_user(who: Who, asked: Annotated[v.UserIn, Depends(body(v.UserIn))]) -> v.UserOut:
+        """A new user of this node; owners, who sign for the organisation, are made by owners."""
+        if asked.role is OWNER and who.role is not OWNER:
+            raise Refused(f"{who.name} is {who.role.value}; only an owner makes owners.", "Ask an owner.", term="role")
         node.users.create(asked.name, asked.role, asked.password)
         return v.UserOut(name=asked.name, role=asked.role)
 
@@ -314,6 +324,11 @@ def _runs(app: FastAPI, node: Node) -> None:
     def result(who: Who, job: str) -> Release:
         """The released result, for the analyst who asked."""
         return node.jobs.result(job, who.name)
+
+    @app.get("/v1/jobs/{job}/plan")
+    def plan_of(who: Who, job: str) -> Plan:
+        """The plan by which the result was computed, for the analyst who asked."""
+        return node.jobs.plan(job, who.name)
 
     @app.post("/v1/jobs/{job}/cancel", openapi_extra=takes(v.Empty))
     def cancel(who: Who, job: str) -> v.JobOut:

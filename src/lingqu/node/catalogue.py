@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lingqu.catalog import describe, open_source
 from lingqu.engine.worker import LocalTable
-from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import BadInput, Refused, Tampered
 from lingqu.kinds.schema import Asset, AssetUse, ColumnType, Grade
 from lingqu.ledger import Registered
@@ -17,13 +16,14 @@ from lingqu.node.core import Core
 from lingqu.node.errors import Conflict
 from lingqu.node.journal import Journal
 from lingqu.node.messages import AssetPublished
+from lingqu.node.outbox import Tell
 from lingqu.node.store.models import Listed, Registration
 
 
 class Catalogue:
     """Assets by id and version.  tell: queues a message for a peer."""
 
-    def __init__(self, core: Core, journal: Journal, tell: Callable[[str, Document], None]) -> None:
+    def __init__(self, core: Core, journal: Journal, tell: Tell) -> None:
         self._core = core
         self._journal = journal
         self._tell = tell
@@ -61,17 +61,16 @@ class Catalogue:
                 raise Conflict(f"{asset.id} was registered by somebody else just now.", "Register it again.")
             session.add(Registration(id=asset.id, version=version, source=source, fingerprint=fingerprint))
             self._list(session, asset, token)
-        for peer in self._core.confirmed():
-            self._tell(peer, AssetPublished(token=token))
+            for peer in self._core.confirmed():
+                self._tell(session, peer, AssetPublished(token=token))
         return asset
 
     def publish_to(self, peer: str) -> None:
-        """Send every own asset to a peer that was confirmed just now."""
-        with self._core.store.read() as session:
+        """Send a peer every own asset; those that it has already change nothing there."""
+        with self._core.store.write() as session:
             own = select(Listed.token).where(Listed.owner == self._core.name).order_by(Listed.id, Listed.version)
-            tokens = session.scalars(own).all()
-        for token in tokens:
-            self._tell(peer, AssetPublished(token=token))
+            for token in session.scalars(own).all():
+                self._tell(session, peer, AssetPublished(token=token))
 
     def receive(self, peer: str, token: str) -> None:
         """List a peer's asset; Tampered when it is another owner's, or another document of the same version."""

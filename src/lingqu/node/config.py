@@ -148,6 +148,7 @@ def initialise(home: Home, config: Config, people: list[tuple[str, Role]]) -> di
     try:
         for directory in (home.path, home.key.parent, home.peers, home.jobs, home.tokens):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory.chmod(0o700)  # also where it was there before
         key = NodeKey.generate()
         key.save(home.key)
         home.certificate.write_text(Certificate.issue(key, config.name, config.title).pem, encoding="ascii")
@@ -161,7 +162,7 @@ def initialise(home: Home, config: Config, people: list[tuple[str, Role]]) -> di
                 write_private(home.tokens / f"{name}.token", users.issue(name, days=LOCAL_DAYS).token)
         finally:
             store.close()
-        home.config_file.write_text(config.toml(), encoding="utf-8")
+        write_private(home.config_file, config.toml())  # the store's URL may hold a password
     except OSError as error:
         raise Unavailable(
             f"The home {home.path} cannot be written: {error.strerror}.", "Choose a directory that you may write to."

@@ -37,6 +37,7 @@ from lingqu.node.core import Core, require_parties
 from lingqu.node.errors import Conflict, NotFound
 from lingqu.node.journal import Journal
 from lingqu.node.messages import ContractOffered, Decided, JobOffer, kind_of
+from lingqu.node.outbox import Tell
 from lingqu.node.store.models import Agreement, Decision, Refusal, Use, UseState
 from lingqu.plan.frontend import Frontend
 from lingqu.plan.plan import LOCAL, Plan, Setting
@@ -74,9 +75,7 @@ class Standing:
 class Contracts:
     """tell: queues a message for a peer.  on_revoked: called with a contract's id at once when it is revoked."""
 
-    def __init__(
-        self, core: Core, journal: Journal, catalogue: Catalogue, tell: Callable[[str, Document], None]
-    ) -> None:
+    def __init__(self, core: Core, journal: Journal, catalogue: Catalogue, tell: Tell) -> None:
         self._core = core
         self._journal = journal
         self._catalogue = catalogue
@@ -175,22 +174,23 @@ class Contracts:
             first = error.errors(include_url=False, include_input=False)[0]
             place = ".".join(str(part) for part in first["loc"]) or "the contract"
             raise BadInput(f"These are no terms: {place}: {first['msg']}.", "Correct that term.") from None
-        token = self._core.sign(Proposal(terms=terms))
-        self._keep(terms, token)
-        for name in terms.names:
-            if name != self._core.name:
-                self._tell(name, ContractOffered(token=token))
+        self._keep(terms, self._core.sign(Proposal(terms=terms)))
         return terms.sha256()
 
     def receive(self, peer: str, token: str) -> None:
-        """Keep a peer's proposal; Refused when this node is no party or does not know one of the others."""
-        proposal = self._core.evidence(token, Proposal, peer).document
+        """Keep a proposal; Refused when this node is no party or does not know one of the others.
+
+        peer: the proposer, or another party that passes its proposal on, so that a decision never comes first.
+        """
+        signed = self._core.evidence(token, Proposal)
+        proposal = signed.document
         assert isinstance(proposal, Proposal)
         terms = proposal.terms
         try:
-            if terms.proposer != peer or self._core.name not in terms.names:
+            if terms.proposer != signed.issuer or not {peer, self._core.name} <= set(terms.names):
                 raise Refused(
-                    f"{peer} offers a contract that is not its own or not for {self._core.name}.",
+                    f"{peer} offers a contract that its proposer did not sign, or of which it or {self._core.name} "
+                    "is no party.",
                     "A proposer signs for itself and sends to the parties.",
                     term="parties",
                 )
@@ -251,7 +251,9 @@ class Contracts:
                 raise Tampered(f"{peer} decided for {opinion.party}.", "Ask its manager to check.", party=peer)
             if peer not in self.standing(opinion.contract).terms.names:
                 raise Refused(f"{peer} is no party of that contract.", "Only parties decide.", term="parties")
-            self._hold(opinion, message.token)
+            with self._core.store.write() as session:
+                self._hold(session, opinion, message.token)
+            self._journal.publish()
             if isinstance(opinion, Revocation):
                 self.on_revoked(opinion.contract)
             return
@@ -339,6 +341,7 @@ class Contracts:
         self._decide(self._standing(session, offer.contract, without=offer.job), offer, requester, plan)
 
     def _decide(self, standing: Standing, offer: JobOffer, requester: str, plan: Plan) -> None:
+        require_parties(self._core, standing.terms.parties)  # one that was removed, or has a new key, did not sign this
         request = Request(
             contract=offer.contract,
             requester=requester,
@@ -381,27 +384,39 @@ class Contracts:
             if session.get(Agreement, contract) is None:
                 session.add(Agreement(id=contract, terms=terms.canonical().decode(), token=token, created=clock.now()))
                 self._journal.append(session, Proposed(contract=contract, proposer=terms.proposer, token=token))
+                if terms.proposer == self._core.name:
+                    for name in self._others(terms):
+                        self._tell(session, name, ContractOffered(token=token))
         self._journal.publish()
+
+    def _others(self, terms: Terms) -> list[PartyName]:
+        return [name for name in terms.names if name != self._core.name]
 
     def _say(self, opinion: Opinion) -> None:
+        """Sign, keep and send an opinion; the proposal goes before it to those who may not have it yet."""
         token = self._core.sign(opinion)
-        self._hold(opinion, token)
-        for name in self.standing(opinion.contract).terms.names:
-            if name != self._core.name:
-                self._tell(name, Decided(contract=opinion.contract, token=token))
-
-    def _hold(self, opinion: Opinion, token: str) -> None:
-        kind = kind_of(opinion)
         with self._core.store.write() as session:
-            if session.get(Decision, (opinion.contract, kind, opinion.party)) is None:
-                document = opinion.canonical().decode()
-                session.add(
-                    Decision(contract=opinion.contract, kind=kind, party=opinion.party, document=document, token=token)
-                )
-                stances = {"approval": Approved, "rejection": Rejected, "revocation": Revoked}
-                stance = stances[kind](contract=opinion.contract, party=opinion.party, token=token)
-                self._journal.append(session, stance)
+            row = session.get_one(Agreement, opinion.contract)
+            terms = Terms.parse(row.terms)
+            if not self._hold(session, opinion, token):
+                raise Conflict(f"{self._core.name} has said so already.", "Look at `lingqu contracts`.")
+            for name in self._others(terms):
+                if terms.proposer not in (name, self._core.name):
+                    self._tell(session, name, ContractOffered(token=row.token))
+                self._tell(session, name, Decided(contract=opinion.contract, token=token))
         self._journal.publish()
+
+    def _hold(self, session: Session, opinion: Opinion, token: str) -> bool:
+        """Keep an opinion; False when that party's of this kind is here already: the first one counts."""
+        kind = kind_of(opinion)
+        if session.get(Decision, (opinion.contract, kind, opinion.party)) is not None:
+            return False
+        document = opinion.canonical().decode()
+        session.add(Decision(contract=opinion.contract, kind=kind, party=opinion.party, document=document, token=token))
+        stances = {"approval": Approved, "rejection": Rejected, "revocation": Revoked}
+        stance = stances[kind](contract=opinion.contract, party=opinion.party, token=token)
+        self._journal.append(session, stance)
+        return True
 
     def _refuse(self, error: LingquError, fallback: str, contract: str | None = None, by: str | None = None) -> None:
         """Every refusal is on record, also one before there is a contract."""

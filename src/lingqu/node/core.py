@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -100,8 +101,12 @@ class Core:
         if self.config.record:
             line = json.dumps({"direction": direction, "peer": peer, "token": token})
             path = Path(self.config.record) / f"{self.name}.control.jsonl"
-            with self._recording, path.open("a", encoding="utf-8") as file:
+            with self._recording, open(path, "a", encoding="utf-8", opener=_private) as file:
                 file.write(line + "\n")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def require_parties(core: Core, parties: Iterable[Party]) -> None:

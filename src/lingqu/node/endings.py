@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from lingqu.node.core import Core
 from lingqu.node.journal import Journal
 from lingqu.node.run import Run
 from lingqu.node.store.models import Account, Job, JobState, Result, Use, UseState
+from lingqu.plan.plan import Plan
 
+TellReceipt = Callable[[Session, str, Sequence[str]], None]
 LOG = logging.getLogger("lingqu.node.jobs")
 OUTCOMES = {
     JobState.DONE: Outcome.RELEASED,
@@ -33,6 +36,7 @@ class Endings:
     def __init__(self, core: Core, journal: Journal) -> None:
         self._core = core
         self._journal = journal
+        self._owed: dict[str, tuple[Run, JobState, LingquError | None, TellReceipt]] = {}
 
     @property
     def name(self) -> str:
@@ -48,27 +52,47 @@ class Endings:
             use.state = UseState.SPENT.value
             self._journal.append(session, Spent(job=job, contract=use.contract))
 
-    def write(self, run: Run, state: JobState, error: LingquError | None, release: Path | None) -> str | None:
-        """The job's end in the store; the receipt.  A failure ends the run even where the disk takes no word of it."""
+    def write(
+        self, run: Run, state: JobState, error: LingquError | None, release: Path | None, tell: TellReceipt
+    ) -> None:
+        """The job's end in the store.  A failure ends the run even where the disk takes no word of it.
+
+        tell: queues the receipt for the others in the same transaction.
+        """
         try:
             with self._core.store.write() as session:
                 row = session.get_one(Job, run.offer.job)
-                digest = self._release(session, row, release) if release is not None else None
-                return self.close(session, row, state, error, list(run.steps.values()), digest)
+                digest = self._release(session, row, run.plan, release) if release is not None else None
+                receipt = self.close(session, row, state, error, list(run.steps.values()), digest)
+                tell(session, receipt, run.others)
         except LingquError as failed:
             if state is JobState.DONE:
                 raise
-            LOG.error("the end of job %s is not on record until the node starts again: %s", run.offer.job, failed)
-            return None
+            self._owed[run.offer.job] = (run, state, error, tell)
+            LOG.error("the end of job %s is not on record until there is room again: %s", run.offer.job, failed)
 
-    def _release(self, session: Session, row: Job, path: Path) -> str:
-        """Store the result, once."""
+    def settle(self) -> None:
+        """Write the ends that the disk did not take, so that their uses are free; what still fails stays owed."""
+        for job in list(self._owed):
+            if (owed := self._owed.pop(job, None)) is not None:
+                run, state, error, tell = owed
+                self.write(run, state, error, None, tell)
+
+    def amend(self, row: Job) -> None:
+        """Show a job as it ended, where its end is not on record yet.  row: no longer part of a session."""
+        if (owed := self._owed.get(row.id)) is not None:
+            _, state, error, _ = owed
+            row.state, row.error = state.value, json.dumps(error.document()) if error else None
+
+    def _release(self, session: Session, row: Job, plan: Plan, path: Path) -> str:
+        """Store the result, once, with the plan that says what its numbers are."""
         release = Release.parse(path.read_bytes())
         if release.job != row.id or release.plan != row.plan:
             raise Tampered("The worker's result is of another job.", "Look at its log.", party=self.name)
         digest = release.sha256()
         document = release.canonical().decode()
-        session.add(Result(job=row.id, document=document, digest=digest, at=clock.now()))
+        made_by = plan.canonical().decode()
+        session.add(Result(job=row.id, document=document, plan=made_by, digest=digest, at=clock.now()))
         body = Released(job=row.id, contract=row.contract, recipient=self.name, result=digest)
         self._journal.append(session, body)
         return digest

@@ -12,19 +12,19 @@ import os
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
+from lingqu.contract import Terms
 from lingqu.engine.release import Release
 from lingqu.engine.supervisor import Supervisor
 from lingqu.engine.worker import JobLine
 from lingqu.kinds import clock
-from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import LingquError, PartyLost, Refused, Tampered, Unavailable
 from lingqu.kinds.programs import Value
 from lingqu.kinds.receipts import Receipt
@@ -32,19 +32,21 @@ from lingqu.ledger import RunStarted
 from lingqu.node import messages as m
 from lingqu.node.catalogue import Catalogue
 from lingqu.node.contracts import Contracts
+from lingqu.node.coordination import Coordination
 from lingqu.node.core import Core
 from lingqu.node.endings import Endings
 from lingqu.node.errors import Conflict, NotFound, revived
 from lingqu.node.journal import Journal
+from lingqu.node.outbox import Tell
 from lingqu.node.run import Run
-from lingqu.node.store.models import ENDED, Job, JobState, Result, Use, UseState
+from lingqu.node.store.models import ENDED, Agreement, Job, JobState, Result, Use, UseState
 from lingqu.node.transport import Transport
+from lingqu.plan.plan import Plan
 
 LOG = logging.getLogger("lingqu.node.jobs")
-OFFER_SECONDS = 40.0
 READY_SECONDS = 30.0
-POLL_SECONDS = 2.0
-POLL_LIMIT = 4.0
+VIEW_SECONDS = 2.0
+WORD_SECONDS = 3.0  # how long a lost party may take to say why it left
 _STOPPED = "The node stopped while the job was under way."
 
 
@@ -58,14 +60,13 @@ class Jobs:
         catalogue: Catalogue,
         contracts: Contracts,
         transport: Transport,
-        tell: Callable[[str, Document], None],
+        tell: Tell,
         supervisor: Supervisor | None = None,
     ) -> None:
         self._core = core
         self._journal = journal
         self._catalogue = catalogue
         self._contracts = contracts
-        self._transport = transport
         self._tell = tell
         self._endings = Endings(core, journal)
         self._supervisor = supervisor or Supervisor()
@@ -73,7 +74,7 @@ class Jobs:
         self._changed = threading.Condition()
         self._version = 0
         self._closing = threading.Event()
-        self._pool = ThreadPoolExecutor(max_workers=8 * core.config.jobs.limit, thread_name_prefix="jobs")
+        self._coordination = Coordination(core, transport, self)
         contracts.on_revoked = self.revoked
 
     @property
@@ -87,7 +88,7 @@ class Jobs:
         """Ask for a run under a contract; Refused names the term when this node itself will not have it."""
         offer = self._contracts.offer(secrets.token_hex(16), contract, purpose, bindings)
         run = self._admit(offer, self.name, user=user)
-        self._pool.submit(self._coordinate, run)
+        self._coordination.lead(run)
         return self.job(offer.job)
 
     def cancel(self, job: str, user: str) -> Job:
@@ -95,11 +96,21 @@ class Jobs:
         run = self._runs.get(job)
         if run is not None:
             error = Refused(f"The job was cancelled by {user} at {self.name}.", "Start it again.", term="cancelled")
-            self._finish(run, JobState.REFUSED, error)
+            self.finish(run, JobState.REFUSED, error)
         return self.job(job)
 
     def result(self, job: str, user: str) -> Release:
         """The released result, for the analyst who asked; Refused for everyone else."""
+        return Release.parse(self._result(job, user).document)
+
+    def plan(self, job: str, user: str) -> Plan:
+        """The plan by which that result was computed, whatever was registered since."""
+        found = self._result(job, user)
+        if found.plan is None:
+            raise Conflict(f"Job {job} was run by a version that kept no plans.", "Run the job again.")
+        return Plan.parse(found.plan)
+
+    def _result(self, job: str, user: str) -> Result:
         row = self.job(job)
         if row.user != user:
             raise Refused(
@@ -109,7 +120,7 @@ class Jobs:
             found = session.get(Result, job)
         if found is None:
             raise Conflict(f"Job {job} is {row.state}; it has no result.", "Wait until it is done, or start it again.")
-        return Release.parse(found.document)
+        return found
 
     # The other parties' side
 
@@ -119,11 +130,11 @@ class Jobs:
             run = self._runs.get(offer.job)
             if run is None:
                 run = self._admit(offer, peer, token=token)
-                self._spawn(run)
-                self._pool.submit(self._watch, run, peer)
+                self.spawn(run)
+                self._coordination.watch(run, peer)
             elif run.offer != offer or run.coordinator != peer:
                 raise Conflict(f"Job {offer.job} was offered differently before.", "Start a new job.")
-            return m.JobReady(job=offer.job, endpoint=self._endpoint(run))
+            return m.JobReady(job=offer.job, endpoint=self.endpoint(run))
         except LingquError as error:
             return m.JobRefused(job=offer.job, code=error.code, term=error.term, cause=error.cause, cure=error.cure)
 
@@ -136,7 +147,7 @@ class Jobs:
             raise Refused(
                 f"Job {start.job} starts with {len(start.endpoints)} endpoints.", "One a party.", term="parties"
             )
-        self._go(run, start.endpoints)
+        self.go(run, start.endpoints)
 
     def ended(self, peer: str, message: m.JobEnded) -> None:
         """A peer says that its part of the job ended badly."""
@@ -144,7 +155,7 @@ class Jobs:
         if run is None or peer not in run.plan.parties:
             return
         error = revived(message.code, message.cause, message.cure, message.term, message.party or peer)
-        self._finish(run, JobState(message.state), error, told=peer)
+        self.finish(run, JobState(message.state), error, told=peer)
 
     def condition(self, peer: str, message: m.JobHealth) -> m.JobCondition:
         """How a job is at this node, for a party of it."""
@@ -171,6 +182,8 @@ class Jobs:
             row = session.get(Job, receipt.job)
             if row is None or row.contract != receipt.contract:
                 raise NotFound(f"There was no job {receipt.job} under that contract here.", "Nothing is missing.")
+            if peer not in Terms.parse(session.get_one(Agreement, row.contract).terms).names:
+                raise Refused(f"{peer} is no party of that contract.", "Only parties give receipts.", term="parties")
             self._endings.keep_receipt(session, receipt, note.token)
         self._journal.publish()
 
@@ -196,7 +209,7 @@ class Jobs:
         while not self._closing.is_set():
             with self._changed:
                 if seen == self._version:
-                    self._changed.wait(POLL_SECONDS)
+                    self._changed.wait(VIEW_SECONDS)
                 seen = self._version
             row = self.job(job)
             yield row
@@ -219,22 +232,27 @@ class Jobs:
             error = PartyLost(_STOPPED, "Start the job again.", party=self.name)
             with self._core.store.write() as session:
                 receipt = self._endings.close(session, session.merge(row), JobState.FAILED, error, [])
-            for name in self._contracts.standing(row.contract).terms.names:
-                if name != self.name:
-                    self._tell(name, m.ReceiptNote(token=receipt))
+                names = Terms.parse(session.get_one(Agreement, row.contract).terms).names
+                self._tell_receipt(session, receipt, [name for name in names if name != self.name])
             shutil.rmtree(self._directory(row.id), ignore_errors=True)
+        for left_behind in self._core.home.jobs.glob("*/release.json"):  # the node died before it could remove it
+            left_behind.unlink(missing_ok=True)
 
     def stop_watching(self) -> None:
         """End every stream of views, so that the server can stop."""
         self._closing.set()
         self.changed()
 
-    def close(self) -> None:
-        """End every run and its worker."""
+    def end(self) -> None:
+        """End every run, tell the others, and break off every talk with them; nothing starts any more."""
         self.stop_watching()
         for run in list(self._runs.values()):
-            self._finish(run, JobState.FAILED, PartyLost(_STOPPED, "Start the job again.", party=self.name))
-        self._pool.shutdown(wait=True, cancel_futures=True)
+            self.finish(run, JobState.FAILED, PartyLost(_STOPPED, "Start the job again.", party=self.name))
+        self._coordination.close()
+
+    def close(self) -> None:
+        """End every run and its worker."""
+        self.end()
         self._supervisor.close()
 
     def revoked(self, contract: str) -> None:
@@ -242,15 +260,25 @@ class Jobs:
         for run in list(self._runs.values()):
             if run.offer.contract == contract:
                 error = Refused("The contract was revoked while the job ran.", "Propose a new one.", term="revoked")
-                self._finish(run, JobState.REFUSED, error)
+                self.finish(run, JobState.REFUSED, error)
+
+    def removed(self, peer: str) -> None:
+        """A peer was removed: the runs that it is a party of end now."""
+        for run in list(self._runs.values()):
+            if peer in run.plan.parties:
+                error = Refused(f"{self.name} removed {peer} while the job ran.", "Pair again.", term="parties")
+                self.finish(run, JobState.REFUSED, error)
 
     # The run
 
     def _admit(self, offer: m.JobOffer, coordinator: str, *, user: str | None = None, token: str | None = None) -> Run:
+        self._endings.settle()
         try:
             with self._core.store.write() as session:
                 if session.get(Job, offer.job) is not None:
                     raise Conflict(f"Job {offer.job} has ended at {self.name}.", "Start a new job.")
+                if self._closing.is_set():
+                    raise Unavailable(f"{self.name} is stopping.", "Wait until it is up again.", party=self.name)
                 if len(self._runs) >= self._core.config.jobs.limit:
                     raise Unavailable(
                         f"{self.name} runs {len(self._runs)} jobs already.", "Wait until one ends.", party=self.name
@@ -296,10 +324,27 @@ class Jobs:
         self.changed()
         return run
 
-    def _spawn(self, run: Run) -> None:
+    def spawn(self, run: Run) -> None:
+        """Start the run's worker; whatever prevents it ends the run."""
+        try:
+            worker = self._supervisor.spawn(self._line(run), run)
+        except LingquError as error:
+            self.finish(run, JobState.FAILED, error)
+            raise
+        except Exception as unforeseen:
+            LOG.exception("job %s", run.offer.job)
+            failure = LingquError(f"{self.name} could not start its worker.", "Look at its log.", party=self.name)
+            self.finish(run, JobState.FAILED, failure)
+            raise failure from unforeseen
+        with run.lock:
+            run.worker = worker
+            if run.over.is_set():  # revoked or cancelled meanwhile
+                worker.kill()
+
+    def _line(self, run: Run) -> JobLine:
         parties, config = run.plan.parties, self._core.config
         own = self._core.certificate.pem
-        line = JobLine(
+        return JobLine(
             job=run.offer.job,
             plan=run.plan,
             party=parties.index(self.name),
@@ -315,17 +360,9 @@ class Jobs:
             directory=str(self._directory(run.offer.job)),
             record=config.record or None,
         )
-        try:
-            worker = self._supervisor.spawn(line, run)
-        except LingquError as error:
-            self._finish(run, JobState.FAILED, error)
-            raise
-        with run.lock:
-            run.worker = worker
-            if run.over.is_set():  # revoked or cancelled meanwhile
-                worker.kill()
 
-    def _endpoint(self, run: Run) -> str:
+    def endpoint(self, run: Run) -> str:
+        """Where the run's worker listens, as the others reach it; PartyLost when it does not start."""
         try:
             return run.endpoint.result(READY_SECONDS)
         except FutureTimeout:
@@ -334,39 +371,11 @@ class Jobs:
                 "Look at its log; the machine may be overloaded.",
                 party=self.name,
             )
-            self._finish(run, JobState.FAILED, error)
+            self.finish(run, JobState.FAILED, error)
             raise error from None
 
-    def _coordinate(self, run: Run) -> None:
-        """Ask every party, then start all workers at once."""
-        try:
-            answers = {name: self._pool.submit(self._ask, run, name) for name in run.others}
-            self._spawn(run)
-            endpoints = {self.name: self._endpoint(run)} | {name: task.result() for name, task in answers.items()}
-            ordered = tuple(endpoints[name] for name in run.plan.parties)
-            start = m.JobStart(job=run.offer.job, endpoints=ordered)
-            for name in run.others:
-                self._pool.submit(self._watch, run, name)
-            for task in [self._pool.submit(self._transport.send, name, start) for name in run.others]:
-                task.result()
-            self._go(run, ordered)
-        except Refused as error:
-            self._finish(run, JobState.REFUSED, error)
-        except LingquError as error:
-            self._finish(run, JobState.FAILED, error)
-        except Exception:
-            LOG.exception("job %s", run.offer.job)
-            self._finish(run, JobState.FAILED, LingquError("The node failed unexpectedly.", "Look at its log."))
-
-    def _ask(self, run: Run, name: str) -> str:
-        answer = self._transport.send(name, run.offer, OFFER_SECONDS)
-        if isinstance(answer, m.JobReady):
-            return answer.endpoint
-        if isinstance(answer, m.JobRefused):
-            raise revived(answer.code, answer.cause, answer.cure, answer.term, name)
-        raise Tampered(f"{name} answered a job offer with something else.", "Ask its manager.", party=name)
-
-    def _go(self, run: Run, endpoints: tuple[str, ...]) -> None:
+    def go(self, run: Run, endpoints: tuple[str, ...]) -> None:
+        """Every party is ready: the worker may connect to the others."""
         with run.lock:
             if run.state is not JobState.ADMITTING or run.over.is_set():
                 return
@@ -379,29 +388,8 @@ class Jobs:
         if run.coordinator != self.name:
             for name in run.others:
                 if name != run.coordinator:
-                    self._pool.submit(self._watch, run, name)
+                    self._coordination.watch(run, name)
         self.changed()
-
-    def _watch(self, run: Run, peer: str) -> None:
-        """Ask a peer how the job is until it ends; a peer that is gone ends it."""
-        misses = 0
-        while not run.over.wait(POLL_SECONDS if misses == 0 else POLL_SECONDS / 4):
-            try:
-                answer = self._transport.send(peer, m.JobHealth(job=run.offer.job), POLL_LIMIT)
-            except PartyLost as error:
-                misses += 1
-                if misses > 1:
-                    lost = PartyLost(f"{peer} was lost while the job ran: {error.cause}", "Run it again.", party=peer)
-                    self._finish(run, JobState.FAILED, lost)
-                continue
-            except LingquError as error:
-                self._finish(run, JobState.FAILED, error)
-                return
-            misses = 0
-            assert isinstance(answer, m.JobCondition)
-            if answer.state in ("failed", "refused", "unknown"):
-                cause = f"The job ended at {peer}: {answer.cause or 'it does not know it any more'}"
-                self._finish(run, JobState.FAILED, PartyLost(cause, "Run it again.", party=answer.party or peer))
 
     def gate(self, run: Run, reveal: bool) -> None:
         """May this worker go on?  Before the reveal the use is committed, durably, and only then the answer is yes."""
@@ -415,9 +403,11 @@ class Jobs:
 
     def worker_ended(self, run: Run, release: Path | None, error: LingquError | None) -> None:
         """The worker is gone: the job is done, or has failed and everyone hears of it."""
+        if isinstance(error, PartyLost) and error.party in run.others:
+            run.over.wait(WORD_SECONDS)  # its own account, which is on its way, says more than that it is gone
         if error is None and (release is not None) == (run.plan.recipient == self.name):
             try:
-                self._finish(run, JobState.DONE, None, release=release)
+                self.finish(run, JobState.DONE, None, release=release)
                 return
             except LingquError as refused:
                 error = refused
@@ -428,10 +418,10 @@ class Jobs:
                 error = LingquError(f"The result could not be stored: {type(failed).__name__}.", "Look at the log.")
         if error is None:
             error = LingquError("A worker gave a result at the wrong party.", "Look at its log.", party=self.name)
-        self._finish(run, JobState.REFUSED if isinstance(error, Refused) else JobState.FAILED, error)
+        self.finish(run, JobState.REFUSED if isinstance(error, Refused) else JobState.FAILED, error)
         self._directory(run.offer.job).joinpath("release.json").unlink(missing_ok=True)
 
-    def _finish(
+    def finish(
         self,
         run: Run,
         state: JobState,
@@ -444,7 +434,7 @@ class Jobs:
         with run.lock:
             if run.over.is_set():
                 return
-            receipt = self._endings.write(run, state, error, release)
+            self._endings.write(run, state, error, release, self._tell_receipt)
             run.state = state
             run.over.set()
             self._runs.pop(run.offer.job, None)
@@ -453,35 +443,15 @@ class Jobs:
             LOG.warning("job %s %s: %s", run.offer.job, state.value, error)
             if worker is not None:
                 worker.kill()
-            self._announce(run, state, error, told)
-        if receipt is not None:
-            for name in run.others:
-                self._tell(name, m.ReceiptNote(token=receipt))
+            self._coordination.announce(run, state, error, told)
         if error is None:
             shutil.rmtree(self._directory(run.offer.job), ignore_errors=True)
         self._journal.publish()
         self.changed()
 
-    def _announce(self, run: Run, state: JobState, error: LingquError, told: str | None) -> None:
-        """Tell the peers at once; who cannot be reached will find out by asking."""
-        message = m.JobEnded(
-            job=run.offer.job,
-            state=state.value,
-            code=error.code,
-            cause=error.cause[:4000],
-            cure=error.cure[:4000],
-            term=error.term,
-            party=error.party or self.name,
-        )
-        for name in run.others:
-            if name != told:
-                threading.Thread(target=self._tell_once, args=(name, message), name="job-ended", daemon=True).start()
-
-    def _tell_once(self, name: str, message: m.JobEnded) -> None:
-        try:
-            self._transport.send(name, message, POLL_LIMIT)
-        except LingquError as error:
-            LOG.info("%s does not hear that job %s ended: %s", name, message.job, error.cause)
+    def _tell_receipt(self, session: Session, receipt: str, others: Sequence[str]) -> None:
+        for name in others:
+            self._tell(session, name, m.ReceiptNote(token=receipt))
 
     def advertised(self, endpoint: str) -> str:
         """A worker's endpoint as the other parties reach it."""
@@ -489,6 +459,7 @@ class Jobs:
         return f"{address}:{endpoint.rpartition(':')[2]}" if address else endpoint
 
     def _live(self, row: Job) -> Job:
+        self._endings.amend(row)
         run = self._runs.get(row.id)
         if run is not None:
             with run.lock:

@@ -128,7 +128,7 @@ class CheckpointNote(Document):
 
     note: Text
     since: Annotated[int, Field(ge=0)]
-    proof: tuple[Annotated[str, StringConstraints(max_length=128)], ...]
+    proof: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")], ...]
 
 
 class Cosignature(Document):

@@ -48,14 +48,21 @@ class Node:
         self.tls = server_context(home.key, home.certificate, pinned, require_client=False)
         self.peers.on_pinned = self._admit
         self.peers.on_confirmed = self._greet
+        self.peers.on_removed = self.jobs.removed
         self.outbox.on_refused = self.contracts.refused_there
 
     def start(self) -> None:
         """Close what a crash left open, then begin to send."""
         self.jobs.recover()
+        for peer in self.core.confirmed():
+            self.catalogue.publish_to(peer)  # a crash may have come between a confirmation and its greeting
         self.outbox.start()
         self.journal.start(self._ask_cosignature)
         self.journal.publish()
+
+    def end(self) -> None:
+        """End every job and every exchange with a peer, so that nobody waits for them any more."""
+        self.jobs.end()
 
     def close(self) -> None:
         """End every job, stop every thread, close the store."""

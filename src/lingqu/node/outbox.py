@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import LingquError, PartyLost, Unavailable
@@ -19,6 +20,8 @@ from lingqu.node.transport import Transport
 LOG = logging.getLogger("lingqu.node.outbox")
 FIRST_PAUSE = 0.5  # seconds, doubled after each failure
 LONGEST_PAUSE = 15.0
+Tell = Callable[[Session, str, Document], None]
+"""Queues a message for a peer in the caller's transaction, so that what was decided is also sent, whatever crashes."""
 
 
 class Outbox:
@@ -41,15 +44,15 @@ class Outbox:
         for peer in waiting:
             self._lane(peer).wake()
 
-    def put(self, peer: str, document: Document) -> None:
-        """Queue a message durably; one that waits already is not queued twice."""
-        with self._core.store.write() as session:
-            known = select(Outgoing.id).where(Outgoing.peer == peer, Outgoing.digest == document.sha256())
-            if session.scalar(known) is None:
-                content = document.canonical().decode()
-                row = Outgoing(peer=peer, kind=kind_of(document), content=content, digest=document.sha256())
-                session.add(row)
-        self._lane(peer).wake()
+    def put(self, session: Session, peer: str, document: Document) -> None:
+        """Queue a message in the transaction of what it tells of; one that waits already is not queued twice."""
+        known = select(Outgoing.id).where(Outgoing.peer == peer, Outgoing.digest == document.sha256())
+        if session.scalar(known) is None:
+            content = document.canonical().decode()
+            row = Outgoing(peer=peer, kind=kind_of(document), content=content, digest=document.sha256())
+            session.add(row)
+            session.flush()
+        session.info.setdefault("done", []).append(lambda: self._lane(peer).wake())
 
     def drain(self, timeout: float) -> None:
         """Wait until every peer that answers has everything, at most `timeout` seconds."""

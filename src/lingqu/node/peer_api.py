@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import h11
 from sqlalchemy import delete, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -35,6 +37,9 @@ from lingqu.node.transport import MAX_BODY
 from lingqu.wire import jws
 
 LOG = logging.getLogger("lingqu.node.peer")
+MAX_PAIRING = 64 << 10  # bytes that a stranger may send
+PATIENCE_SECONDS = 20.0  # from the connection to the whole of its first request, and for each later one
+MAX_REQUESTS = 512  # connections at once
 _NOTHING = 404
 
 
@@ -47,6 +52,17 @@ class PinningProtocol(H11Protocol):
         connection = transport.get_extra_info("ssl_object")
         shown = peer_fingerprint(connection) if connection is not None else None
         self.app_state = {**self.app_state, "fingerprint": shown}
+        self._impatience = self.loop.call_later(PATIENCE_SECONDS, self._dismiss)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer with the connection."""
+        self._impatience.cancel()
+        super().connection_lost(exc)
+
+    def _dismiss(self) -> None:
+        """Close a connection that has not asked anything; the reading of a request has a limit of its own."""
+        if self.conn.their_state is h11.IDLE:
+            self.transport.close()
 
 
 class PeerApi:
@@ -63,7 +79,7 @@ class PeerApi:
         heard: Callable[[str], None],
     ) -> None:
         self._core, self._peers, self._heard = core, peers, heard
-        self._replay = jws.Replay()
+        self._replays: defaultdict[str, jws.Replay] = defaultdict(jws.Replay)  # one a peer: none fills another's
         self._remember()
         self._handlers: dict[type[Document], Callable[[str, Any, str], Document | None]] = {
             m.PairConfirm: lambda peer, _message, _token: peers.confirmed_there(peer),
@@ -90,6 +106,7 @@ class PeerApi:
         fingerprint = request.scope["state"].get("fingerprint")
         peer = next((pin for pin in list(self._core.pins.values()) if pin.party.certificate == fingerprint), None)
         handle: Callable[[bytes], bytes | None]
+        limit = MAX_BODY if peer is not None else MAX_PAIRING
         if request.url.path == "/peer/pair":
             handle = self._pair
         elif request.url.path == "/peer/messages" and peer is not None:
@@ -101,10 +118,14 @@ class PeerApi:
         else:
             return Response(status_code=_NOTHING)
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                return Response(status_code=413)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > limit:
+                        return Response(status_code=413, headers={"Connection": "close"})
+        except TimeoutError:
+            return Response(status_code=408, headers={"Connection": "close"})
         answer = await run_in_threadpool(handle, bytes(body))
         return Response(status_code=_NOTHING) if answer is None else Response(answer, media_type="application/jose")
 
@@ -139,10 +160,11 @@ class PeerApi:
     def _take(self, name: str, signed: jws.Signed) -> Any:
         if signed.audience != self._core.name:
             raise Tampered(f"This message of {name} is for {signed.audience}.", "Ask its manager.", party=name)
-        self._replay.admit(signed.id, signed.issued, party=name)
+        self._replays[name].admit(signed.id, signed.issued, party=name)
         if not isinstance(signed.document, m.JobHealth):  # which changes nothing and comes every two seconds
             with self._core.store.write() as session:
                 iat = int(clock.read(signed.issued).timestamp())
+                session.execute(delete(Seen).where(Seen.iat < _oldest()))
                 session.add(Seen(jti=signed.id, issuer=name, iat=iat))
         if not isinstance(signed.document, m.PairConfirm) and name not in self._core.confirmed():
             raise Refused(
@@ -158,11 +180,15 @@ class PeerApi:
     def _remember(self) -> None:
         """Take over the replay window of an earlier run of this node."""
         now = clock.read(clock.now())
-        oldest = int((now - timedelta(seconds=2 * jws.MAX_SKEW)).timestamp())
         with self._core.store.write() as session:
-            session.execute(delete(Seen).where(Seen.iat < oldest))
+            session.execute(delete(Seen).where(Seen.iat < _oldest()))
             rows = session.scalars(select(Seen).order_by(Seen.iat)).all()
         for row in rows:
             with suppress(LingquError):
                 issued = clock.written(now + timedelta(seconds=row.iat - now.timestamp()))
-                self._replay.admit(row.jti, issued, party=row.issuer)
+                self._replays[row.issuer].admit(row.jti, issued, party=row.issuer)
+
+
+def _oldest() -> int:
+    """Messages issued before this, in seconds since 1970, are refused for their time alone."""
+    return int((clock.read(clock.now()) - timedelta(seconds=2 * jws.MAX_SKEW)).timestamp())

@@ -17,6 +17,7 @@ from lingqu.node.core import Core
 from lingqu.node.errors import Conflict, NotFound
 from lingqu.node.journal import Journal
 from lingqu.node.messages import PairAnswer, PairConfirm, PairHello, PairRequest
+from lingqu.node.outbox import Tell
 from lingqu.node.store.models import Outgoing, Peer, PeerState
 from lingqu.node.transport import MESSAGE_SECONDS, exchange
 
@@ -25,11 +26,11 @@ class Peers:
     """The other nodes.
 
     pinned: called with the certificate of a peer that may connect from now on.
-    confirmed: called with the name of a peer once both sides have confirmed.
+    confirmed: called with the name of a peer once both sides have confirmed.  removed: with that of one forgotten.
     tell: queues a message for a peer.
     """
 
-    def __init__(self, core: Core, journal: Journal, tell: Callable[[str, PairConfirm], None]) -> None:
+    def __init__(self, core: Core, journal: Journal, tell: Tell) -> None:
         self._core = core
         self._journal = journal
         self._tell = tell
@@ -38,6 +39,7 @@ class Peers:
         self._lock = threading.Lock()
         self.on_pinned: Callable[[Certificate], None] = lambda certificate: None
         self.on_confirmed: Callable[[str], None] = lambda name: None
+        self.on_removed: Callable[[str], None] = lambda name: None
 
     def all(self) -> list[tuple[Pinned, Peer]]:
         """Every peer, pending ones too, by name."""
@@ -107,30 +109,23 @@ class Peers:
                 term="comparison",
                 party=name,
             )
-        with self._lock:
-            fresh = self._mark(name, here=True)
-            # Before anything that a confirmation lets flow: the peer refuses that until it knows of this one.
-            self._tell(name, PairConfirm(confirmed=clock.now()))
-        if fresh:
-            self.on_confirmed(name)
+        self._mark(name, here=True)
         return self.get(name)
 
     def confirmed_there(self, name: str) -> None:
         """The peer's manager has compared the digits."""
-        with self._lock:
-            fresh = self._mark(name, there=True)
-        if fresh:
-            self.on_confirmed(name)
+        self._mark(name, there=True)
 
     def remove(self, name: str) -> None:
         """Forget a peer: its certificate opens nothing here any more."""
         pinned, _ = self.get(name)
+        self._core.pins.pop(name, None)
+        self._core.trust.remove(name)
         with self._core.store.write() as session:
             session.execute(delete(Outgoing).where(Outgoing.peer == name))
             session.execute(delete(Peer).where(Peer.name == name))
             self._journal.append(session, Unpaired(party=name, certificate=pinned.party.certificate))
-        self._core.trust.remove(name)
-        self._core.pins.pop(name, None)
+        self.on_removed(name)
 
     def _check_new(self, party: Party, certificate: str) -> None:
         if party.name == self._core.name:
@@ -153,19 +148,21 @@ class Peers:
         self.on_pinned(pinned.certificate)
         return pinned, row
 
-    def _mark(self, name: str, *, here: bool = False, there: bool = False) -> bool:
-        """Note a confirmation; True when it makes the pairing confirmed on both sides."""
+    def _mark(self, name: str, *, here: bool = False, there: bool = False) -> None:
         with self._core.store.write() as session:
             row = session.get(Peer, name)
             if row is None:
                 raise NotFound(f"{name} is no peer of this node.", "Pair again.")
             before = row.state
             row.here, row.there = row.here or here, row.there or there
+            if here:  # before anything that a confirmation lets flow: the peer refuses that until it knows of this one
+                self._tell(session, name, PairConfirm(confirmed=clock.now()))
             fresh = row.state is PeerState.CONFIRMED and before is not PeerState.CONFIRMED
             if fresh:
                 party = self._core.pins[name].party
                 self._journal.append(session, Paired(party=name, key=party.key, certificate=party.certificate))
-        return fresh
+        if fresh:
+            self.on_confirmed(name)
 
 
 def _post(invitation: Invitation, request: PairHello | PairRequest) -> bytes:

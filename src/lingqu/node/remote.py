@@ -19,7 +19,7 @@ import httpx
 
 from lingqu.contract import State
 from lingqu.kinds import clock
-from lingqu.kinds.errors import BadInput, Refused, Unavailable
+from lingqu.kinds.errors import BadInput, Refused, Tampered, Unavailable
 from lingqu.kinds.programs import Program, Value
 from lingqu.kinds.schema import Asset
 from lingqu.node.replies import (
@@ -40,6 +40,7 @@ from lingqu.node.replies import (
     unreadable,
     why_none,
 )
+from lingqu.plan.plan import Plan
 
 if TYPE_CHECKING:
     from lingqu.engine.release import Release
@@ -339,20 +340,16 @@ class Remote:
     def model(self, job: JobView, release: Release) -> ModelRelease:
         """The trained model in a job's result, with all that its card tells.
 
-        The plan is compiled again from the contract's terms; BadInput when a table was registered anew since, when the
-        model was withheld, or when the result is a table.
+        BadInput when the model was withheld, or when the result is a table.
         """
         from lingqu.ml import model_release
 
         if release.kind != "model":
             raise BadInput("This result holds a table, no model.", "Use .to_arrow(), .to_pandas() or .to_polars().")
         terms = self.contract(job.contract).terms
-        plan = self.plan(terms.program, terms.minimum_group, terms.names).plan
+        plan = self._view(Plan, "GET", f"/v1/jobs/{_part(job.id)}/plan")
         if plan.sha256() != release.plan:
-            raise BadInput(
-                "The plan of this model can no longer be compiled: a table was registered again since.",
-                "Read its numbers with `lingqu result JOB --json`.",
-            )
+            raise Tampered("The node's plan is not the one that the result names.", "Compare with another party's.")
         return model_release(
             plan, release.values, released=job.ended or clock.now(), contract=job.contract, purpose=terms.purpose
         )

@@ -17,15 +17,20 @@ from typing import Any
 
 import uvicorn
 
+from lingqu.engine.worker import forbid_core_dumps
 from lingqu.kinds.errors import LingquError, Unavailable
 from lingqu.node.api import build
 from lingqu.node.config import Home
 from lingqu.node.node import Node
-from lingqu.node.peer_api import PinningProtocol
+from lingqu.node.peer_api import MAX_REQUESTS, PinningProtocol
 
 LOG = logging.getLogger("lingqu.node")
 LOG_BYTES = 10 << 20
-STOP_SECONDS = 3
+STOP_SECONDS = 2
+RECORDING = (
+    "RECORDING: every message of this node's jobs, shares and names among them, is written in the clear to {folder}. "
+    "This is for tests only: remove `record` from config.toml and delete that folder before real data is used."
+)
 
 
 class Listening(threading.Thread):
@@ -41,9 +46,8 @@ class Listening(threading.Thread):
         asyncio.run(self._server.serve(sockets=[self._listener]))
 
     def stop(self) -> None:
-        """Finish the requests under way, then end."""
+        """Take no more requests; those under way have some seconds."""
         self._server.should_exit = True
-        self.join(STOP_SECONDS + 2)
 
 
 def serve(home: Home, ready: Callable[[Node], None] | None = None, stop: threading.Event | None = None) -> None:
@@ -56,6 +60,7 @@ def serve(home: Home, ready: Callable[[Node], None] | None = None, stop: threadi
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+    forbid_core_dumps()
     handler = _logging(home)
     node = Node(home)
     servers: list[Listening] = []
@@ -67,12 +72,18 @@ def serve(home: Home, ready: Callable[[Node], None] | None = None, stop: threadi
         LOG.info("%s serves its people at %s", node.core.name, node.core.config.api.port)
         if ready is not None:
             ready(node)
+        if node.core.config.record:
+            warning = RECORDING.format(folder=node.core.config.record)
+            LOG.warning(warning)
+            print(f"lingqu: {warning}", file=sys.stderr, flush=True)
         stop.wait()
     finally:
-        node.jobs.stop_watching()
+        for server in servers:
+            server.stop()
+        node.end()
         for server in servers:
             if server.is_alive():
-                server.stop()
+                server.join(STOP_SECONDS)
         node.close()
         logging.getLogger("lingqu").removeHandler(handler)
         handler.close()
@@ -101,7 +112,7 @@ def _servers(node: Node) -> list[Listening]:
         http="h11",
         **common,
     )
-    peer = uvicorn.Config(node.peer_api, http=PinningProtocol, **common)
+    peer = uvicorn.Config(node.peer_api, http=PinningProtocol, limit_concurrency=MAX_REQUESTS, **common)
     peer.load()
     peer.ssl = node.tls
     return [Listening("api", api, api_socket), Listening("peer", peer, peer_socket)]
@@ -126,6 +137,7 @@ def _bound(host: str, port: int, setting: str) -> socket.socket:
 def _logging(home: Home) -> logging.Handler:
     """Everything of this package goes to <home>/node.log; the libraries' loggers stay silent below warnings."""
     try:
+        os.close(os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
         handler = logging.handlers.RotatingFileHandler(home.log, maxBytes=LOG_BYTES, backupCount=3, encoding="utf-8")
     except OSError as error:
         raise Unavailable(f"{home.log} cannot be written: {error.strerror}.", "Run `lingqu init` first.") from None

@@ -27,6 +27,7 @@ LOGIN_HOURS = 12
 LOCAL_DAYS = 365
 FAILURES = 5  # wrong passwords of one user ...
 WINDOW_SECONDS = 60.0  # ... within this time close the door for the rest of it
+NAMES = 1000  # whose failures are remembered before old ones are cleared
 MINIMUM_PASSWORD = 10
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
@@ -80,6 +81,10 @@ class Users:
     def login(self, name: str, password: str) -> Login:
         """Check a password and issue a token; Unauthenticated without saying which of the two was wrong."""
         with self._lock:
+            if len(self._failures) > NAMES:  # guesses at names do not fill the memory
+                old = time.monotonic() - WINDOW_SECONDS
+                for stale in [key for key, times in self._failures.items() if not times or times[-1] < old]:
+                    del self._failures[stale]
             recent = self._failures[name[:64]]
             while recent and recent[0] < time.monotonic() - WINDOW_SECONDS:
                 recent.popleft()

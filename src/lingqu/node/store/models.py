@@ -165,6 +165,7 @@ class Result(Base):
     __tablename__ = "releases"
     job: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     document: Mapped[str] = mapped_column(Text)
+    plan: Mapped[str | None] = mapped_column(Text)  # by which the numbers are read; None where an older version ran it
     digest: Mapped[str] = mapped_column(String(71))
     at: Mapped[str] = mapped_column(String(20))
 

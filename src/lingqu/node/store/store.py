@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,14 @@ class Store:
             self._url = make_url(url)
             if self._url.drivername == "postgresql":
                 self._url = self._url.set(drivername="postgresql+psycopg")
-            self.engine = create_engine(self._url, pool_pre_ping=self._url.drivername != "sqlite")
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            # Without hide_parameters an unforeseen error would carry results and password hashes into the log.
+            sqlite = self._url.drivername == "sqlite"
+            self.engine = create_engine(self._url, pool_pre_ping=not sqlite, hide_parameters=True)
+            if sqlite and self._url.database:
+                _make_private(Path(self._url.database))
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
             raise BadInput(
-                f"The store's URL cannot be used: {error}.",
+                f"The store's URL cannot be used ({type(error).__name__}).",
                 "Give sqlite:///file or postgresql://user@host/database (install lingqu[postgres] for the latter).",
             ) from None
         if self.engine.dialect.name == "sqlite":
@@ -69,7 +74,8 @@ class Store:
     def write(self) -> Iterator[Session]:
         """A session that commits at the end of the block, durably, or changes nothing.
 
-        Functions in `session.info["undo"]` are called when the transaction fails.
+        Functions in `session.info["undo"]` are called when the transaction fails, those in `session.info["done"]` once
+        it is committed.
         """
         with self._writing, self._faults(), Session(self.engine, expire_on_commit=False) as session:
             try:
@@ -79,6 +85,8 @@ class Store:
                 for undo in session.info.get("undo", ()):
                     undo()
                 raise
+        for done in session.info.get("done", ()):
+            done()
 
     def close(self) -> None:
         """Close every connection."""
@@ -113,6 +121,13 @@ class Store:
                 "Start it or free it, then try again.",
             )
         return None
+
+
+def _make_private(path: Path) -> None:
+    """Let nobody but the node's user read its memory; SQLite gives the journal files the database's own mode."""
+    with suppress(OSError):  # a database that cannot be made is named when it is opened
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        path.chmod(0o600)
 
 
 def _prepare_sqlite(engine: Engine) -> None:
