@@ -9,13 +9,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__all__ = ["connect", "ml"]
+__all__ = ["connect", "local", "ml"]
 
 
 def __getattr__(name: str) -> Any:
-    """`lingqu.connect` and `lingqu.ml`, loaded when first used, so that `import lingqu` stays cheap for workers."""
+    """`lingqu.connect`, `lingqu.local` and `lingqu.ml`, loaded when first used, so that `import lingqu` stays cheap for workers."""
     if name == "connect":
         return import_module("lingqu.client").connect
+    if name == "local":
+        return import_module("lingqu.engine.local").local
     if name == "ml":
         return import_module("lingqu.ml")
     raise AttributeError(f"module 'lingqu' has no attribute {name!r}")

@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 from lingqu.kinds.channel import Buffer
 from lingqu.kinds.errors import LingquError, PartyLost, ProtocolViolation, Unavailable
 from lingqu.net.mailbox import MailboxChannel, Message, closed
-from lingqu.net.secure import TlsStream
 from lingqu.wire.frames import HEADER, MAX_FRAME, Control, ForgedSender, FrameDecoder, FrameEncoder, Header
 
 _RECORD = 16_384 - HEADER.size  # up to here header and payload share one TLS record
@@ -54,11 +54,38 @@ class Reason(IntEnum):
     OTHER = 3
 
 
+class Stream(Protocol):
+    """A connection that one thread writes or one thread reads: a TlsStream; a PlainStream in benchmarks.
+
+    heard: when bytes last came, `time.monotonic()`.
+    """
+
+    heard: float
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Seconds that each later call may block; None for ever."""
+
+    def write(self, data: Buffer) -> None:
+        """Send all the bytes."""
+
+    def read(self, view: memoryview) -> None:
+        """Fill the whole view; EOFError when the stream ends before."""
+
+    def writable(self) -> bool:
+        """Whether a small write would not block."""
+
+    def sever(self, how: int = socket.SHUT_RDWR) -> None:
+        """End the connection and wake a thread that is blocked in it; safe from any thread."""
+
+    def close(self) -> None:
+        """Give the socket back; nobody may be blocked in it."""
+
+
 @dataclass
 class Half:
-    """One direction of a pair: an admitted TLS connection with the frame counters that its greeting has begun."""
+    """One direction of a pair: an admitted connection with the frame counters that its greeting has begun."""
 
-    connection: TlsStream
+    connection: Stream
     encoder: FrameEncoder
     decoder: FrameDecoder
 
