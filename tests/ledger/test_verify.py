@@ -22,6 +22,7 @@ from lingqu.ledger import (
     Registered,
     Released,
     Revoked,
+    RunStarted,
     Spent,
     attach,
     export,
@@ -244,6 +245,50 @@ def test_tokens_must_say_what_their_entries_say(world: World) -> None:
     other_terms = world.logs["big-data"].entries()[2].content().model_copy(update={"contract": OTHER})
     world.tell(other_terms, "big-data")
     assert "the proposed terms are not those" in failures(world, world.bundle("big-data"))
+
+
+def test_a_token_that_does_not_speak_of_the_entry_proves_nothing(world: World) -> None:
+    world.agree()
+    contract, job = world.terms.sha256(), "f" * 32
+    by, note = "big-data", digest(b"the table")
+    approval = world.approved("civil-affairs").token
+    other = world.token(world.terms.assets[0], "civil-affairs", "asset")
+    cases = {
+        "it holds a signed approval, not the job-offer": RunStarted(
+            job=job, contract=contract, plan=world.terms.plan, requester="civil-affairs", token=approval
+        ),
+        "the signed job-offer names no contract": RunStarted(
+            job=job,
+            contract=contract,
+            plan=world.terms.plan,
+            requester=by,
+            token=world.token(world.terms.program, by, "job-offer"),
+        ),
+        "the signed table is not the one registered": Registered(
+            asset="civil-affairs/people", version=1, digest=note, token=other
+        ),
+        "it is signed by civil-affairs, not by big-data": Registered(
+            asset="big-data/people", version=1, digest=note, token=other
+        ),
+    }
+    for says, body in cases.items():
+        log = Log(MemoryStore(), "big-data", world.keys["big-data"])
+        log.append(_proposal(world), NOW)
+        log.append(body, NOW)
+        assert says in failures(world, export(log, world.public, LATER))
+
+
+def test_an_approval_before_the_proposal_and_a_use_out_of_time_are_named(world: World) -> None:
+    log = Log(MemoryStore(), "big-data", world.keys["big-data"])
+    contract = world.terms.sha256()
+    log.append(world.approved("human-resources", statement=OTHER), NOW)
+    log.append(_proposal(world), NOW)
+    assert "was not proposed in this ledger before" in failures(world, export(log, world.public, LATER))
+    world.agree()
+    world.tell(world.started())
+    world.logs["civil-affairs"].append(Spent(job=JOB, contract=contract), "2027-01-01T00:10:00Z")
+    said = failures(world, export(world.logs["civil-affairs"], world.public, "2027-01-02T00:00:00Z"))
+    assert "a use was spent at 2027-01-01T00:10:00Z, outside the contract's time" in said
 
 
 def test_a_use_beyond_the_contract_is_named(world: World) -> None:

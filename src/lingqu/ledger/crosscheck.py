@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from lingqu.kinds import clock
@@ -26,6 +27,7 @@ from lingqu.ledger.entries import (
 from lingqu.ledger.merkle import Tree
 
 AGREEMENT = "agreement"
+CORRECTION = timedelta(minutes=2)
 OWN_WORD = frozenset({"proposal", "approval", "rejection", "revocation", "receipt"})
 """Tokens that a party logs itself before it sends them; an offer that was refused need not stand in its own ledger."""
 
@@ -44,12 +46,16 @@ class Fact:
 
 @dataclass
 class Account:
-    """One bundle's statements.  events: entries by index and body.  facts: what its valid tokens prove."""
+    """One bundle's statements.
+
+    events: entries by index and body.  dated: when each was written.  facts: what its valid tokens prove.
+    """
 
     party: str
     exported: Instant
     tree: Tree
     events: list[tuple[int, Body]] = field(default_factory=list)
+    dated: dict[int, Instant] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
 
 
@@ -70,7 +76,9 @@ def history_faults(account: Account) -> Iterator[str]:
                 agreed.setdefault(body.contract, terms[index])
                 signed[body.contract].add(body.proposer)
             case Approved():
-                if body.contract in agreed and stated.get(index) != agreed[body.contract].get("statement_digest"):
+                if body.contract not in agreed:
+                    yield f"{where} — {body.party} approved a contract that was not proposed in this ledger before"
+                elif stated.get(index) != agreed[body.contract].get("statement_digest"):
                     yield f"{where} — {body.party} approved another statement than the contract's"
                 else:
                     signed[body.contract].add(body.party)
@@ -88,6 +96,7 @@ def history_faults(account: Account) -> Iterator[str]:
                 if body.job not in begun:
                     yield f"{where} — the job did not begin in this ledger"
                 spent[body.contract].append(body.job)
+                yield from _untimely(where, agreed.get(body.contract, {}), account.dated[index])
                 yield from _beyond(where, agreed.get(body.contract), signed[body.contract], spent[body.contract])
             case Released():
                 if body.job in released:
@@ -147,6 +156,16 @@ def _beyond(where: str, terms: dict[str, Any] | None, signed: set[str], spent: l
     missing = [name for name in _names(terms) if name not in signed]
     if missing:
         yield f"{where} — a use was spent without the signature of {', '.join(missing)}"
+
+
+def _untimely(where: str, terms: dict[str, Any], at: Instant) -> Iterator[str]:
+    """A use that was spent before the contract began or after it expired, give or take a clock's correction."""
+    try:
+        begins, ends = (clock.read(terms[name]) for name in ("not_before", "expires"))
+    except (KeyError, TypeError, ValueError):
+        return  # never proposed here, or terms of another form: said elsewhere
+    if not begins - CORRECTION <= clock.read(at) <= ends + CORRECTION:
+        yield f"{where} — a use was spent at {at}, outside the contract's time"
 
 
 def _names(terms: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ class Body(Document):
     """What one entry says.
 
     kind: the entry's kind.  title: one such event, as the summary counts it.  signs: the kind of the JWS token that
-    `token` must hold, signed by the party that `author` gives; None where a token is optional.
+    `token` must hold, where there is one, signed by the party that `author` gives.
     """
 
     kind: ClassVar[str]
@@ -40,10 +40,16 @@ class Registered(Body):
 
     kind = "register"
     title = "registration"
+    signs = "asset"
 
     asset: str
     version: Annotated[int, Field(ge=1)]
     digest: Digest
+
+    @property
+    def author(self) -> str | None:
+        """The owner."""
+        return self.asset.partition("/")[0]
 
 
 class Paired(Body):
@@ -126,6 +132,7 @@ class RunStarted(Body):
 
     kind = "run"
     title = "run"
+    signs = "job-offer"
 
     job: Job
     contract: Digest
@@ -165,6 +172,7 @@ class RefusedRun(Body):
 
     kind = "refuse"
     title = "refusal"
+    signs = "job-offer"
 
     job: Job | None = None
     contract: Digest | None = None

@@ -14,7 +14,7 @@ from lingqu.ledger import bundle as bundles_
 from lingqu.ledger import checkpoint as notes
 from lingqu.ledger.bundle import Bundle
 from lingqu.ledger.crosscheck import AGREEMENT, Account, Fact, contradictions, history_faults, summarise
-from lingqu.ledger.entries import BODIES, Body, CheckpointSeen, Entry, Proposed, ReceiptLogged, Stance
+from lingqu.ledger.entries import BODIES, Body, CheckpointSeen, Entry, Proposed, ReceiptLogged, Registered, Stance
 from lingqu.ledger.merkle import Tree, leaf_hash
 from lingqu.wire.jws import encode, verify_compact, verify_signature
 
@@ -144,6 +144,7 @@ def _account(bundle: Bundle, keys: Mapping[str, str], found: _Findings, open_tok
         entry = bundle.entries[index]
         body = entry.content()
         account.events.append((index, body))
+        account.dated[index] = entry.at
         if (fact := _token(party, entry, body, keys, found, open_token)) is not None:
             account.facts.append(fact)
         if isinstance(body, CheckpointSeen):
@@ -248,16 +249,16 @@ def _mismatch(body: Body, head: TokenHead, document: Mapping[str, Any]) -> str |
         if not isinstance(terms, dict) or digest(canonical(terms)) != body.contract:
             return "the proposed terms are not those of the contract named"
         return None if terms.get("proposer") == body.proposer else "the terms name another proposer"
-    same = ["contract", "plan", "job", "requester"]
+    if isinstance(body, Registered) and digest(canonical(dict(document))) != body.digest:
+        return "the signed table is not the one registered"
+    same = ["contract", "plan", "job"]
     if isinstance(body, Stance | ReceiptLogged):
         same.append("party")
     for name in same:
         stated = getattr(body, name, None)
-        if stated is not None and document.get(name, stated) != stated:
-            return f"the signed {head.kind} names another {name}"
-    required = ("contract", "party") if isinstance(body, Stance | ReceiptLogged) else ()
-    absent = [name for name in required if name not in document]
-    return f"the signed {head.kind} names no {absent[0]}" if absent else None
+        if stated is not None and document.get(name) != stated:
+            return f"the signed {head.kind} names {'another' if name in document else 'no'} {name}"
+    return None
 
 
 def _forks(read: Sequence[Bundle], accounts: Sequence[Account], keys: Mapping[str, str], found: _Findings) -> None:
