@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from lingqu.kinds.errors import BadInput, LingquError, RangeError, Refused
-from lingqu.kinds.programs import Parameter
+from lingqu.kinds.programs import Parameter, Program
 from lingqu.kinds.schema import ColumnType
+from lingqu.sql import FRONTEND
 
 JOINED = "FROM residents r JOIN employment e ON r.id = e.id"
 
@@ -114,6 +115,50 @@ UNSUPPORTED = [
     f"SELECT COUNT(*) {JOINED} WHERE LOWER(r.education) || e.income = 'x'",
     f"SELECT r.age + e.hours, COUNT(*) {JOINED} GROUP BY 1",
 ]
+
+
+FAILING_ON_SOME_ROWS = [
+    "SUBSTRING(id, CASE WHEN age > 40 THEN 9999999999 ELSE 1 END) = 'x'",
+    "SUBSTRING(id, 1, age * 9999999999) = 'x'",
+    "SUBSTRING(id, education) = 'x'",
+    "few + 1 > 2",
+    "-few > 2",
+    "few * few > 2",
+    "ABS(few) > 2",
+    "few // -1 > 2",
+    "(age // (age - 30)) * 4611686018427387903 + age > 3",
+]
+
+
+@pytest.mark.parametrize("condition", FAILING_ON_SOME_ROWS)
+def test_no_expression_can_fail_on_some_rows_only(make_table: Any, make_world: Any, condition: str) -> None:
+    """Such a failure ends the run for everyone, and so would tell all parties whether there is such a row."""
+    kinds = {"id": ColumnType.STRING, "education": ColumnType.STRING, "age": ColumnType.INT, "few": ColumnType.INT}
+    rows = [(f"p{i}", "x", 20 + i, None if i else 5) for i in range(20)]
+    world = make_world([make_table("civil-affairs", "people", kinds, rows)])
+    asset = world.assets["civil-affairs/people"]
+    unpublished = asset.profile["few"].model_copy(update={"lower": None, "upper": None})
+    asset = asset.model_copy(update={"profile": {**asset.profile, "few": unpublished}})
+    program = Program(kind="sql", text=f"SELECT COUNT(*) FROM people WHERE {condition}")
+    with pytest.raises((BadInput, RangeError)):
+        FRONTEND.compile(program, {asset.id: asset}, world.setting())
+
+
+def test_bounds_that_are_no_numbers_are_refused(make_table: Any, make_world: Any) -> None:
+    rows = [(1e200 * (i - 9),) for i in range(20)]
+    world = make_world([make_table("civil-affairs", "a", {"x": ColumnType.REAL}, rows)])
+    power = "*".join(["(CASE WHEN x > 3 THEN 1e18 ELSE 0 END)"] * 20)
+    for value in ("x * x * 0", "x * x - x * x", f"{power} * 0", "FLOOR(x * x)", "x / 1e-300 // 1e-300"):
+        with pytest.raises(RangeError, match="reaches inf"):
+            world.compile(f"SELECT SUM({value}) FROM a")
+    huge = " * ".join(["1e18"] * 20)
+    with pytest.raises(RangeError):
+        world.compile(f"SELECT COUNT(*) FROM a HAVING COUNT(*) * {huge} * 0 + COUNT(*) * 1e18 * 1e18 > 3")
+
+
+def test_whole_quotients_and_remainders_have_bounds(bureaus: Any) -> None:
+    query = "SELECT SUM(age // (age - 30)), SUM(age % (age - 31)), SUM(-(age // (30 - age)) + 1) FROM residents"
+    assert bureaus.ask(query).table() == bureaus.pooled(query)
 
 
 @pytest.mark.parametrize("query", UNSUPPORTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,20 +18,24 @@ class Bounds:
     lower: float
     upper: float
 
+    @classmethod
+    def around(cls, *values: float) -> Bounds:
+        """The smallest interval that holds all; everything where one is no number, as infinity times 0 is none."""
+        return cls(-math.inf, math.inf) if any(map(math.isnan, values)) else cls(min(values), max(values))
+
     @property
     def magnitude(self) -> float:
         """The largest absolute value."""
         return max(abs(self.lower), abs(self.upper))
 
     def __add__(self, other: Bounds) -> Bounds:
-        return Bounds(self.lower + other.lower, self.upper + other.upper)
+        return Bounds.around(self.lower + other.lower, self.upper + other.upper)
 
     def __neg__(self) -> Bounds:
         return Bounds(-self.upper, -self.lower)
 
     def __mul__(self, other: Bounds) -> Bounds:
-        corners = [a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)]
-        return Bounds(min(corners), max(corners))
+        return Bounds.around(*(a * b for a in (self.lower, self.upper) for b in (other.lower, other.upper)))
 
     def hull(self, other: Bounds) -> Bounds:
         """The smallest interval that holds both."""

@@ -16,7 +16,7 @@ from lingqu.kinds.programs import Parameter
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.inputs import BUDGET
 from lingqu.plan.logical import Apply, Bounds, Expression, Local, Operator, tables
-from lingqu.sql.functions import EXTRACTED, FUNCTIONS, division_bounds
+from lingqu.sql.functions import EXTRACTED, FUNCTIONS, LONGEST, division_bounds
 from lingqu.sql.names import Scope
 
 _ARITHMETIC: dict[type[exp.Expr], Operator] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*"}
@@ -213,11 +213,23 @@ class Binder:
             )
         return value
 
+    def _bounded(self, node: exp.Expr, values: Sequence[Expression]) -> None:
+        """BadInput for whole numbers without bounds: a result beyond 64 bits would end the run on some rows only."""
+        for value in values:
+            if value.type is ColumnType.INT and value.bounds is None:
+                raise self.error(
+                    node,
+                    f"{value.text} has no published bounds, so nobody knows whether the result fits 64 bits.",
+                    "Bounds are published of columns with at least 10 values.",
+                )
+
     def _arithmetic(self, node: exp.Expr) -> Expression:
         operator = _ARITHMETIC[type(node)]
         left = self._numeric(node.this, self.bind(node.this))
         right = self._numeric(node.expression, self.bind(node.expression))
         kind = ColumnType.INT if left.type is right.type is ColumnType.INT else ColumnType.REAL
+        if kind is ColumnType.INT:
+            self._bounded(node, [left, right])
         bounds = None
         if left.bounds is not None and right.bounds is not None:
             other = -right.bounds if operator == "-" else right.bounds
@@ -230,7 +242,9 @@ class Binder:
         right = self._numeric(node.expression, self.bind(node.expression))
         whole = operator != "/" and left.type is right.type is ColumnType.INT
         divisor = right.constant if isinstance(right, Local) else None
-        bounds = division_bounds(operator, left.bounds, divisor)
+        if whole:
+            self._bounded(node, [left, right])
+        bounds = division_bounds(operator, left.bounds, divisor, whole=whole)
         return self.make(
             node,
             None,
@@ -245,6 +259,7 @@ class Binder:
         value = self._numeric(node.this, self.bind(node.this))
         if isinstance(value, Local) and isinstance(value.constant, int | float):
             return constant(-value.constant, f"-{value.text}")
+        self._bounded(node, [value])
         bounds = None if value.bounds is None else -value.bounds
         return self.make(node, "neg", [value], lambda s: f"(-{s[0]})", value.type, bounds)
 
@@ -382,11 +397,20 @@ class Binder:
             raise self.error(node, f"{known.name} takes fewer arguments here.", f"It takes {len(known.keys)} at most.")
         arguments = [self.bind(argument) for argument in known.arguments(node)]
         allowed = known.takes
-        for argument in arguments[: 1 if known.first_only else None]:
+        for argument in arguments[: 1 if known.positions else None]:
             if allowed is not None and argument.type not in allowed:
                 wanted = " or ".join(sorted(kind.value for kind in allowed))
                 raise self.error(
                     node, f"{known.name} takes the type {wanted}, not {argument.type.value}.", "Correct it."
+                )
+        if known.name == "ABS":
+            self._bounded(node, arguments)
+        for argument in arguments[1:] if known.positions else []:
+            if argument.type is not ColumnType.INT or argument.bounds is None or argument.bounds.magnitude >= LONGEST:
+                raise self.error(
+                    node,
+                    f"{argument.text} is no place in a text.",
+                    f"{known.name} takes whole numbers whose bounds stay below {LONGEST}.",
                 )
         kind = known.result or self._common(node, arguments)
         nullable = all(a.nullable for a in arguments) if known.name == "COALESCE" else None

@@ -79,7 +79,8 @@ class Number:
 
 def fits(number: Number, rows: int, about: str) -> None:
     """RangeError unless a sum over so many rows stays in range."""
-    if number.magnitude * 2.0**number.scale * max(rows, 1) >= 2.0 ** (BUDGET - 1):
+    # Not ">=": infinity times 0 is no number, and must not hide what is added to it.
+    if not number.magnitude * 2.0**number.scale * max(rows, 1) < 2.0 ** (BUDGET - 1):
         raise RangeError(
             f"{about} reaches {number.magnitude:g} by the published bounds; with {number.scale} fraction bits over "
             f"{rows} rows it exceeds {BUDGET} bits.",

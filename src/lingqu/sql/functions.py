@@ -17,15 +17,16 @@ from lingqu.plan.logical import Bounds, Expression
 _NUMBER = frozenset({ColumnType.INT, ColumnType.REAL})
 _TEXT = frozenset({ColumnType.STRING})
 _DATE = frozenset({ColumnType.DATE})
-_LONGEST = 1 << 32
+LONGEST = 1 << 31
+"""Places in a text stay below this; DuckDB fails from 2**32 on."""
 
 
 @dataclass(frozen=True)
 class Function:
     """name: as people write it.  keys: the arguments' places in the syntax tree.  takes: permitted types, None for any.
 
-    result: the type; None for the arguments' common one.  bounds: from the arguments.  first_only: whether only the
-    first argument's type is checked.
+    result: the type; None for the arguments' common one.  bounds: from the arguments.  positions: whether the arguments
+    after the first are places in a text, whole numbers whose bounds stay below LONGEST.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Function:
     result: ColumnType | None
     bounds: Callable[[Sequence[Expression]], Bounds | None]
     sql: Callable[[Sequence[str]], str]
-    first_only: bool = False
+    positions: bool = False
 
     def arguments(self, node: exp.Expr) -> list[exp.Expr]:
         """The arguments of a call, in order."""
@@ -64,7 +65,13 @@ def _absolute(arguments: Sequence[Expression]) -> Bounds | None:
 
 def _rounded(arguments: Sequence[Expression]) -> Bounds | None:
     bounds = arguments[0].bounds
-    return None if bounds is None else Bounds(math.floor(bounds.lower), math.ceil(bounds.upper))
+    return None if bounds is None else _outward(bounds)
+
+
+def _outward(bounds: Bounds) -> Bounds:
+    if not math.isfinite(bounds.magnitude):
+        return bounds
+    return Bounds(float(math.floor(bounds.lower)), float(math.ceil(bounds.upper)))
 
 
 def _hull(arguments: Sequence[Expression]) -> Bounds | None:
@@ -79,15 +86,20 @@ def _years(arguments: Sequence[Expression]) -> Bounds | None:
     return None if bounds is None else Bounds(1970 + bounds.lower // 365.2 - 1, 1970 + bounds.upper // 365.2 + 1)
 
 
-def division_bounds(operator: str, bounds: Bounds | None, divisor: object) -> Bounds | None:
-    """Bounds of a quotient or remainder; None unless the divisor is a constant other than zero."""
-    if bounds is None or isinstance(divisor, bool) or not isinstance(divisor, int | float) or divisor == 0:
+def division_bounds(operator: str, bounds: Bounds | None, divisor: object, *, whole: bool) -> Bounds | None:
+    """Bounds of a quotient or remainder; without a constant divisor other than zero only for whole numbers, else None.
+
+    whole: both sides are whole numbers, so that the result is no larger than the dividend.
+    """
+    if bounds is None:
         return None
+    if isinstance(divisor, bool) or not isinstance(divisor, int | float) or divisor == 0:
+        return Bounds(-bounds.magnitude, bounds.magnitude) if whole else None
     if operator == "%":
         limit = min(abs(divisor), bounds.magnitude)
         return Bounds(-limit if bounds.lower < 0 else 0, limit)
-    corners = sorted((bounds.lower / divisor, bounds.upper / divisor))
-    return Bounds(*corners) if operator == "/" else Bounds(math.floor(corners[0]), math.ceil(corners[1]))
+    quotient = Bounds.around(bounds.lower / divisor, bounds.upper / divisor)
+    return quotient if operator == "/" else _outward(quotient)
 
 
 _INT, _REAL, _STRING, _BOOL = ColumnType.INT, ColumnType.REAL, ColumnType.STRING, ColumnType.BOOL
@@ -100,12 +112,12 @@ FUNCTIONS: dict[type[exp.Expr], Function] = {
     exp.Greatest: Function("GREATEST", ("this", "expressions"), _NUMBER, None, _hull, _call("greatest")),
     exp.Least: Function("LEAST", ("this", "expressions"), _NUMBER, None, _hull, _call("least")),
     exp.Coalesce: Function("COALESCE", ("this", "expressions"), None, None, _hull, _call("coalesce")),
-    exp.Length: Function("LENGTH", ("this",), _TEXT, _INT, _constant(0, _LONGEST), _call("length")),
+    exp.Length: Function("LENGTH", ("this",), _TEXT, _INT, _constant(0, 1 << 32), _call("length")),
     exp.Lower: Function("LOWER", ("this",), _TEXT, _STRING, _none, _call("lower")),
     exp.Upper: Function("UPPER", ("this",), _TEXT, _STRING, _none, _call("upper")),
     exp.Trim: Function("TRIM", ("this",), _TEXT, _STRING, _none, _call("trim")),
     exp.Substring: Function(
-        "SUBSTRING", ("this", "start", "length"), _TEXT, _STRING, _none, _call("substring"), first_only=True
+        "SUBSTRING", ("this", "start", "length"), _TEXT, _STRING, _none, _call("substring"), positions=True
     ),
     exp.DPipe: Function("||", ("this", "expression"), _TEXT, _STRING, _none, lambda p: f"({' || '.join(p)})"),
     exp.Like: Function(
