@@ -16,6 +16,20 @@ from lingqu.kinds.channel import Tag
 from lingqu.kinds.errors import LingquError, ProtocolViolation
 from lingqu.kinds.mechanism import installed
 from lingqu.share import Aggregate, Machine, Relation, SharedBits, filter_rows, group, join
+from lingqu.share.curves import erf, gelu, tanh
+from lingqu.share.functions import exp, inverse_sqrt, log, power, softmax, sqrt
+from lingqu.share.integers import absolute, divide_whole, maximum, minimum, round_shift, sign
+from lingqu.share.ordering import (
+    SortKey,
+    argmax,
+    argmin,
+    count_distinct,
+    maximum_along,
+    minimum_along,
+    quantile,
+    sort_by,
+    top_k,
+)
 from lingqu.share.plain import DECLARATION as PLAIN
 from lingqu.share.rep3 import DECLARATION, Rep3, connect
 
@@ -97,6 +111,30 @@ def grouped(rows: int, bits: int, bound: int) -> tuple[Any, Any, dict[str, int]]
 
 
 REAL = 1 << 20
+
+
+def unary(
+    function: Callable[..., Any], below: int = 1 << 40, least: int = 0, **sizes: int
+) -> tuple[Any, Any, dict[str, int]]:
+    return lambda v: v.shared(7, 3, below=below, least=least), function, {"rows": 7, "columns": 3, **sizes}
+
+
+def quantiles(thousandths: int) -> tuple[Any, Any, dict[str, int]]:
+    return (
+        lambda v: (v.shared(12, below=99), v.shared(12, below=2)),
+        lambda m, x: quantile(m, x[0], x[1], thousandths / 1000, bits=8),
+        {"rows": 12, "bits": 8, "thousandths": thousandths},
+    )
+
+
+def distinct(rows: int) -> tuple[Any, Any, dict[str, int]]:
+    return (
+        lambda v: (v.key(rows, 70), v.shared(rows, below=2)),
+        lambda m, x: count_distinct(m, *x),
+        {"rows": rows, "bits": 70},
+    )
+
+
 CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], Any], dict[str, int]]]] = {
     "input": [(lambda v: None, lambda m, _: Values(m, 1).shared(5, 3), {"rows": 5, "columns": 3})],
     "input_bits": [(lambda v: None, lambda m, _: Values(m, 1).bits(50, width=7), {"rows": 50, "bits": 7})],
@@ -162,6 +200,41 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
     "reciprocal": [(lambda v: v.shared(9, least=REAL), lambda m, x: m.reciprocal(x), {"rows": 9})],
     "divide": [(lambda v: (v.shared(9), v.shared(9, least=REAL)), lambda m, x: m.divide(*x), {"rows": 9})],
     "sigmoid": [(lambda v: v.shared(9, 2), lambda m, x: m.sigmoid(x), {"rows": 9, "columns": 2})],
+    "tanh": [unary(tanh)],
+    "erf": [unary(erf)],
+    "gelu": [unary(gelu)],
+    "exp": [unary(exp, below=20 * REAL)],
+    "log": [unary(log, least=1)],
+    "sqrt": [unary(sqrt)],
+    "inverse_sqrt": [unary(inverse_sqrt, least=1)],
+    "power": [
+        unary(lambda m, x: power(m, x, 0.5), below=REAL, least=1),
+        unary(lambda m, x: power(m, x, 5), below=REAL, exponent=5),
+        unary(lambda m, x: power(m, x, 0), exponent=0),
+    ],
+    "softmax": [unary(softmax), (lambda v: v.shared(3, 1), softmax, {"rows": 3})],
+    "round_shift": [unary(lambda m, x: round_shift(m, x, 20), bits=20)],
+    "absolute": [unary(absolute)],
+    "sign": [unary(sign)],
+    "minimum": [(lambda v: two(v, 9, 3), lambda m, x: minimum(m, *x), {"rows": 9, "columns": 3})],
+    "maximum": [(lambda v: two(v, 9, 3), lambda m, x: maximum(m, *x), {"rows": 9, "columns": 3})],
+    "divide_whole": [
+        unary(lambda m, x, d=d: divide_whole(m, x, d), divisor=d) for d in (1, 2, 7, 86_400, (1 << 31) - 1)
+    ],
+    "minimum_along": [unary(lambda m, x: minimum_along(m, x, 0))],
+    "maximum_along": [(lambda v: v.shared(3, 9), maximum_along, {"rows": 9, "columns": 3})],
+    "argmin": [unary(lambda m, x: argmin(m, x, 0))],
+    "argmax": [(lambda v: v.shared(13), argmax, {"rows": 13})],
+    "sort_by": [
+        (
+            lambda v: (v.shared(12, below=99), v.shared(12, below=2), v.shared(12, 3)),
+            lambda m, x: sort_by(m, [SortKey(x[0], present=x[1], bits=9), SortKey(x[0], True, bits=9)], [x[2]]),
+            {"rows": 12, "columns": 3, "keys": 2, "nullable": 1, "bits": 9},
+        )
+    ],
+    "top_k": [(lambda v: v.shared(12, below=99), lambda m, x: top_k(m, x, 3, bits=8), {"rows": 12, "bits": 8})],
+    "quantile": [quantiles(500), quantiles(900)],
+    "count_distinct": [distinct(20), distinct(1)],
 }
 EVERY = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 
@@ -264,9 +337,29 @@ EXAMPLES: tuple[tuple[str, dict[str, int]], ...] = (
     ("equal", {"rows": 1000}),
     ("to_bits", {"rows": 1000}),
     ("sigmoid", {"rows": 1000}),
+    ("tanh", {"rows": 1000}),
+    ("erf", {"rows": 1000}),
+    ("gelu", {"rows": 1000}),
+    ("exp", {"rows": 1000}),
+    ("log", {"rows": 1000}),
+    ("sqrt", {"rows": 1000}),
+    ("inverse_sqrt", {"rows": 1000}),
+    ("power", {"rows": 1000}),
+    ("softmax", {"rows": 1000, "columns": 10}),
     ("reciprocal", {"rows": 1000}),
+    ("divide", {"rows": 1000}),
+    ("divide_whole", {"rows": 1000, "divisor": 86400}),
+    ("absolute", {"rows": 1000}),
+    ("sign", {"rows": 1000}),
+    ("minimum", {"rows": 1000}),
+    ("maximum_along", {"rows": 1000}),
+    ("argmax", {"rows": 1000}),
     ("shuffle", {"rows": 1000, "columns": 1}),
     ("sort", {"rows": 1000, "bits": 64}),
+    ("sort_by", {"rows": 1000, "keys": 2, "nullable": 1, "bits": 32, "columns": 3}),
+    ("top_k", {"rows": 1000, "bits": 32}),
+    ("quantile", {"rows": 1000, "bits": 32}),
+    ("count_distinct", {"rows": 1000, "bits": 32}),
     ("join", {"left": 1000, "right": 1000, "bits": 70, "columns": 10}),
     ("group", {"rows": 1000, "bits": 5, "columns": 3, "groups": 32}),
 )

@@ -271,7 +271,7 @@ class Machine(Protocol):
         """x / y for fixed point |x| < 2**39, y in [1, 2**30]: relative error 2**-24 and 3 units in the last place."""
 
     def sigmoid(self, x: Shared) -> Shared:
-        """1 / (1 + exp(-x)) for fixed point |x| < 2**40, absolute error below 1e-4."""
+        """1 / (1 + exp(-x)) for fixed point |x| < 2**40, absolute error below 5e-6."""
 
     # Bits
 

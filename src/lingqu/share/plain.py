@@ -217,6 +217,11 @@ class Plain:
             raise RangeError("A divisor is outside [1, 2^30].", "Scale it into that range first.")
         return value
 
+    def require(self, x: Shared, low: int, high: int, operation: str) -> None:
+        """As Checking.require, which functions over a Machine call."""
+        if bool(np.any((_signed(x) < low) | (_signed(x) > high))):
+            raise RangeError(f"An operand of {operation} is outside its domain.", "Bring it into the domain first.")
+
     def divide(self, x: Shared, y: Shared) -> Shared:
         """As Machine.divide, rounded; RangeError outside the domain."""
         _bounded(_signed(x), REAL_LIMIT << (FRACTION_BITS - 2), "divide")
@@ -352,6 +357,29 @@ DECLARATION = Declaration(
             "filter",
             "join",
             "group",
+            "round_shift",
+            "absolute",
+            "sign",
+            "minimum",
+            "maximum",
+            "divide_whole",
+            "tanh",
+            "erf",
+            "gelu",
+            "exp",
+            "log",
+            "sqrt",
+            "inverse_sqrt",
+            "power",
+            "softmax",
+            "minimum_along",
+            "maximum_along",
+            "argmin",
+            "argmax",
+            "sort_by",
+            "top_k",
+            "quantile",
+            "count_distinct",
         )
     },
     ideal=True,

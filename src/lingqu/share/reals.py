@@ -1,4 +1,4 @@
-"""Fixed-point functions written over any Machine: products with truncation, reciprocal, quotient, sigmoid."""
+"""Fixed-point functions written over any Machine: products with truncation, reciprocal, quotient."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu.share.api import FRACTION_BITS, Machine, Shared, encode
+from lingqu.share.integers import round_shift
 
 NORMAL_BITS = 30
 """Fractional bits of a normalised divisor and its reciprocal."""
@@ -64,9 +65,9 @@ def _normalising_scale(machine: Machine, y: Shared) -> Shared:
 
 
 def reciprocal(machine: Machine, x: Shared, fraction_bits: int) -> Shared:
-    """As Machine.reciprocal."""
+    """As Machine.reciprocal; rounded to nearest, so that small results are off by less than one unit."""
     w, scale = _normal_reciprocal(machine, x)
-    return machine.truncate(machine.multiply(w, scale), HIGHEST + 11 - fraction_bits)
+    return round_shift(machine, machine.multiply(w, scale), HIGHEST + 11 - fraction_bits)
 
 
 def divide(machine: Machine, x: Shared, y: Shared) -> Shared:
@@ -86,56 +87,3 @@ def _scaled_product(machine: Machine, x: Shared, factor: Shared, bits: int) -> S
     low = machine.subtract(x, machine.scale(high, 1 << bits))
     products = machine.multiply(machine.stack([high, low]), factor.broadcast_to((2, *factor.shape)))
     return machine.add(products[0], machine.truncate(products[1], bits))
-
-
-KNOTS = (0, 1.087, 2.373, 4.077, 6.347)
-SATURATION = 9.9
-"""From here on the sigmoid is within 5.1e-5 of 1."""
-CUBICS = (
-    (536823400, 269767397, -5566580, -16019728),
-    (802907991, 203927340, -56381873, 4817177),
-    (982252807, 82760122, -31962597, 5137755),
-    (1055890384, 16803966, -6564066, 999945),
-    (1071886913, 1644282, -546665, 64125),
-)
-"""Least-squares cubics in powers of the distance from each knot, with NORMAL_BITS fractional bits (error 5.1e-5)."""
-
-
-def sigmoid(machine: Machine, x: Shared) -> Shared:
-    """As Machine.sigmoid: by symmetry on [0, 9.9) with five cubics, constant outside.
-
-    Source: piecewise polynomials chosen by comparisons, as in ABY3 section 5.4.2 for two knots.
-    """
-    edge = round(SATURATION * (1 << FRACTION_BITS))
-    row = (-1, *(1 for _ in range(x.ndim)))
-    outer = np.array([-edge, 0, edge]).reshape(row)
-    below = machine.inject(machine.less_than(x.reshape(1, *x.shape), outer))
-    far_below, negative, not_above = below[0], below[1], below[2]
-    positive_side = machine.subtract(not_above, negative)
-    side = machine.subtract(positive_side, machine.subtract(negative, far_below))
-    distance = machine.multiply(side, x)
-    knots = np.array([round(knot * (1 << FRACTION_BITS)) for knot in KNOTS], np.int64)
-    before = machine.inject(
-        machine.less_than(distance.reshape(1, *x.shape), knots[1:].reshape(row), bits=FRACTION_BITS + 5)
-    )
-    fitted = _cubic(machine, distance, machine.add(machine.negate(before), 1), knots)
-    half = 1 << (FRACTION_BITS - 1)
-    curve = machine.multiply(side, machine.subtract(fitted, half))
-    above = machine.scale(machine.subtract(not_above, 2), -half)
-    return machine.add(curve, machine.subtract(above, machine.scale(far_below, half)))
-
-
-def _cubic(machine: Machine, distance: Shared, past: Shared, knots: NDArray[np.int64]) -> Shared:
-    """Horner's rule with the coefficients of the interval; past[i]: shared 1 where knot i + 1 is passed."""
-    table = np.array(CUBICS, np.int64)
-
-    def chosen(values: NDArray[np.int64]) -> Shared:
-        steps = np.diff(values).reshape((-1,) + (1,) * distance.ndim)
-        return machine.add(machine.sum(machine.scale(past, steps), axis=0), int(values[0]))
-
-    offset = machine.subtract(distance, chosen(knots))
-    value = chosen(table[:, 3])
-    for power in (2, 1):
-        value = machine.add(machine.truncate(machine.multiply(value, offset), FRACTION_BITS), chosen(table[:, power]))
-    constant = chosen(table[:, 0] >> (NORMAL_BITS - FRACTION_BITS))
-    return machine.add(machine.truncate(machine.multiply(value, offset), NORMAL_BITS), constant)

@@ -6,6 +6,9 @@ join: left, right (rows), bits, columns (values of both sides); optional left_co
 side, which bounds the cost) and left_bits, right_bits (key bits that are carried along, not joined on).
 group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
 are counts, and minima or maxima) and present (distinct null flags).
+Along an axis: rows entries, columns times over; softmax: rows of columns entries.  power: exponent where it is an
+integer.  divide_whole: divisor.  sort_by, top_k, quantile: bits of a key (63); keys, nullable (of them) and
+columns that move; quantile: thousandths (500).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Callable
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
 from lingqu.share.rep3.circuits import packed
+from lingqu.share.rep3.composed import COMPOSED
 from lingqu.share.rep3.tally import WORD, Tally
 
 ARAKI_2016 = "Araki, Furukawa, Lindell, Nof, Ohara (CCS 2016)"
@@ -95,9 +99,8 @@ OPERATIONS = (
     _operation("filter", lambda t, z: t.select(z["rows"]), f"{ABY3}, section 5.4"),
     _operation("join", _join, f"{SORTING}, section 6"),
     _operation("group", _group, f"{SORTING}, section 6"),
-    _operation("reciprocal", lambda t, z: t.reciprocal(_count(z)), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
     _operation("divide", lambda t, z: t.divide(_count(z)), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
-    _operation("sigmoid", lambda t, z: t.sigmoid(_count(z)), f"{ABY3}, section 5.4.2, with cubics"),
+    *COMPOSED,
 )
 
 DECLARATION = Declaration(

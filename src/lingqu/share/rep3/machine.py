@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lingqu import _core
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
-from lingqu.share import checks, reals
+from lingqu.share import checks, curves, reals
 from lingqu.share.api import (
     FRACTION_BITS,
     C,
@@ -252,7 +252,7 @@ class Rep3:
 
     def sigmoid(self, x: Shared) -> Shared:
         """As Machine.sigmoid."""
-        return reals.sigmoid(self, x)
+        return curves.sigmoid(self, x)
 
     # Bits
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lingqu.kinds.mechanism import Cost
-from lingqu.share.reals import HIGHEST, KNOTS, LOWEST
+from lingqu.share.reals import HIGHEST, LOWEST
 from lingqu.share.rep3.circuits import packed, sklansky
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.rep3.tables import places_of
@@ -157,10 +157,10 @@ class Tally:
         """Machine.apply."""
         self.hops(self._tables(rows, columns, widths), [WORD * rows])
 
-    def unapply(self, rows: int, columns: int) -> None:
+    def unapply(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
         """Machine.unapply."""
         self.hops([], [WORD * rows])
-        self.hops(self._tables(rows, columns, ()), inverse=True)
+        self.hops(self._tables(rows, columns, widths), inverse=True)
 
     def join(self, sides: tuple[int, int], bits: int, columns: tuple[int, int], carried: tuple[int, int]) -> None:
         """relation.join: rows, value columns and carried key bits of the two sides; `bits` of the key joined on."""
@@ -216,7 +216,7 @@ class Tally:
             step *= 2
 
     def normal_reciprocal(self, count: int) -> None:
-        """The part that reciprocal and divide share."""
+        """The part of divide that reciprocal has too."""
         window = HIGHEST - LOWEST + 1
         self.to_bits(count)
         step = 1
@@ -228,12 +228,6 @@ class Tally:
             self.multiply(count)
             self.truncate(count)
 
-    def reciprocal(self, count: int) -> None:
-        """Machine.reciprocal."""
-        self.normal_reciprocal(count)
-        self.multiply(count)
-        self.truncate(count)
-
     def divide(self, count: int) -> None:
         """Machine.divide."""
         self.normal_reciprocal(count)
@@ -241,16 +235,3 @@ class Tally:
             self.truncate(count)
             self.multiply(2 * count)
             self.truncate(count)
-
-    def sigmoid(self, count: int) -> None:
-        """Machine.sigmoid."""
-        knots = len(KNOTS) - 1
-        self.less_than(3 * count)
-        self.integers(3 * count)
-        self.multiply(count)
-        self.less_than(knots * count, 25)
-        self.integers(knots * count)
-        for _ in range(3):
-            self.multiply(count)
-            self.truncate(count)
-        self.multiply(count)

@@ -1,0 +1,310 @@
+"""A Machine of shapes only: it runs what is written over Machine and counts what Rep3 would send.
+
+No values exist here, so what it counts cannot depend on any. Handles hold a zero repeated over their shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu.share import checks, curves, reals
+from lingqu.share.api import (
+    FRACTION_BITS,
+    C,
+    Column,
+    Integers,
+    Permutation,
+    Public,
+    Reals,
+    Shape,
+    Shared,
+    SharedBits,
+    Words,
+    ring,
+)
+from lingqu.share.rep3.circuits import packed
+from lingqu.share.rep3.tally import WORD, Tally
+
+
+def shaped(shape: Shape) -> Shared:
+    """A handle of a shape."""
+    return Shared((np.broadcast_to(np.uint64(0), shape),))
+
+
+def shaped_bits(shape: Shape, width: int = 1) -> SharedBits:
+    """A handle of words of a shape."""
+    return SharedBits((np.broadcast_to(np.uint64(0), shape),), width)
+
+
+def _extended(shapes: Sequence[Shape], axis: int) -> Shape:
+    first = list(shapes[0])
+    first[axis] = sum(shape[axis] for shape in shapes)
+    return tuple(first)
+
+
+def _public_shape(y: Shared | Public) -> Shape:
+    return y.shape if isinstance(y, Shared) else np.shape(y)
+
+
+def _split(columns: Sequence[Column]) -> tuple[int, list[int]]:
+    """Integers a row, and the widths of the words a row."""
+    integers = sum(prod(c.shape[1:]) for c in columns if isinstance(c, Shared))
+    widths = [c.width for c in columns if isinstance(c, SharedBits) for _ in range(prod(c.shape[1:]))]
+    return integers, widths
+
+
+class Outline:
+    """The Machine that only counts; `tally` has the cost so far."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+
+    @property
+    def party(self) -> int:
+        """Always 0."""
+        return 0
+
+    @property
+    def parties(self) -> int:
+        """Always 3."""
+        return 3
+
+    def owns(self, owner: int) -> bool:
+        """It has no values to give."""
+        return False
+
+    # Input and output
+
+    def input(self, owner: int, values: Integers | None, shape: Shape) -> Shared:
+        """As Machine.input."""
+        self.tally.give(WORD * prod(shape), owner)
+        return shaped(shape)
+
+    def input_bits(self, owner: int, words: Integers | None, shape: Shape, width: int) -> SharedBits:
+        """As Machine.input_bits."""
+        self.tally.give(WORD * packed(prod(shape), width), owner)
+        return shaped_bits(shape, width)
+
+    def input_real(self, owner: int, values: NDArray[Any] | None, shape: Shape) -> Shared:
+        """As Machine.input_real."""
+        return self.input(owner, None, shape)
+
+    def constant(self, values: Public) -> Shared:
+        """As Machine.constant."""
+        return shaped(np.shape(values))
+
+    def constant_bits(self, words: Public, width: int) -> SharedBits:
+        """As Machine.constant_bits."""
+        return shaped_bits(np.shape(words), width)
+
+    def constant_real(self, values: NDArray[Any] | float) -> Shared:
+        """As Machine.constant_real."""
+        return shaped(np.shape(values))
+
+    def reveal(self, x: Shared, to: int | None = None) -> NDArray[np.int64] | None:
+        """As Machine.reveal, without a value."""
+        self.tally.reveal(WORD * x.size, 3 if to is None else 1)
+        return None
+
+    def reveal_bits(self, x: SharedBits, to: int | None = None) -> Words | None:
+        """As Machine.reveal_bits, without a value."""
+        self.tally.reveal(WORD * packed(x.size, x.width), 3 if to is None else 1)
+        return None
+
+    def reveal_real(self, x: Shared, to: int | None = None) -> Reals | None:
+        """As Machine.reveal_real, without a value."""
+        self.reveal(x, to)
+        return None
+
+    # Local
+
+    def add(self, x: Shared, y: Shared | Public) -> Shared:
+        """As Machine.add."""
+        return shaped(np.broadcast_shapes(x.shape, _public_shape(y)))
+
+    def subtract(self, x: Shared, y: Shared | Public) -> Shared:
+        """As Machine.subtract."""
+        return self.add(x, y)
+
+    def negate(self, x: Shared) -> Shared:
+        """As Machine.negate."""
+        return x
+
+    def scale(self, x: Shared, factor: Public) -> Shared:
+        """As Machine.scale."""
+        return self.add(x, ring(factor))
+
+    def sum(self, x: Shared, axis: int | None = None) -> Shared:
+        """As Machine.sum."""
+        if axis is None:
+            return shaped(())
+        kept = list(x.shape)
+        del kept[axis]
+        return shaped(tuple(kept))
+
+    def cumsum(self, x: Shared, axis: int = 0) -> Shared:
+        """As Machine.cumsum."""
+        return x
+
+    def concat(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """As Machine.concat."""
+        shape = _extended([a.shape for a in checks.same_width(arrays)], axis)
+        return arrays[0].like((np.broadcast_to(np.uint64(0), shape),))
+
+    def stack(self, arrays: Sequence[C], axis: int = 0) -> C:
+        """As Machine.stack."""
+        shape = list(checks.same_width(arrays)[0].shape)
+        shape.insert(axis, len(arrays))
+        return arrays[0].like((np.broadcast_to(np.uint64(0), tuple(shape)),))
+
+    def matmul_public(self, x: Shared, y: Integers) -> Shared:
+        """As Machine.matmul_public."""
+        rows, _, columns = checks.matrix_sizes(x.shape, y.shape)
+        return shaped((rows, columns))
+
+    def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_xor."""
+        checks.same_width([x, y])
+        return shaped_bits(np.broadcast_shapes(x.shape, y.shape), x.width)
+
+    def logical_not(self, x: SharedBits) -> SharedBits:
+        """As Machine.logical_not."""
+        return x
+
+    def parity(self, x: Shared) -> SharedBits:
+        """As Machine.parity."""
+        return shaped_bits(x.shape)
+
+    def bit(self, x: SharedBits, position: int) -> SharedBits:
+        """As Machine.bit."""
+        checks.position(x, position)
+        return shaped_bits(x.shape)
+
+    # Arithmetic
+
+    def multiply(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply."""
+        product = self.add(x, y)
+        self.tally.multiply(product.size)
+        return product
+
+    def multiply_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply_real."""
+        return reals.multiply_real(self, x, y)
+
+    def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
+        """As Machine.scale_real."""
+        return reals.scale_real(self, x, factor)
+
+    def matmul(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul."""
+        rows, _, columns = checks.matrix_sizes(x.shape, y.shape)
+        self.tally.multiply(rows * columns)
+        return shaped((rows, columns))
+
+    def matmul_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul_real."""
+        return reals.matmul_real(self, x, y)
+
+    def truncate(self, x: Shared, bits: int) -> Shared:
+        """As Machine.truncate."""
+        checks.shift(bits)
+        self.tally.truncate(x.size)
+        return x
+
+    def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
+        """As Machine.reciprocal."""
+        return reals.reciprocal(self, x, checks.fraction(fraction_bits))
+
+    def divide(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.divide."""
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        return reals.divide(self, x.broadcast_to(shape), y.broadcast_to(shape))
+
+    def sigmoid(self, x: Shared) -> Shared:
+        """As Machine.sigmoid."""
+        return curves.sigmoid(self, x)
+
+    # Bits
+
+    def less_than(self, x: Shared, y: Shared | Public, bits: int = 64) -> SharedBits:
+        """As Machine.less_than."""
+        shape = self.add(x, y).shape
+        self.tally.less_than(prod(shape), checks.compare(bits))
+        return shaped_bits(shape)
+
+    def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
+        """As Machine.equal."""
+        shape = self.add(x, y).shape
+        self.tally.is_zero(prod(shape))
+        return shaped_bits(shape)
+
+    def equal_words(self, pairs: Sequence[tuple[SharedBits, SharedBits]]) -> SharedBits:
+        """As Machine.equal_words."""
+        checks.same_shapes(pairs)
+        self.tally.all_ones(pairs[0][0].size, sum(x.width for x, _ in pairs))
+        return shaped_bits(pairs[0][0].shape)
+
+    def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_and."""
+        both = self.logical_xor(x, y)
+        self.tally.bits_and(both.size, both.width)
+        return both
+
+    def logical_or(self, x: SharedBits, y: SharedBits) -> SharedBits:
+        """As Machine.logical_or."""
+        return self.logical_and(x, y)
+
+    def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
+        """As Machine.select."""
+        flag = self.inject(bit) if isinstance(bit, SharedBits) else bit
+        return self.multiply(flag, self.subtract(x, y))
+
+    def to_bits(self, x: Shared) -> SharedBits:
+        """As Machine.to_bits."""
+        self.tally.to_bits(x.size)
+        return shaped_bits(x.shape, 64)
+
+    def to_shared(self, x: SharedBits) -> Shared:
+        """As Machine.to_shared."""
+        self.tally.integers(x.size, x.width)
+        return shaped(x.shape)
+
+    def inject(self, x: SharedBits) -> Shared:
+        """As Machine.inject."""
+        return self.to_shared(checks.single(x))
+
+    # Rows
+
+    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.shuffle."""
+        self.tally.shuffle(checks.row_count(columns), *_split(columns))
+        return list(columns)
+
+    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+        """As Machine.sort."""
+        rows = checks.row_count(keys)
+        self.tally.sort(rows, sum(key.width for key in keys))
+        return Permutation(shaped((rows,)))
+
+    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.apply."""
+        checks.same_rows(columns, permutation.rows)
+        self.tally.apply(permutation.rows, *_split(columns))
+        return list(columns)
+
+    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+        """As Machine.unapply."""
+        checks.same_rows(columns, permutation.rows)
+        integers, widths = _split(columns)
+        self.tally.unapply(permutation.rows, integers, widths)
+        return list(columns)
+
+    def permutation(self, destinations: Shared) -> Permutation:
+        """As Machine.permutation."""
+        return Permutation(destinations)
