@@ -15,7 +15,7 @@ PAGE = Path(__file__).parent / "reference" / "mechanisms.md"
 
 # Sizes that the cost tables are worked out for, by the names that operations document.
 ROWS = (10, 1_000, 50_000)
-COMMON = {"columns": 1, "bits": 64, "groups": 16, "inner": 1, "width": 64}
+COMMON = {"columns": 1, "bits": 32, "groups": 16, "inner": 1, "width": 64, "divisor": 10, "keys": 1}
 
 
 def sizes(rows: int) -> dict[str, int]:
@@ -85,7 +85,7 @@ def page(declarations: list[Declaration]) -> str:
         "",
         "## Costs",
         "",
-        "Each cell: rounds / payload bytes sent by all parties together, framing and TLS apart. One column, 64 bits,",
+        "Each cell: rounds / payload bytes sent by all parties together, framing and TLS apart. One column, 32 bits,",
         "16 groups; both sides of a join have that many rows. A test of the mechanism measures these figures.",
         "",
     ]
