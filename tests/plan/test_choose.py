@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lingqu.kinds.errors import BadInput, RangeError, Refused
+from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Registry, Sizes, Threat
 from lingqu.plan.choose import Work, choose, cost
-from lingqu.plan.inputs import bound, check_integer, fraction_bits, key_width, literal
+from lingqu.plan.inputs import bound, key_width, literal
 from lingqu.plan.plan import Setting
 
 HONEST = Threat(Adversary.SEMI_HONEST, 3, 1, "an assumption")
@@ -58,16 +58,6 @@ def test_costs_add_up() -> None:
 )
 def test_key_width(left: int, right: int, width: int) -> None:
     assert key_width(left, right) == width
-
-
-def test_fraction_bits() -> None:
-    assert fraction_bits(1.0, 1, "x") == 30
-    assert fraction_bits(2.0**30, 2**16, "x") == 15
-    with pytest.raises(RangeError, match="x reaches"):
-        fraction_bits(2.0**50, 2**16, "x")
-    check_integer(2.0**40, 2**20, "x")
-    with pytest.raises(RangeError):
-        check_integer(float("inf"), 1, "x")
 
 
 def test_parameters_become_literals_outside_quotes_only() -> None:

@@ -6,7 +6,6 @@ size says nothing.  An input shares the scanned columns: values as ring elements
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errors import BadInput, RangeError, Refused
+from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.mechanism import log2_ceil
 from lingqu.kinds.programs import Program, Value
 from lingqu.kinds.schema import ColumnType
@@ -109,30 +108,6 @@ def key_width(left: int, right: int) -> int:
     """Bits of a hashed join key so that any false match has probability below 2**-40; even, 64 to 128."""
     width = min(128, max(64, 40 + log2_ceil(max(left * right, 1))))
     return width + width % 2
-
-
-def fraction_bits(magnitude: float, rows: int, column: str) -> int:
-    """Fixed-point fraction bits for sums of `rows` values of at most this magnitude: what 62 bits leave, at most 30.
-
-    RangeError when fewer than 4 are left; it names the column and the bound.
-    """
-    return min(MAX_FRACTION, max(_spare(magnitude, rows, column, MIN_FRACTION), MIN_FRACTION))
-
-
-def check_integer(magnitude: float, rows: int, column: str) -> None:
-    """RangeError unless a sum of `rows` integers of at most this magnitude stays below 2**62."""
-    _spare(magnitude, rows, column, 0)
-
-
-def _spare(magnitude: float, rows: int, column: str, wanted: int) -> int:
-    needed = math.log2(max(magnitude, 1)) + math.log2(max(rows, 1))
-    spare = math.floor(BUDGET - needed) - 1 if math.isfinite(needed) else -1
-    if spare < wanted:
-        raise RangeError(
-            f"{column} reaches {magnitude:g} by its published bounds; a sum over {rows} rows exceeds {BUDGET} bits.",
-            "Compute in a larger unit (for example thousands), or register values inside narrower bounds.",
-        )
-    return spare
 
 
 def literal(value: Value) -> str:
