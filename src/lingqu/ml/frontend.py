@@ -264,7 +264,8 @@ def _withheld(spec: TrainSpec, used: Mapping[str, Asset]) -> tuple[str, ...]:
         both = " and ".join(used)
         lines += [f"who is in both {both}", f"how many people are in both {both}"]
     if spec.holdout:
-        lines.append("how many people were trained on or held out, the model's score of any person")
+        lines.append("how many people were trained on or held out, unless the metrics' fractions tell it of very few")
+        lines.append("the model's score of any person")
     return (*lines, "any weight before the last iteration, any gradient, any row's contribution")
 
 
