@@ -17,6 +17,7 @@ from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import BadInput, LingquError, Refused
 from lingqu.kinds.parties import Role
 from lingqu.kinds.schema import Asset
+from lingqu.node import replies as r
 from lingqu.node import views as v
 from lingqu.node.errors import Unauthenticated, status
 from lingqu.node.node import Node
@@ -157,7 +158,7 @@ def _unforeseen(request: Request, error: Exception) -> Response:
 
 def _people(app: FastAPI, node: Node) -> None:
     @app.get("/v1/health")
-    def health() -> v.HealthOut:
+    def health() -> r.HealthView:
         """Whether the node is up."""
         return v.health_out(node.core)
 
@@ -167,39 +168,39 @@ def _people(app: FastAPI, node: Node) -> None:
         return described(app)
 
     @app.post("/v1/login", openapi_extra=takes(v.LoginIn))
-    def login(asked: Annotated[v.LoginIn, Depends(body(v.LoginIn))]) -> v.LoginOut:
+    def login(asked: Annotated[v.LoginIn, Depends(body(v.LoginIn))]) -> r.LoginView:
         """A token for a user and password."""
         given = node.users.login(asked.user, asked.password)
-        return v.LoginOut(token=given.token, role=given.role, expires=given.expires)
+        return r.LoginView(token=given.token, role=given.role.value, expires=given.expires)
 
     @app.post("/v1/users", openapi_extra=takes(v.UserIn))
-    def add_user(who: Who, asked: Annotated[v.UserIn, Depends(body(v.UserIn))]) -> v.UserOut:
+    def add_user(who: Who, asked: Annotated[v.UserIn, Depends(body(v.UserIn))]) -> r.UserView:
         """A new user of this node; owners, who sign for the organisation, are made by owners."""
         if asked.role is OWNER and who.role is not OWNER:
             raise Refused(f"{who.name} is {who.role.value}; only an owner makes owners.", "Ask an owner.", term="role")
         node.users.create(asked.name, asked.role, asked.password)
-        return v.UserOut(name=asked.name, role=asked.role)
+        return r.UserView(name=asked.name, role=asked.role.value)
 
 
 def _neighbours(app: FastAPI, node: Node) -> None:
     @app.get("/v1/node")
-    def self() -> v.NodeOut:
+    def self() -> r.NodeView:
         """This node and its peers."""
         return v.node_out(node.core, node.peers.all())
 
     @app.post("/v1/invitations", openapi_extra=takes(v.InvitationIn))
-    def invite(asked: Annotated[v.InvitationIn, Depends(body(v.InvitationIn))]) -> v.InvitationOut:
+    def invite(asked: Annotated[v.InvitationIn, Depends(body(v.InvitationIn))]) -> r.InvitationView:
         """A code for another node's manager."""
         invitation, expires = node.peers.invite(asked.minutes)
-        return v.InvitationOut(code=invitation.code, expires=expires)
+        return r.InvitationView(code=invitation.code, expires=expires)
 
     @app.post("/v1/peers", openapi_extra=takes(v.JoinIn))
-    def join(asked: Annotated[v.JoinIn, Depends(body(v.JoinIn))]) -> v.PeerOut:
+    def join(asked: Annotated[v.JoinIn, Depends(body(v.JoinIn))]) -> r.PeerView:
         """Use another node's code."""
         return v.peer_out(*node.peers.join(asked.code))
 
     @app.post("/v1/peers/{name}/confirm", openapi_extra=takes(v.ConfirmIn))
-    def confirm(name: str, asked: Annotated[v.ConfirmIn, Depends(body(v.ConfirmIn))]) -> v.PeerOut:
+    def confirm(name: str, asked: Annotated[v.ConfirmIn, Depends(body(v.ConfirmIn))]) -> r.PeerView:
         """Both managers see the same digits."""
         found = node.peers.confirm(name, asked.comparison)
         node.outbox.drain(DELIVERY_SECONDS)
@@ -234,7 +235,7 @@ def _tables(app: FastAPI, node: Node) -> None:
         return v.CatalogOut(assets=tuple(node.catalogue.assets().values()))
 
     @app.post("/v1/plans", openapi_extra=takes(v.PlanIn))
-    def plan(asked: Annotated[v.PlanIn, Depends(body(v.PlanIn))]) -> v.PlanOut:
+    def plan(asked: Annotated[v.PlanIn, Depends(body(v.PlanIn))]) -> r.PlanView:
         """What a program would do, cost and disclose."""
         if asked.recipients not in (None, (node.core.name,)):
             raise Refused("Results go to the node that asks.", f"Name {node.core.name} alone.", term="recipients")
@@ -242,12 +243,12 @@ def _tables(app: FastAPI, node: Node) -> None:
 
 
 def _agreements(app: FastAPI, node: Node) -> None:
-    def view(contract: str) -> v.ContractOut:
+    def view(contract: str) -> r.ContractView:
         node.outbox.drain(DELIVERY_SECONDS)
         return v.contract_out(contract, node.contracts.standing(contract))
 
     @app.post("/v1/contracts", openapi_extra=takes(v.ContractIn))
-    def propose(asked: Annotated[v.ContractIn, Depends(body(v.ContractIn))]) -> v.ContractOut:
+    def propose(asked: Annotated[v.ContractIn, Depends(body(v.ContractIn))]) -> r.ContractView:
         """Sign a contract and send it to its parties."""
         return view(
             node.contracts.propose(
@@ -267,24 +268,24 @@ def _agreements(app: FastAPI, node: Node) -> None:
         return v.ContractsOut(contracts=tuple(v.contract_out(*found) for found in node.contracts.all()))
 
     @app.get("/v1/contracts/{contract}")
-    def contract_of(contract: str) -> v.ContractOut:
+    def contract_of(contract: str) -> r.ContractView:
         """One contract."""
         return v.contract_out(contract, node.contracts.standing(contract))
 
     @app.post("/v1/contracts/{contract}/approve", openapi_extra=takes(v.Empty))
-    def approve(contract: str) -> v.ContractOut:
+    def approve(contract: str) -> r.ContractView:
         """Sign it, after this node's own compilation agrees."""
         node.contracts.approve(contract)
         return view(contract)
 
     @app.post("/v1/contracts/{contract}/reject", openapi_extra=takes(v.ReasonIn))
-    def reject(contract: str, asked: Annotated[v.ReasonIn, Depends(body(v.ReasonIn))]) -> v.ContractOut:
+    def reject(contract: str, asked: Annotated[v.ReasonIn, Depends(body(v.ReasonIn))]) -> r.ContractView:
         """Say no for good."""
         node.contracts.reject(contract, asked.reason)
         return view(contract)
 
     @app.post("/v1/contracts/{contract}/revoke", openapi_extra=takes(v.ReasonIn))
-    def revoke(contract: str, asked: Annotated[v.ReasonIn, Depends(body(v.ReasonIn))]) -> v.ContractOut:
+    def revoke(contract: str, asked: Annotated[v.ReasonIn, Depends(body(v.ReasonIn))]) -> r.ContractView:
         """Withdraw: it stops running jobs before their result opens."""
         node.contracts.revoke(contract, asked.reason)
         return view(contract)
@@ -292,7 +293,7 @@ def _agreements(app: FastAPI, node: Node) -> None:
 
 def _runs(app: FastAPI, node: Node) -> None:
     @app.post("/v1/jobs", openapi_extra=takes(v.JobIn))
-    def start(who: Who, asked: Annotated[v.JobIn, Depends(body(v.JobIn))]) -> v.JobOut:
+    def start(who: Who, asked: Annotated[v.JobIn, Depends(body(v.JobIn))]) -> r.JobView:
         """One run of a contract."""
         return v.job_out(node.jobs.start(who.name, asked.contract, asked.purpose, asked.bindings))
 
@@ -302,7 +303,7 @@ def _runs(app: FastAPI, node: Node) -> None:
         return v.JobsOut(jobs=tuple(v.job_out(row) for row in node.jobs.all()))
 
     @app.get("/v1/jobs/{job}")
-    def job_of(job: str) -> v.JobOut:
+    def job_of(job: str) -> r.JobView:
         """One job."""
         return v.job_out(node.jobs.job(job))
 
@@ -312,11 +313,11 @@ def _runs(app: FastAPI, node: Node) -> None:
         first = v.job_out(node.jobs.job(job))
 
         def stream() -> Iterator[bytes]:
-            yield b"data: " + first.canonical() + b"\n\n"
+            yield b"data: " + first.model_dump_json().encode() + b"\n\n"
             if first.state in ENDED:
                 return
             for row in node.jobs.watch(job):
-                yield b"data: " + v.job_out(row).canonical() + b"\n\n"
+                yield b"data: " + v.job_out(row).model_dump_json().encode() + b"\n\n"
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
@@ -331,7 +332,7 @@ def _runs(app: FastAPI, node: Node) -> None:
         return node.jobs.plan(job, who.name)
 
     @app.post("/v1/jobs/{job}/cancel", openapi_extra=takes(v.Empty))
-    def cancel(who: Who, job: str) -> v.JobOut:
+    def cancel(who: Who, job: str) -> r.JobView:
         """Stop a job at every party."""
         return v.job_out(node.jobs.cancel(job, who.name))
 

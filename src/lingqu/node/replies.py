@@ -1,4 +1,4 @@
-"""What a node's local API replies, as typed views."""
+"""What a node's local API replies, as typed views: the node fills them, its clients read them."""
 
 from __future__ import annotations
 
@@ -153,6 +153,7 @@ class JobView(View):
     state: str
     steps: tuple[StepView, ...] = ()
     error: dict[str, Any] | None = None
+    created: str | None = None
     started: str | None = None
     ended: str | None = None
 

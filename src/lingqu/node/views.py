@@ -1,4 +1,4 @@
-"""What the user interface takes and gives, as typed documents."""
+"""What the user interface takes, as strict documents, and how it fills what it gives (`replies`)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lingqu.contract import Terms
 from lingqu.identity import Pinned
 from lingqu.kinds import clock
-from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.documents import Document
 from lingqu.kinds.parties import Digest, Instant, Role
 from lingqu.kinds.programs import Program, Value
@@ -19,6 +17,7 @@ from lingqu.kinds.schema import Asset, Grade
 from lingqu.ledger import Entry
 from lingqu.node.contracts import Standing
 from lingqu.node.core import Core
+from lingqu.node.replies import ContractView, HealthView, JobView, NodeView, PeerView, PlanView, RefusalView, StepView
 from lingqu.node.store.models import Job, Peer
 from lingqu.plan.explain import explain_text
 from lingqu.plan.plan import Plan
@@ -29,48 +28,14 @@ class LoginIn(Document):
     password: Annotated[str, Field(max_length=1000, repr=False)]
 
 
-class LoginOut(Document):
-    token: Annotated[str, Field(repr=False)]
-    role: Role
-    expires: Instant
-
-
 class UserIn(Document):
     name: str
     role: Role
     password: Annotated[str, Field(max_length=1000, repr=False)]
 
 
-class UserOut(Document):
-    name: str
-    role: Role
-
-
-class PeerOut(Document):
-    name: str
-    title: str
-    fingerprint: str
-    address: str
-    state: str
-    comparison: str
-
-
-class NodeOut(Document):
-    name: str
-    title: str
-    fingerprint: str
-    address: str
-    version: str
-    peers: tuple[PeerOut, ...]
-
-
 class InvitationIn(Document):
     minutes: int = 15
-
-
-class InvitationOut(Document):
-    code: Annotated[str, Field(repr=False)]
-    expires: Instant
 
 
 class JoinIn(Document):
@@ -101,14 +66,6 @@ class PlanIn(Document):
     recipients: tuple[str, ...] | None = None
 
 
-class PlanOut(Document):
-    plan: Plan
-    explain: str
-    statement: Statement
-    plan_digest: Digest
-    statement_digest: Digest
-
-
 class ContractIn(Document):
     title: str
     purpose: str
@@ -119,26 +76,8 @@ class ContractIn(Document):
     parties: tuple[str, ...] | None = None
 
 
-class RefusalOut(Document):
-    party: str
-    term: str
-    cause: str
-    at: Instant
-    job: str | None
-
-
-class ContractOut(Document):
-    id: Digest
-    terms: Terms
-    state: str
-    approvals: tuple[str, ...]
-    spent: int
-    reserved: int
-    refusals: tuple[RefusalOut, ...]
-
-
 class ContractsOut(Document):
-    contracts: tuple[ContractOut, ...]
+    contracts: tuple[ContractView, ...]
 
 
 class ReasonIn(Document):
@@ -151,48 +90,22 @@ class JobIn(Document):
     bindings: dict[str, Value] = Field(default_factory=dict)
 
 
-class StepOut(Document):
-    id: str
-    operator: str
-    state: str
-    rounds: int
-    bytes: int
-    seconds: float
-
-
-class JobOut(Document):
-    id: str
-    contract: Digest
-    coordinator: str
-    state: str
-    steps: tuple[StepOut, ...]
-    error: dict[str, str | None] | None
-    created: Instant
-    started: Instant | None
-    ended: Instant | None
-
-
 class JobsOut(Document):
-    jobs: tuple[JobOut, ...]
+    jobs: tuple[JobView, ...]
 
 
 class LedgerOut(Document):
     entries: tuple[Entry, ...]
 
 
-class HealthOut(Document):
-    name: str
-    time: Instant
-
-
 class Empty(Document):
     """Nothing to say."""
 
 
-def peer_out(pinned: Pinned, row: Peer) -> PeerOut:
+def peer_out(pinned: Pinned, row: Peer) -> PeerView:
     """A peer as people see it."""
     party = pinned.party
-    return PeerOut(
+    return PeerView(
         name=party.name,
         title=party.title,
         fingerprint=party.certificate,
@@ -202,9 +115,9 @@ def peer_out(pinned: Pinned, row: Peer) -> PeerOut:
     )
 
 
-def node_out(core: Core, peers: list[tuple[Pinned, Peer]]) -> NodeOut:
+def node_out(core: Core, peers: list[tuple[Pinned, Peer]]) -> NodeView:
     """This node as people see it."""
-    return NodeOut(
+    return NodeView(
         name=core.name,
         title=core.config.title,
         fingerprint=core.certificate.fingerprint,
@@ -214,9 +127,9 @@ def node_out(core: Core, peers: list[tuple[Pinned, Peer]]) -> NodeOut:
     )
 
 
-def plan_out(plan: Plan) -> PlanOut:
+def plan_out(plan: Plan) -> PlanView:
     """A plan with its explanation."""
-    return PlanOut(
+    return PlanView(
         plan=plan,
         explain=explain_text(plan),
         statement=plan.statement,
@@ -225,9 +138,9 @@ def plan_out(plan: Plan) -> PlanOut:
     )
 
 
-def contract_out(contract: str, standing: Standing) -> ContractOut:
+def contract_out(contract: str, standing: Standing) -> ContractView:
     """A contract as it stands now."""
-    return ContractOut(
+    return ContractView(
         id=contract,
         terms=standing.terms,
         state=standing.state.value,
@@ -235,20 +148,20 @@ def contract_out(contract: str, standing: Standing) -> ContractOut:
         spent=standing.spent,
         reserved=standing.reserved,
         refusals=tuple(
-            RefusalOut(party=row.party, term=row.term, cause=row.cause, at=row.at, job=row.job)
+            RefusalView(party=row.party, term=row.term, cause=row.cause, at=row.at, job=row.job)
             for row in standing.refusals
         ),
     )
 
 
-def job_out(row: Job) -> JobOut:
+def job_out(row: Job) -> JobView:
     """A job as it is now."""
-    return JobOut(
+    return JobView(
         id=row.id,
         contract=row.contract,
         coordinator=row.coordinator,
         state=row.state,
-        steps=tuple(StepOut(**step) for step in json.loads(row.steps)),
+        steps=tuple(StepView(**step) for step in json.loads(row.steps)),
         error=json.loads(row.error) if row.error else None,
         created=row.created,
         started=row.started,
@@ -256,6 +169,6 @@ def job_out(row: Job) -> JobOut:
     )
 
 
-def health_out(core: Core) -> HealthOut:
+def health_out(core: Core) -> HealthView:
     """The node is up."""
-    return HealthOut(name=core.name, time=clock.now())
+    return HealthView(name=core.name, time=clock.now())
