@@ -82,7 +82,7 @@ def join(
     Returns min(left.rows, right.rows) rows with the columns and other keys of both sides; valid is hidden.
     BadInput when names clash or widths differ.  Discloses: nothing beyond the shapes.
     Cost: a stable sort of left.rows + right.rows rows by the key's bits and one more, an equality test, three
-    permutations.  Source: sort-merge join of Asharov et al. (CCS 2022) section 6; the payload moves once a side.
+    permutations.  Source: sort-merge join after Asharov et al. (CCS 2022); the payload moves once a side.
     """
     rows = min(left.rows, right.rows)
     left_keys, right_keys = _joined_names(left, right, on, keep)
@@ -213,7 +213,7 @@ def group(
     it is 0 every aggregate is 0.  Sums wrap in the ring; minima and maxima need |x| < 2**62 - 1 and give
     `EMPTY` or -`EMPTY` for a group with nothing to compare.  Discloses: nothing beyond the shapes.
     Cost: a sort by the keys' bits and one more, an equality test, a one-bit sort, two permutations; minima and maxima
-    add ceil(log2(rows)) comparisons.  Source: Asharov et al. (CCS 2022) section 6.
+    add ceil(log2(rows)) comparisons.  Source: after Asharov et al. (CCS 2022).
     """
     if bound < 1:
         raise BadInput(f"A grouping into {bound} groups is empty.", "Give a bound of at least 1.")

@@ -38,7 +38,7 @@ def truncate(s: Session, x: Parts, bits: int) -> Parts:
     a + b is known to be 0, the sum wraps exactly when a or b has its top bit: w = msb(a) + msb(b) - msb(a) msb(b).
     Then (a >> bits) + (b >> bits) - w 2**(64-bits) loses at most the carry of the low bits.
     Cost: 2 rounds, 32 bytes an element.  Discloses: nothing.
-    Source: share layout of ABY3 section 5.1; the known top bit of SIRNN (Rathee et al., S&P 2021) section 3.2.1.
+    Source: share layout of ABY3 section 5.1; the known top bit after SIRNN (Rathee et al., S&P 2021).
     """
     count, shift, wrap = len(x[0]), np.uint64(bits), np.uint64(64 - bits)
     known: Words | None = None
@@ -73,7 +73,7 @@ def words_as_integers(s: Session, bits: Parts, width: int) -> Parts:
     Party 0 knows c = b_0 ^ b_1, parties 1 and 2 know d = b_2; bit by bit b = d + c (1 - 2 d), a product of a shared c
     with a factor that both other parties know.
     Cost: 2 rounds, 8 width + 16 bytes an element.  Discloses: nothing.
-    Source: ABY3 section 5.4.1, with the helper's share in place of oblivious transfer.
+    Source: after ABY3 section 5.4, with the helper's share in place of oblivious transfer.
     """
     count = len(bits[0])
     part = None if s.party == 0 else np.empty(count, np.uint64)

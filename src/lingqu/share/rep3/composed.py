@@ -10,11 +10,11 @@ from lingqu.share.api import Shape, Shared
 from lingqu.share.rep3.outline import Outline, shaped, shaped_bits
 from lingqu.share.rep3.tally import key_widths
 
-QUARTICS = "ABY3: Mohassel, Rindal (CCS 2018), section 5.4.2, with quartics"
+QUARTICS = "after ABY3: Mohassel, Rindal (CCS 2018), with quartics"
 NORMALISED = "after Catrina, de Hoogh (SCN 2010), with polynomials"
 SCIENTIFIC = "after Aly, Smart (ACNS 2019)"
 TOURNAMENT = "tournament of comparisons"
-SORTED = "Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022), sections 3 and 4"
+SORTED = "after Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022)"
 INVARIANT = "after Granlund, Montgomery (PLDI 1994), with a correction"
 
 

@@ -22,7 +22,7 @@ from lingqu.share.rep3.composed import COMPOSED
 from lingqu.share.rep3.tally import WORD, Tally
 
 ARAKI_2016 = "Araki, Furukawa, Lindell, Nof, Ohara (CCS 2016)"
-ARAKI_2021 = "Araki et al., Secure Graph Analysis at Scale (CCS 2021), section 4"
+ARAKI_2021 = "Araki et al., Secure Graph Analysis at Scale (CCS 2021)"
 ABY3 = "ABY3: Mohassel, Rindal (CCS 2018)"
 SORTING = "Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022)"
 
@@ -93,12 +93,12 @@ OPERATIONS = (
     _operation("to_bits", lambda t, z: t.to_bits(_count(z)), f"{ABY3}, section 5.3"),
     _operation("to_shared", lambda t, z: t.integers(_count(z), z["bits"]), f"{ABY3}, section 5.4"),
     _operation("shuffle", lambda t, z: t.shuffle(z["rows"], z["columns"]), ARAKI_2021),
-    _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"{SORTING}, sections 3 and 4"),
-    _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"{SORTING}, section 4"),
-    _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"{SORTING}, section 4"),
+    _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"after {SORTING}"),
+    _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"after {SORTING}"),
+    _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"after {SORTING}"),
     _operation("filter", lambda t, z: t.select(z["rows"]), f"{ABY3}, section 5.4"),
-    _operation("join", _join, f"{SORTING}, section 6"),
-    _operation("group", _group, f"{SORTING}, section 6"),
+    _operation("join", _join, f"after {SORTING}"),
+    _operation("group", _group, f"after {SORTING}"),
     _operation("divide", lambda t, z: t.divide(_count(z)), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
     *COMPOSED,
 )

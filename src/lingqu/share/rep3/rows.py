@@ -1,8 +1,8 @@
 """Hidden permutations of rows: shuffle, and the stable radix sort on shared permutations.
 
 Permutations are shared vectors of destinations: row i goes to position p(i).
-Source: Araki et al., "Secure Graph Analysis at Scale" (CCS 2021) section 4 for the shuffle;
-Asharov et al., "Efficient Secure Three-Party Sorting" (CCS 2022) sections 3 and 4 for the sort.
+Source: Araki et al., "Secure Graph Analysis at Scale" (CCS 2021) for the shuffle;
+after Asharov et al., "Efficient Secure Three-Party Sorting" (CCS 2022) for the sort.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def shuffle(s: Session, rows: int, tables: Sequence[Table]) -> list[Table]:
 
 
 def apply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
-    """Bring every row to its destination: shuffle both, open the destinations, move.  Asharov et al., protocol 4.1."""
+    """Bring every row to its destination: shuffle both, open the destinations, move.  After Asharov et al."""
     rows = len(destinations[0])
     order, *moved = Hops(s, draw_orders(s, rows)).run([Table(ADDITIVE, destinations), *tables], opened=1)
     assert isinstance(order, np.ndarray)
@@ -187,7 +187,7 @@ def apply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Tabl
 
 
 def unapply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
-    """The inverse of apply: read at the opened shuffled destinations, then undo the shuffle.  Ibid., protocol 4.2."""
+    """The inverse of apply: read at the opened shuffled destinations, then undo the shuffle.  After Asharov et al."""
     orders = draw_orders(s, len(destinations[0]))
     order = Hops(s, orders).run([Table(ADDITIVE, destinations)], opened=1)[0]
     assert isinstance(order, np.ndarray)
@@ -207,7 +207,7 @@ def sort(s: Session, bits: Sequence[KeyBit]) -> Parts:
     """Destinations of the stable order by key bits, the least significant first, a digit of DIGIT_BITS bits a pass.
 
     A pass shuffles the order found so far together with its digit, opens the shuffled order once, and uses it twice:
-    to bring the digit to its place and to compose with the digit's order.  Asharov et al., protocol 4.5.
+    to bring the digit to its place and to compose with the digit's order.  After Asharov et al.
     """
     digits = [bits[i : i + DIGIT_BITS] for i in range(0, len(bits), DIGIT_BITS)]
     found = digit_order(s, *_as_digit(digits[0]))
@@ -240,7 +240,7 @@ def digit_order(s: Session, words: Parts, width: int) -> Parts:
     """Destinations of the stable order by one digit of 1 or 2 bits.
 
     One flag a digit value; row i of value v goes to (rows of lower values) + (rows of value v up to i) - 1, a sum of
-    products of flags and running counts.  Asharov et al., protocol 3.1 (for one bit).
+    products of flags and running counts.  After Asharov et al. (there for one bit).
     """
     count = len(words[0])
     low = words[0] & np.uint64(1), words[1] & np.uint64(1)
