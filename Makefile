@@ -105,6 +105,18 @@ bench-share: $(VENV)/.package ## the protocols' benchmark
 bench-net: $(VENV)/.package ## the channels' benchmark
 	@$(BIN)/python benchmarks/net_bench.py
 
+# SPU is measured beside Lingqu, in an environment of its own that Lingqu is not installed in.
+SPU_VENV := .venv-spu
+SPU_PYTHON ?= python3.11
+.PHONY: bench-mpc
+bench-mpc: $(VENV)/.package ## three parties beside SPU 0.9.5, and the machine's limits (minutes)
+	@[ -e $(SPU_VENV)/.created ] || { echo "Installing SPU into $(SPU_VENV)"; rm -rf $(SPU_VENV); \
+		$(SPU_PYTHON) -m venv $(SPU_VENV) && \
+		$(SPU_VENV)/bin/python -m pip --disable-pip-version-check --quiet install spu==0.9.5 && \
+		touch $(SPU_VENV)/.created; } || echo "SPU could not be installed (it needs Python 3.11): only Lingqu is measured." >&2
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mpc \
+		$$([ ! -e $(SPU_VENV)/.created ] || echo --spu $(SPU_VENV)/bin/python) $(if $(ROWS),$(ROWS))
+
 .PHONY: format
 format: $(VENV)/.dev ## format Python and Rust
 	@$(BIN)/ruff check --fix
@@ -113,6 +125,6 @@ format: $(VENV)/.dev ## format Python and Rust
 
 .PHONY: clean
 clean: ## remove what was built, .venv included
-	@rm -rf $(VENV) site dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
+	@rm -rf $(VENV) $(SPU_VENV) site dist build .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache
 	@rm -rf $(CRATE)/target src/lingqu/_core*.so docs/reference/mechanisms.md
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
