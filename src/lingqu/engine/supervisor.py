@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from lingqu.engine.worker import MAX_LINE, JobLine
-from lingqu.kinds.errors import LingquError, PartyLost, Unavailable
+from lingqu.kinds.errors import LingquError, PartyLost, Unavailable, revived
 
 LOG = logging.getLogger("lingqu.engine.supervisor")
 REAP_SECONDS = 10.0
@@ -95,7 +95,7 @@ class Worker:
                     finished, figures = True, message["done"]
                     release = Path(figures["release"]) if figures.get("release") else None
                 elif "failed" in message:
-                    error = _error(message["failed"])
+                    error = revived(message["failed"])
                 else:
                     self._take(message)
         except (ValueError, KeyError, TypeError):
@@ -112,7 +112,7 @@ class Worker:
         if error is None and not finished:
             error = PartyLost(
                 f"The worker process of {self._line.plan.parties[self._line.party]} ended with status {status}.",
-                f"Look at {Path(self._line.directory) / 'worker.log'} there, then run the job again.",
+                f"Look at jobs/{self._line.job}/worker.log in its home, then run the job again.",
                 party=self._line.plan.parties[self._line.party],
             )
         self._handler.ended(figures, None if error else release, error)
@@ -194,12 +194,3 @@ def _close(pipe: IO[bytes] | None) -> None:
             pipe.close()
         except OSError:
             return
-
-
-def _error(document: Mapping[str, Any]) -> LingquError:
-    kinds: list[type[LingquError]] = [LingquError]
-    for kind in kinds:
-        if kind.code == document["code"]:
-            return kind(document["cause"], document["cure"], term=document["term"], party=document["party"])
-        kinds.extend(kind.__subclasses__())
-    return LingquError(document["cause"], document["cure"], term=document["term"], party=document["party"])

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from pydantic import Field
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable
+from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable, revived
 from lingqu.kinds.programs import Value
 from lingqu.kinds.schema import Asset
 from lingqu.plan.plan import LOCAL, Plan, Step
@@ -102,11 +102,11 @@ class Pipe:
         return [str(endpoint) for endpoint in self._commands.get()["start"]]
 
     def gate(self, step: str, reveal: bool) -> None:
-        """Ask the node; Refused with the node's own words when it says no."""
+        """Ask the node; its own error when it says no: Refused by a term, Unavailable when its disk is full."""
         self.tell(gate=step, reveal=reveal)
         answer = self._commands.get()["gate"]
         if answer is not None:
-            raise Refused(answer["cause"], answer["cure"], term=answer["term"], party=answer["party"])
+            raise revived(answer)
 
     def _listen(self) -> None:
         for line in sys.stdin.buffer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class LingquError(Exception):
@@ -83,3 +84,15 @@ class Tampered(LingquError):
     """A signature, digest or proof does not hold."""
 
     code = "tampered"
+
+
+def revived(document: Mapping[str, Any]) -> LingquError:
+    """The error that `LingquError.document()` described, of its own class where this process knows that."""
+    kinds: list[type[LingquError]] = [LingquError]
+    for kind in kinds:
+        if kind.code == document["code"]:
+            break
+        kinds.extend(kind.__subclasses__())
+    else:
+        kind = LingquError
+    return kind(document["cause"], document["cure"], term=document["term"], party=document["party"])

@@ -145,9 +145,11 @@ class Replay:
     """Admits each token once, within the clock skew that it tolerates; in memory, bounded.
 
     capacity: how many tokens it remembers; each is forgotten once its time alone would refuse it.
+    here: whose clock the others' are compared with, for the error, which a peer may read.
     """
 
-    def __init__(self, capacity: int = 100_000) -> None:
+    def __init__(self, capacity: int = 100_000, here: str = "this node") -> None:
+        self._here = here
         self._capacity = capacity
         self._seen: OrderedDict[str, int] = OrderedDict()
         self._lock = Lock()
@@ -162,8 +164,8 @@ class Replay:
         if abs(skew) > MAX_SKEW:
             side = "ahead of" if skew > 0 else "behind"
             raise Unavailable(
-                f"The clock of {party or 'the peer'} is {abs(skew)} s {side} this node's (at most {MAX_SKEW} s is "
-                "allowed), or its message was held up that long.",
+                f"The clock of {party or 'the peer'} is {abs(skew)} s {side} that of {self._here} (at most "
+                f"{MAX_SKEW} s is allowed), or its message was held up that long.",
                 "Enable NTP on both machines, then try again.",
                 party=party,
             )
