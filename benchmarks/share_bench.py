@@ -18,7 +18,20 @@ import numpy as np
 
 from lingqu._core import Prg
 from lingqu.net.memory import memory_channels
-from lingqu.share import Aggregate, Machine, Relation, group, join
+from lingqu.share import (
+    Aggregate,
+    Machine,
+    Relation,
+    argmax,
+    divide_whole,
+    exp,
+    group,
+    join,
+    log,
+    softmax,
+    sqrt,
+    tanh,
+)
 from lingqu.share.rep3 import connect
 
 ROWS = 30_000
@@ -111,6 +124,17 @@ OPERATIONS: dict[str, tuple[Callable[[Machine], Any], Work]] = {
     "group 3e4 by 5 bits, 3 aggregates": (lambda m: _side(m, 0, "l"), _grouped),
     "sigmoid 3e4": (lambda m: _numbers(m, 0, ROWS, below=1 << 23), lambda m, x: m.sigmoid(x)),
     "sigmoid 1e5": (lambda m: _numbers(m, 0, 100_000, below=1 << 23), lambda m, x: m.sigmoid(x)),
+    "exp 1e5": (lambda m: _numbers(m, 0, 100_000, below=1 << 24), exp),
+    "log 1e5": (lambda m: m.add(_numbers(m, 0, 100_000), 1), log),
+    "sqrt 1e5": (lambda m: _numbers(m, 0, 100_000), sqrt),
+    "divide 1e5": (
+        lambda m: (_numbers(m, 0, 100_000), m.add(_numbers(m, 1, 100_000), 1 << 20)),
+        lambda m, x: m.divide(*x),
+    ),
+    "divide_whole 1e5": (lambda m: _numbers(m, 0, 100_000), lambda m, x: divide_whole(m, x, 86_400)),
+    "tanh 1e5": (lambda m: _numbers(m, 0, 100_000, below=1 << 23), tanh),
+    "softmax 1e4 x 10": (lambda m: _numbers(m, 0, 10_000, 10, below=1 << 23), softmax),
+    "argmax 1e5": (lambda m: _numbers(m, 0, 100_000), argmax),
     "matmul 3e4 x 60 x 1": (lambda m: (_numbers(m, 0, ROWS, 60), _numbers(m, 1, 60, 1)), lambda m, x: m.matmul(*x)),
     "matmul 60 x 3e4 x 1, transposed": (
         lambda m: (_numbers(m, 0, ROWS, 60).transpose(), _numbers(m, 1, ROWS, 1)),

@@ -1,6 +1,22 @@
-"""Secret sharing: one Machine interface, the ideal twin `plain`, and `rep3` for three parties."""
+"""Secret sharing: one Machine interface, functions and relations over it, the ideal twin `plain`, `rep3` for three."""
 
 from lingqu.share.api import FRACTION_BITS, Machine, Permutation, Shared, SharedBits
+from lingqu.share.curves import erf, gelu, sigmoid, tanh
+from lingqu.share.functions import exp, inverse_sqrt, log, power, softmax, sqrt
+from lingqu.share.integers import absolute, divide_whole, maximum, minimum, round_shift, sign
+from lingqu.share.ordering import (
+    SortKey,
+    argmax,
+    argmin,
+    count_distinct,
+    maximum_along,
+    median,
+    minimum_along,
+    prefix_sums,
+    quantile,
+    sort_by,
+    top_k,
+)
 from lingqu.share.relation import Aggregate, Relation, filter_rows, group, join
 
 __all__ = [
@@ -11,7 +27,34 @@ __all__ = [
     "Relation",
     "Shared",
     "SharedBits",
+    "SortKey",
+    "absolute",
+    "argmax",
+    "argmin",
+    "count_distinct",
+    "divide_whole",
+    "erf",
+    "exp",
     "filter_rows",
+    "gelu",
     "group",
+    "inverse_sqrt",
     "join",
+    "log",
+    "maximum",
+    "maximum_along",
+    "median",
+    "minimum",
+    "minimum_along",
+    "power",
+    "prefix_sums",
+    "quantile",
+    "round_shift",
+    "sigmoid",
+    "sign",
+    "softmax",
+    "sort_by",
+    "sqrt",
+    "tanh",
+    "top_k",
 ]

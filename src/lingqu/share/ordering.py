@@ -163,8 +163,8 @@ def quantile(
     fraction: 0 to 1, a fraction with a denominator up to 1000 (within 1e-9).  BadInput for other arguments.
     Cost: a radix sort of bits + 1 bits, a narrow comparison a row, a few products.  Discloses: nothing.
     """
-    rows, share = len(valid), Fraction(fraction).limit_denominator(1000)
-    if x.shape != (rows,) or not 1 <= rows < 1 << 30 or not 0 <= share <= 1 or abs(share - fraction) > 1e-9:
+    rows, share = len(valid), Fraction(fraction if 0 <= fraction <= 1 else -1).limit_denominator(1000)
+    if x.shape != (rows,) or not 1 <= rows < 1 << 30 or share < 0 or abs(share - fraction) > 1e-9:
         raise BadInput(
             "A quantile needs rows, a valid flag each, and a fraction from 0 to 1 with a denominator up to 1000.",
             "Check the arguments.",
