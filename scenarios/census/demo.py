@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -56,7 +57,7 @@ class Story:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.checks: list[tuple[int, str, bool]] = []
-        self.kept: list[Any] = []
+        self.kept: list[Table] = []
         self.point = 0
         self.progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), console=console
@@ -76,10 +77,10 @@ class Story:
     def say(self, *parts: Any) -> None:
         self.console.print(*parts)
 
-    def keep(self, part: Any) -> None:
-        """Show something that belongs into the picture too."""
-        self.kept.append(part)
-        self.say(part)
+    def keep(self, table: Table) -> None:
+        """Show a table that belongs into the picture too."""
+        self.kept.append(table)
+        self.say(table)
 
     def check(self, what: str, holds: bool) -> None:
         """Record and show whether something holds."""
@@ -109,6 +110,8 @@ class Story:
     def picture(self, file: Path) -> None:
         """Write the answers, the locks and the nine points as one SVG that loads nothing from elsewhere."""
         console = Console(record=True, file=io.StringIO(), width=104, highlight=False)
+        for table in self.kept:
+            table.box = box.SIMPLE_HEAD  # upright lines need a font whose widths the viewer knows
         *answers, points = self.kept
         console.print(*answers, sep="\n")
         console.print("[bold]The locks[/]")
