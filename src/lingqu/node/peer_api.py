@@ -79,7 +79,8 @@ class PeerApi:
         heard: Callable[[str], None],
     ) -> None:
         self._core, self._peers, self._heard = core, peers, heard
-        self._replays: defaultdict[str, jws.Replay] = defaultdict(jws.Replay)  # one a peer: none fills another's
+        # One a peer: none fills another's.
+        self._replays: defaultdict[str, jws.Replay] = defaultdict(lambda: jws.Replay(here=core.name))
         self._remember()
         self._handlers: dict[type[Document], Callable[[str, Any, str], Document | None]] = {
             m.PairConfirm: lambda peer, _message, _token: peers.confirmed_there(peer),
