@@ -251,3 +251,14 @@ def test_postgres_away_or_not_installed(monkeypatch: pytest.MonkeyPatch) -> None
         read(source)
     errors: list[LingquError] = [away.value, missing.value]
     assert not any("hunter2" in str(error) for error in errors)
+
+
+@pytest.mark.parametrize("password", ["s3cret", "s3/cret", "s3?cret", "a:s3cret", "a@s3cret"])
+def test_no_spelling_of_a_password_prints(password: str) -> None:
+    source = open_source(f"postgresql://user:{password}@host:5432/db?sslmode=require#public.t")
+    assert str(source) == "postgresql://host:5432/db#public.t"
+    assert "s3" not in repr(source)
+    with pytest.raises(BadInput) as caught:
+        open_source("postgresql://user:s3#cret@host/db#public.t")
+    assert "s3" not in str(caught.value)
+    assert "cret@" not in str(caught.value)

@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -53,8 +53,8 @@ class PostgresTable:
     relation: str
 
     def __str__(self) -> str:
-        parts = urlsplit(self.url)
-        return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}#{self.relation}"
+        place = self.url.partition("://")[2].rpartition("@")[2].partition("?")[0]
+        return f"postgresql://{place}#{self.relation}"
 
     @property
     def query(self) -> str:
@@ -76,6 +76,8 @@ def open_source(text: str) -> Source:
         url, mark, relation = text.partition("#")
         if not mark or not relation:
             raise BadInput("The PostgreSQL source names no table.", "Write postgresql://host/database#schema.table.")
+        if "@" in relation and "@" not in url:  # a password's own # would end the URL, and print with the table
+            raise BadInput("The PostgreSQL URL has a # before its @.", "Write a # in a password as %23.")
         return PostgresTable(url, unquote(relation))
     path = Path(text)
     kind = CsvFile if path.name.endswith((".csv", ".csv.gz")) else ParquetFile if path.suffix == ".parquet" else None

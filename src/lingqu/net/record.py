@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -70,7 +71,7 @@ class RecordingChannel:
 
     def __init__(self, channel: Channel, path: Path) -> None:
         self._channel = channel
-        self._file: BinaryIO = path.open("xb")
+        self._file: BinaryIO = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         head = json.dumps({"party": channel.party, "parties": channel.parties}).encode()
         self._file.write(_MAGIC + head + b"\n")
 
