@@ -244,6 +244,15 @@ class Machine(Protocol):
     def bit(self, x: SharedBits, position: int) -> SharedBits:
         """One bit of words, 0 the least significant."""
 
+    def planes(self, x: SharedBits) -> SharedBits:
+        """Words turned into rows of bits: row i has bit i of all words, 64 to a word; shape (width, ceil(size / 64)).
+
+        Bitwise operations on planes work on 64 elements at once; what stands beyond the last one is of no use.
+        """
+
+    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
+        """Rows of planes as single bits of shape (rows, *shape): the inverse of `planes` bit by bit."""
+
     # Arithmetic
 
     def multiply(self, x: Shared, y: Shared) -> Shared:

@@ -151,10 +151,9 @@ def _position(machine: Machine, x: Shared, curve: Curve) -> tuple[Shared, Shared
 
     Bits that differ from the sign are those of |x|, or of |x| less one unit in the last place.
     """
-    bits = machine.to_bits(x)
-    sign = machine.bit(bits, 63)[None]
-    places = machine.stack([machine.bit(bits, place) for place in range(FRACTION_BITS, 63)])
-    places = machine.logical_xor(places, sign)
+    bits = machine.planes(machine.to_bits(x))
+    sign = bits[63:]
+    places = machine.logical_xor(bits[FRACTION_BITS:63], sign)
     index, clear = places[:INDEX_BITS], machine.logical_not(places[INDEX_BITS:])
     clear, pairs = _level(machine, clear, index[::2], index[1::2])
     low, high = (_one_hot(machine, index[2 * i], index[2 * i + 1], pairs[i]) for i in (0, 1))
@@ -169,7 +168,7 @@ def _position(machine: Machine, x: Shared, curve: Curve) -> tuple[Shared, Shared
     while len(clear) > 1:
         clear, _ = _level(machine, clear, clear[:0], clear[:0])
     kept = machine.logical_and(clear, machine.concat([passed, machine.logical_not(sign)]))
-    flags = machine.inject(machine.concat([kept, clear, sign]))
+    flags = machine.inject(machine.from_planes(machine.concat([kept, clear, sign]), x.shape))
     count = len(reached)
     inside = flags[count + 1]
     side = machine.subtract(machine.scale(flags[count], 2), inside)

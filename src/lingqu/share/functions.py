@@ -161,9 +161,8 @@ def _leading(machine: Machine, x: Shared) -> SharedBits:
 
     A tree over pairs (found, place), of which the upper wins: 14 rounds with the bits of x.
     """
-    words = machine.to_bits(x)
-    none = machine.constant_bits(np.zeros(x.shape, np.uint64), 1)
-    found = machine.stack([none, none, *(machine.bit(words, place) for place in range(TOP + 1))])
+    planes = machine.planes(machine.to_bits(x))
+    found = machine.concat([machine.constant_bits(np.zeros((2, planes.shape[1]), np.uint64), 64), planes[: TOP + 1]])
     place = found[None][:0]
     while len(found) > 1:
         high = found[1::2]
@@ -171,7 +170,7 @@ def _leading(machine: Machine, x: Shared) -> SharedBits:
         kept = machine.logical_and(machine.logical_not(high)[None], lower)
         found = machine.logical_xor(high, kept[0])
         place = machine.concat([machine.logical_xor(place[:, 1::2], kept[1:]), high[None]])
-    return machine.concat([place[:, 0], found])
+    return machine.from_planes(machine.concat([place[:, 0], found]), x.shape)
 
 
 def _normal(machine: Machine, x: Shared, exponents: NDArray[np.int64]) -> tuple[Shared, Shared, Shared]:

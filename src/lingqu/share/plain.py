@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput, RangeError
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Threat
-from lingqu.share import checks
+from lingqu.share import bitplanes, checks
 from lingqu.share.api import (
     FRACTION_BITS,
     INTEGER_LIMIT,
@@ -176,6 +176,14 @@ class Plain:
     def bit(self, x: SharedBits, position: int) -> SharedBits:
         """As Machine.bit."""
         return _bits((_word(x) >> np.uint64(checks.position(x, position))) & np.uint64(1), 1)
+
+    def planes(self, x: SharedBits) -> SharedBits:
+        """As Machine.planes."""
+        return SharedBits(bitplanes.planes(x.parts, x.width), 64)
+
+    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
+        """As Machine.from_planes."""
+        return SharedBits(bitplanes.single_bits(x.parts, shape), 1)
 
     def multiply(self, x: Shared, y: Shared) -> Shared:
         """As Machine.multiply."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lingqu import _core
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
-from lingqu.share import checks, curves, reals
+from lingqu.share import bitplanes, checks, curves, reals
 from lingqu.share.api import (
     FRACTION_BITS,
     C,
@@ -208,6 +208,14 @@ class Rep3:
         """As Machine.bit."""
         shift = np.uint64(checks.position(x, position))
         return SharedBits(tuple((part >> shift) & np.uint64(1) for part in x.parts), 1)
+
+    def planes(self, x: SharedBits) -> SharedBits:
+        """As Machine.planes."""
+        return SharedBits(bitplanes.planes(x.parts, x.width), 64)
+
+    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
+        """As Machine.from_planes."""
+        return SharedBits(bitplanes.single_bits(x.parts, shape), 1)
 
     # Arithmetic
 

@@ -185,6 +185,14 @@ class Outline:
         checks.position(x, position)
         return shaped_bits(x.shape)
 
+    def planes(self, x: SharedBits) -> SharedBits:
+        """As Machine.planes."""
+        return shaped_bits((x.width, packed(x.size)), 64)
+
+    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
+        """As Machine.from_planes."""
+        return shaped_bits((len(x), *shape))
+
     # Arithmetic
 
     def multiply(self, x: Shared, y: Shared) -> Shared:

@@ -1,0 +1,23 @@
+"""Words turned into planes of bits and back, component by component: linear over XOR, so local for every sharing."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from lingqu import _core
+from lingqu.share.api import Shape, Words
+
+
+def planes(parts: tuple[Words, ...], width: int) -> tuple[Words, ...]:
+    """As Machine.planes, on components."""
+    flat = (np.ascontiguousarray(part).reshape(-1) for part in parts)
+    return tuple(_core.to_planes(part, width).reshape(width, -(-part.size // 64)) for part in flat)
+
+
+def single_bits(parts: tuple[Words, ...], shape: Shape) -> tuple[Words, ...]:
+    """As Machine.from_planes, on components."""
+    size = prod(shape)
+    every = ([_core.unpack(np.ascontiguousarray(row), size, 1) for row in part] for part in parts)
+    return tuple(np.array(rows, np.uint64).reshape(len(rows), *shape) for rows in every)
