@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from lingqu.kinds.programs import Program
+from lingqu.node.replies import ContractView
 from scenarios.census import questions
 from scenarios.census.network import BIG, CIVIL, HUMAN, Network, wait_until
-
-if TYPE_CHECKING:
-    from lingqu.node.replies import ContractView
-    from scenarios.census.demo import Story
+from scenarios.census.story import Story, finished
 
 EVERYTHING = 'SELECT * FROM "civil-affairs".residents'
 MODIFIED = (sys.executable, "-m", "scenarios.census.modified_node")
@@ -22,8 +19,6 @@ def show_locks(story: Story, net: Network, contracts: tuple[ContractView, Contra
 
     Returns the bundle of the analyst's node from before it was modified.
     """
-    from scenarios.census.demo import finished
-
     statistics, training = contracts
     analyst = net[BIG].remote("analyst")
     everything = Program(kind="sql", text=EVERYTHING)

@@ -6,15 +6,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lingqu.identity import NodeKey
 from lingqu.ledger import Log, MemoryStore, export, verify
 from lingqu.ledger.bundle import Bundle, read
 from scenarios.census.network import BIG, CIVIL, HUMAN, LINGQU, Network
-
-if TYPE_CHECKING:
-    from scenarios.census.demo import Story
+from scenarios.census.story import Story
 
 
 def show_proof(story: Story, net: Network, before: bytes) -> None:
