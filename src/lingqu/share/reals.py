@@ -51,14 +51,13 @@ def _normal_reciprocal(machine: Machine, y: Shared) -> tuple[Shared, Shared]:
 def _normalising_scale(machine: Machine, y: Shared) -> Shared:
     """2**(50 - j) for the leading bit j of y: a prefix or from the top, with weights on its steps."""
     count = HIGHEST - LOWEST + 1
-    bits = machine.to_bits(y)
-    window = machine.stack([machine.bit(bits, HIGHEST - i) for i in range(count)], 0)
+    window = machine.planes(machine.to_bits(y))[LOWEST : HIGHEST + 1][::-1]
     step = 1
     while step < count:
         seen = machine.logical_or(window[step:], window[:-step])
         window = machine.concat([window[:step], seen])
         step *= 2
-    flags = machine.inject(window)
+    flags = machine.inject(machine.from_planes(window, y.shape))
     weights = np.array([1 << i for i in range(count)], np.int64)
     change = np.concatenate([weights[:-1] - weights[1:], weights[-1:]]).reshape((-1,) + (1,) * y.ndim)
     return machine.sum(machine.scale(flags, change), axis=0)

@@ -67,6 +67,7 @@ def _count_distinct(machine: Outline, sizes: Sizes) -> Shared:
 
 COMPOSED = (
     _unary("reciprocal", lambda m, x: m.reciprocal(x), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
+    _binary("divide", lambda m, x, y: m.divide(x, y), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
     _unary("sigmoid", curves.sigmoid, QUARTICS),
     _unary("tanh", curves.tanh, QUARTICS),
     _unary("erf", curves.erf, QUARTICS),

@@ -99,7 +99,6 @@ OPERATIONS = (
     _operation("filter", lambda t, z: t.select(z["rows"]), f"{ABY3}, section 5.4"),
     _operation("join", _join, f"after {SORTING}"),
     _operation("group", _group, f"after {SORTING}"),
-    _operation("divide", lambda t, z: t.divide(_count(z)), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
     *COMPOSED,
 )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lingqu.kinds.mechanism import Cost
-from lingqu.share.reals import HIGHEST, LOWEST
 from lingqu.share.rep3.circuits import packed, sklansky
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.rep3.tables import places_of
@@ -214,24 +213,3 @@ class Tally:
             self.select((rows - step) * extremes)
             self.bits_and(rows - step)
             step *= 2
-
-    def normal_reciprocal(self, count: int) -> None:
-        """The part of divide that reciprocal has too."""
-        window = HIGHEST - LOWEST + 1
-        self.to_bits(count)
-        step = 1
-        while step < window:
-            self.bits_and((window - step) * count)
-            step *= 2
-        self.integers(window * count)
-        for _ in range(7):
-            self.multiply(count)
-            self.truncate(count)
-
-    def divide(self, count: int) -> None:
-        """Machine.divide."""
-        self.normal_reciprocal(count)
-        for _ in range(2):
-            self.truncate(count)
-            self.multiply(2 * count)
-            self.truncate(count)
