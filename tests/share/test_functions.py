@@ -246,3 +246,16 @@ def test_whole_functions_agree_with_numpy(parties: Parties) -> None:
     for found in [work(Plain()), work(Rounding()), *parties(work).results]:
         for one, true in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, true)
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 130])
+def test_planes_and_back(parties: Parties, count: int) -> None:
+    x = np.random.default_rng(count).integers(0, 1 << 7, count).astype(np.uint64)
+
+    def work(m: Machine) -> Any:
+        words = m.input_bits(0, x if m.owns(0) else None, (count,), 7)
+        return m.reveal_bits(m.from_planes(m.planes(words), (count,)))
+
+    expected = x >> np.arange(7, dtype=np.uint64)[:, None] & np.uint64(1)
+    for found in [work(Plain()), parties(work).results[0]]:
+        np.testing.assert_array_equal(found, expected)
