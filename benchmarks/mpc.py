@@ -36,7 +36,7 @@ from lingqu.share.functions import exp
 
 NOISY = 1.5
 COLUMNS = (
-    *("row", "plain s", "TLS s", "SPU s", "SPU / plain", "aim", "MB a party", "SPU MB", "rounds"),
+    *("row", "plain s", "TLS s", "SPU s", "SPU / plain", "aim", "CPU s", "SPU CPU s", "MB a party", "SPU MB", "rounds"),
     *("x loopback", "x AES", "error", "SPU error"),
 )
 SPU_SCRIPT = Path(__file__).with_name("spu_table.py")
@@ -239,6 +239,7 @@ class Figures:
     """One engine's figures of one row."""
 
     times: tuple[float, ...]
+    processor: float
     bytes: int
     rounds: int
     worst: float | None
@@ -264,14 +265,14 @@ def ours(name: str, tls: bool, repeat: int) -> Figures:
             opened = trial.run(row.opened, *inputs).result
             assert isinstance(opened, np.ndarray)
             worst = float(np.max(np.abs(opened - expected)))
-    return Figures(report.times[1:], max(report.bytes), report.rounds, worst)
+    return Figures(report.times[1:], report.processor, max(report.bytes), report.rounds, worst)
 
 
 def theirs(found: dict[str, Any]) -> Figures | None:
     """SPU's figures of a row; None where it has none."""
     if "error" in found:
         return None
-    return Figures(tuple(found["times"]), max(found["bytes"]), 0, found["worst"])
+    return Figures(tuple(found["times"]), median(found["processor"]), max(found["bytes"]), 0, found["worst"])
 
 
 def lines(names: list[str], spu: Spu, repeat: int, machine: Limits) -> Iterator[str]:
@@ -296,6 +297,8 @@ def lines(names: list[str], spu: Spu, repeat: int, machine: Limits) -> Iterator[
             _seconds(other) if other else "-",
             f"{other.seconds / plain.seconds:.1f}" if other else "-",
             f"{ROWS[name].aim:g}" if ROWS[name].aim else "-",
+            f"{plain.processor:.2f}",
+            f"{other.processor:.2f}" if other else "-",
             f"{plain.bytes / 1e6:.1f}",
             f"{other.bytes / 1e6:.1f}" if other else "-",
             str(plain.rounds),

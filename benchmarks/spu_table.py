@@ -2,7 +2,8 @@
 
 benchmarks/mpc.py runs it with the Python of `.venv-spu`, where SPU is installed and Lingqu is not:
 python benchmarks/spu_table.py REPEAT  reads names of rows, one a line, and answers each with a line of JSON:
-{"row", "times": seconds of the slowest party in each run after the first, "bytes": sent by each party in one run,
+{"row", "times": seconds of the slowest party in each run after the first, "processor": seconds of processor time
+of all parties in each, "bytes": sent by each party in one run,
 "worst": greatest error against numpy} or {"row", "error"}.
 The bytes are those of SPU's own profile, taken in one more run, so that profiling does not touch the times.
 """
@@ -164,19 +165,20 @@ def party(folder: Path, rank: int, repeat: int) -> None:
     link = libspu.link.create_brpc(roster, rank)
     runtime = spu.Runtime(link, config())
     shares = {name: read_share(folder, name, rank) for name in executable.input_names}
-    times = []
+    times, processor = [], []
     for name, share in shares.items():
         runtime.set_var(name, share)
     for _ in range(repeat + 1):
         link.barrier()
-        start = time.perf_counter()
+        used, start = time.process_time(), time.perf_counter()
         runtime.run(executable)
         times.append(time.perf_counter() - start)
+        processor.append(time.process_time() - used)
     out = runtime.get_var(executable.output_names[0])
     (folder / f"out.{rank}.meta").write_bytes(out.meta)
     for i, chunk in enumerate(out.share_chunks):
         (folder / f"out.{rank}.{i:04d}").write_bytes(chunk)
-    (folder / f"times.{rank}").write_text(json.dumps(times[1:]))
+    (folder / f"times.{rank}").write_text(json.dumps([times[1:], processor[1:]]))
     profiled = config()
     profiled.enable_pphlo_profile = True
     runtime = spu.Runtime(link, profiled)
@@ -210,14 +212,21 @@ def measure(row: str, function: Callable[..., Any], repeat: int) -> dict[str, An
         logs = [(folder / f"log.{rank}").read_text(errors="replace") for rank in range(PARTIES)]
         if any(statuses):
             return {"row": row, "error": f"statuses {statuses}: {logs[0].strip()[-200:]}"}
-        times = [json.loads((folder / f"times.{rank}").read_text()) for rank in range(PARTIES)]
+        figures = [json.loads((folder / f"times.{rank}").read_text()) for rank in range(PARTIES)]
+        times, processor = zip(*figures, strict=True)
         sent = [sum(int(found) for found in SENT.findall(log)) for log in logs]
         expected = clear(row, INPUTS[row]())
         worst = None
         if expected is not None:
             outs = [read_share(folder, "out", rank) for rank in range(PARTIES)]
             worst = float(np.max(np.abs(spu.Io(PARTIES, config()).reconstruct(outs) - expected)))
-    return {"row": row, "times": [max(run) for run in zip(*times, strict=True)], "bytes": sent, "worst": worst}
+    return {
+        "row": row,
+        "times": [max(run) for run in zip(*times, strict=True)],
+        "processor": [sum(run) for run in zip(*processor, strict=True)],
+        "bytes": sent,
+        "worst": worst,
+    }
 
 
 def main(repeat: int) -> None:

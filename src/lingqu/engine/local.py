@@ -54,7 +54,8 @@ class Report:
     """One trial.
 
     result: what the function returned at the first party that got something; results: at each party.
-    seconds: the slowest party's, the median over repeated runs; times: of each run; rounds: the longest chain of
+    seconds: the slowest party's, the median over repeated runs; times: of each run; processor: seconds of processor
+    time that all parties took together, the median, which other programs disturb less; rounds: the longest chain of
     messages; bytes: payload that each party sent in one run; setup: seconds to start the processes and the mesh;
     operations: the last run by Machine operation, and last "(local work)", what the function did between them.
     """
@@ -63,6 +64,7 @@ class Report:
     results: tuple[Opened, ...]
     seconds: float
     times: tuple[float, ...]
+    processor: float
     rounds: int
     bytes: tuple[int, ...]
     setup: float
@@ -269,6 +271,7 @@ class Local:
             results=results,
             seconds=median(times),
             times=times,
+            processor=median(sum(run) for run in zip(*(one["processor"] for one in figures), strict=True)),
             rounds=max(one["rounds"] for one in figures),
             bytes=tuple(one["bytes"] for one in figures),
             setup=self._setup,

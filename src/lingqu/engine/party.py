@@ -176,17 +176,19 @@ def serve(channel: Channel, machine: Any, order: Mapping[str, Any], blobs: list[
         share = machine.input_real if described["real"] else machine.input
         shares.append(share(described["owner"], values, tuple(described["shape"])))
     times: list[float] = []
+    processor: list[float] = []
     result: Any = None
     for _ in range(order["repeat"]):
         tally = Tally(channel)
         _meet(channel)
-        before, start = replace(channel.traffic), time.perf_counter()
+        before, used, start = replace(channel.traffic), time.process_time(), time.perf_counter()
         result = function(CountedMachine(machine, tally), *shares)
         times.append(time.perf_counter() - start)
+        processor.append(time.process_time() - used)
         now = channel.traffic
         tally.count(LOCAL_WORK, times[-1] - sum(row["seconds"] for row in tally.rows.values()))
     figures = {"times": times, "bytes": now.sent - before.sent, "rounds": now.rounds - before.rounds}
-    return result, {**figures, "operations": tally.rows}
+    return result, {**figures, "processor": processor, "operations": tally.rows}
 
 
 def _meet(channel: Channel) -> None:
