@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput
-from lingqu.share.api import INTEGER_LIMIT, Machine, Shared
+from lingqu.share.api import INTEGER_LIMIT, Machine, Shared, SharedBits
 from lingqu.share.domain import within
 
 DIVISOR_LIMIT = 1 << 31
@@ -26,6 +27,36 @@ def round_shift(machine: Machine, x: Shared, bits: int) -> Shared:
     rest = machine.subtract(raised, machine.scale(low, 1 << bits))
     below = machine.inject(machine.less_than(rest, 1 << bits, bits=bits + 2))
     return machine.subtract(machine.add(low, 1), below)
+
+
+def powers_of_two(machine: Machine, flags: Shared, exponents: NDArray[np.int64]) -> Shared:
+    """Products of 2**exponent where the flag is 1, over the first axis: a tree of ceil(log2(flags)) rounds.
+
+    flags: (bits, *shape).  exponents: up to 32, as many axes as they have agree with the flags' first ones.
+    """
+    steps = (np.left_shift(1, exponents) - 1).reshape(exponents.shape + (1,) * (flags.ndim - exponents.ndim))
+    factors = machine.add(machine.scale(flags, steps), 1)
+    while len(factors) > 1:
+        half = len(factors) // 2
+        both = machine.multiply(factors[:half], factors[half : 2 * half])
+        factors = machine.concat([both, factors[2 * half :]])
+    return factors[0]
+
+
+def leading_place(machine: Machine, found: SharedBits) -> SharedBits:
+    """The bits of the highest row that is set, lowest first, and last whether one is set.
+
+    found: planes, 2**n rows.  Returns n + 1 rows.
+    Cost: n rounds, 120 conjunctions an element for n = 6: a tree over pairs (found, place), of which the upper wins.
+    """
+    place = found[None][:0]
+    while len(found) > 1:
+        high = found[1::2]
+        lower = machine.concat([found[None, ::2], place[:, ::2]])
+        kept = machine.logical_and(machine.logical_not(high)[None], lower)
+        found = machine.logical_xor(high, kept[0])
+        place = machine.concat([machine.logical_xor(place[:, 1::2], kept[1:]), high[None]])
+    return machine.concat([place[:, 0], found])
 
 
 def absolute(machine: Machine, x: Shared) -> Shared:

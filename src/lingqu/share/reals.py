@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu.share.api import FRACTION_BITS, Machine, Shared, encode
-from lingqu.share.integers import round_shift
+from lingqu.share.integers import leading_place, powers_of_two, round_shift
 
 NORMAL_BITS = 30
 """Fractional bits of a normalised divisor and its reciprocal."""
@@ -34,7 +34,7 @@ def scale_real(machine: Machine, x: Shared, factor: NDArray[Any] | float) -> Sha
 def _normal_reciprocal(machine: Machine, y: Shared) -> tuple[Shared, Shared]:
     """(w, scale) for y with leading bit j: scale = 2**(50 - j), and w = 2**30 / u for u = y scale / 2**51 in [1/2, 1).
 
-    The leading bit is found by a prefix or from the top; Newton's iteration starts from 2.9142 - 2 u (error 0.0858) and
+    The leading bit is found by a tree; Newton's iteration starts from 2.9142 - 2 u (error 0.0858) and
     squares the error three times.  Source: Catrina, de Hoogh, "Improved primitives for secure multiparty integer
     computation" (SCN 2010) for the normalisation; Ercegovac, Lang et al. for the linear start.
     """
@@ -49,18 +49,12 @@ def _normal_reciprocal(machine: Machine, y: Shared) -> tuple[Shared, Shared]:
 
 
 def _normalising_scale(machine: Machine, y: Shared) -> Shared:
-    """2**(50 - j) for the leading bit j of y: a prefix or from the top, with weights on its steps."""
-    count = HIGHEST - LOWEST + 1
-    window = machine.planes(machine.to_bits(y))[LOWEST : HIGHEST + 1][::-1]
-    step = 1
-    while step < count:
-        seen = machine.logical_or(window[step:], window[:-step])
-        window = machine.concat([window[:step], seen])
-        step *= 2
-    flags = machine.inject(machine.from_planes(window, y.shape))
-    weights = np.array([1 << i for i in range(count)], np.int64)
-    change = np.concatenate([weights[:-1] - weights[1:], weights[-1:]]).reshape((-1,) + (1,) * y.ndim)
-    return machine.sum(machine.scale(flags, change), axis=0)
+    """2**(50 - j) for the leading bit j of y: 31 - i for its place i in a window of 31 rows above an empty one."""
+    planes = machine.planes(machine.to_bits(y))
+    none = machine.constant_bits(np.zeros((1, planes.shape[1]), np.uint64), 64)
+    place = leading_place(machine, machine.concat([none, planes[LOWEST : HIGHEST + 1]]))[:5]
+    flags = machine.inject(machine.from_planes(machine.logical_not(place), y.shape))
+    return powers_of_two(machine, flags, np.array([1, 2, 4, 8, 16], np.int64))
 
 
 def reciprocal(machine: Machine, x: Shared, fraction_bits: int) -> Shared:
