@@ -346,3 +346,14 @@ def test_the_plan_of_a_result_stays_with_it(trio: Trio) -> None:
         assert refusal(trio.big, "second", "GET", f"/v1/jobs/{job}/{what}").term == "recipients"
     owner = refusal(trio.big, "owner", "GET", f"/v1/jobs/{job}/result")
     assert owner.term == "role"
+
+
+def test_what_does_not_fit_is_the_users_fault_and_not_the_nodes(trio: Trio) -> None:
+    source = str(trio.root / "residents.csv")
+    for name in ("../t", "", "a/b", "x" * 65):
+        table = {"name": name, "title": "t", "source": source}
+        assert refusal(trio.civil, "manager", "POST", "/v1/tables", table).code == "bad-input"
+    contract = trio.agree()
+    for purpose in ("", " ", "x" * 201):
+        job = {"contract": contract, "purpose": purpose}
+        assert refusal(trio.big, "analyst", "POST", "/v1/jobs", job).code == "bad-input"

@@ -114,22 +114,31 @@ def _check_expression(projection: Projection, asset: Asset) -> None:
                 "Let the plan compute it under the protocol.",
                 term="plan",
             )
-        if isinstance(node, exp.Anonymous) and node.name.casefold() not in _row_functions():
-            raise Refused(f"{what} calls {node.name}, no function of a row.", "Use another function.", term="plan")
+        if _beyond_the_row(node):
+            called = node.name if isinstance(node, exp.Anonymous) else node.key
+            raise Refused(f"{what} calls {called}, no function of a row.", "Use another function.", term="plan")
         if isinstance(node, exp.Column) and (node.table or asset.column(node.name) is None):
             known = ", ".join(column.name for column in asset.columns)
             raise BadInput(f"{what} names {node.sql()}, which {asset.id} does not have.", f"It has {known}.")
 
 
+def _beyond_the_row(node: object) -> bool:
+    """Whether it calls a function that has effects, or whose answer the row alone does not give."""
+    steady, changing = _functions()
+    if isinstance(node, exp.Anonymous):
+        return node.name.casefold() not in steady
+    return isinstance(node, exp.Func) and any(name.lower() in changing for name in node.sql_names())
+
+
 @cache
-def _row_functions() -> frozenset[str]:
-    """Names of DuckDB's functions of one row that have no effects and always give the same answer."""
+def _functions() -> tuple[frozenset[str], frozenset[str]]:
+    """DuckDB's functions of one row that have no effects and always give the same answer; those that do not."""
+    query = "SELECT lower(function_name) FROM duckdb_functions() GROUP BY 1 HAVING "
+    steady = "bool_and(function_type = 'scalar' AND stability = 'CONSISTENT')"
+    changing = "bool_or(function_type = 'scalar' AND stability <> 'CONSISTENT')"
     with duckdb.connect(":memory:", config=SEALED) as connection:
-        names = connection.sql(
-            "SELECT lower(function_name) FROM duckdb_functions() GROUP BY 1 "
-            "HAVING bool_and(function_type = 'scalar' AND stability = 'CONSISTENT')"
-        ).fetchall()
-    return frozenset(name for (name,) in names)
+        both = [connection.sql(query + kind).fetchall() for kind in (steady, changing)]
+    return frozenset(name for (name,) in both[0]), frozenset(name for (name,) in both[1])
 
 
 def _evaluate(connection: duckdb.DuckDBPyConnection, projection: Projection, place: str, rows: int) -> npt.NDArray[Any]:

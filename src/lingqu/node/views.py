@@ -11,9 +11,9 @@ from pydantic import Field
 from lingqu.identity import Pinned
 from lingqu.kinds import clock
 from lingqu.kinds.documents import Document
-from lingqu.kinds.parties import Digest, Instant, Role
+from lingqu.kinds.parties import Digest, Instant, Purpose, Role
 from lingqu.kinds.programs import Program, Value
-from lingqu.kinds.schema import Asset, Grade
+from lingqu.kinds.schema import Asset, Grade, TableName
 from lingqu.ledger import Entry
 from lingqu.node.contracts import Standing
 from lingqu.node.core import Core
@@ -47,9 +47,9 @@ class ConfirmIn(Document):
 
 
 class TableIn(Document):
-    name: str
-    title: str
-    source: str
+    name: TableName
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    source: Annotated[str, Field(max_length=4000, repr=False)]  # a database URL may hold a password
     grade: Grade = Grade.GENERAL
     key: tuple[str, ...] = ()
     types: dict[str, str] = Field(default_factory=dict)
@@ -86,7 +86,7 @@ class ReasonIn(Document):
 
 class JobIn(Document):
     contract: Digest
-    purpose: str
+    purpose: Purpose
     bindings: dict[str, Value] = Field(default_factory=dict)
 
 
