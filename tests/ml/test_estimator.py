@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -122,6 +123,18 @@ def test_fit_asks_for_what_was_said() -> None:
     assert model.feature_names_in_.tolist() == ["age", "town", "member", "gain"]
     assert model.n_features_in_ == 4
     assert model.metrics_["auc"] == 0.9
+
+
+def test_fit_takes_the_keys_of_the_tables() -> None:
+    class Keyed(Recorder):
+        on: ClassVar = {LEFT: ["id"], RIGHT: ["person"]}
+
+    client = Keyed()
+    LogisticRegression().fit(client, label=LABEL, features=[f"{LEFT}.age"])
+    assert client.spec is not None
+    assert client.spec.on == (("id", "person"),)
+    with pytest.raises(BadInput, match="no key to join"):
+        LogisticRegression().fit(Recorder(), label=LABEL, features=[f"{LEFT}.age"])
 
 
 def test_names_that_do_not_fit() -> None:

@@ -168,7 +168,7 @@ class Client:
         >>> people = client.tables("civil-affairs/residents", "human-resources/employment", on="person_id",
         ...                        purpose="labour statistics")  # doctest: +SKIP
         >>> LogisticRegression().fit(people, label=("human-resources/employment.income", ">50K"),
-        ...                          features=["civil-affairs/residents.age"], on=people.on)  # doctest: +SKIP
+        ...                          features=["civil-affairs/residents.age"])  # doctest: +SKIP
         """
         return Tables(self.remote, tables, on, purpose, contract, minimum_group, progress)
 

@@ -149,10 +149,16 @@ class LogisticRegression:
         *,
         label: tuple[str, Class],
         features: Sequence[str],
-        on: str | Sequence[str] | Mapping[str, str | Sequence[str]],
+        on: str | Sequence[str] | Mapping[str, str | Sequence[str]] | None = None,
     ) -> Self:
-        """Have the model trained; see `specification` for the arguments.  tables: a client, or anything that trains."""
-        return self._load(tables.train(self.specification(label=label, features=features, on=on)))
+        """Have the model trained; see `specification` for the arguments.
+
+        tables: what `Client.tables` gives, or anything that trains.  on: the tables' own keys when not given.
+        """
+        keys = on if on is not None else getattr(tables, "on", None)
+        if keys is None:
+            raise BadInput("There is no key to join the tables on.", 'Name the key columns: on="person_id".')
+        return self._load(tables.train(self.specification(label=label, features=features, on=keys)))
 
     @classmethod
     def from_release(cls, release: ModelRelease) -> Self:
