@@ -13,7 +13,7 @@ __all__ = ["connect", "local", "ml"]
 
 
 def __getattr__(name: str) -> Any:
-    """`lingqu.connect`, `lingqu.local` and `lingqu.ml`, loaded when first used, so that `import lingqu` stays cheap for workers."""
+    """`lingqu.connect`, `lingqu.local` and `lingqu.ml`, loaded when first used: workers import `lingqu` too."""
     if name == "connect":
         return import_module("lingqu.client").connect
     if name == "local":
