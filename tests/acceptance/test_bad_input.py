@@ -351,7 +351,7 @@ def test_data_that_changed_since_registration_do_not_run(nodes: Tiny) -> None:
     path.unlink()
     error = nodes.failure(nodes.run(contract))
     assert (error.code, error.party) == ("bad-input", CIVIL)
-    assert str(path) in error.cause
+    assert "civil-affairs/moving" in error.cause  # where it lies is for its owner alone
     path.write_text(rows)
     job = nodes.run(contract)  # no failed run has cost a use
     assert nodes.analyst.result(job.checked().id).table() == [(10,)]

@@ -33,7 +33,7 @@ def test_quoted_errors_are_really_said(page: Path) -> None:
     for row in re.findall(r"^\| (.+?) \|", tables, re.MULTILINE):
         if row.startswith(("---", "line 5", "What you see", "现象")):
             continue
-        for part in re.split(r"…|, |[^\x00-\x7f]+|postgresql://", row):
-            words = part.strip(" .()")
+        for part in re.split(r"…|, |[()]|[^\x00-\x7f]+|postgresql://", row):
+            words = part.strip(" .")
             if len(words) > 5:
                 assert words in SAID, words
