@@ -287,7 +287,7 @@ def lines(names: list[str], spu: Spu, repeat: int, machine: Limits) -> Iterator[
             continue
         answer = spu.measure(name)
         other = theirs(answer)
-        if other is None and "no such" not in answer["error"]:
+        if other is None and not spu.missing and "no such" not in answer["error"]:
             print(f"SPU, {name}: {answer['error']}", file=sys.stderr)
         moved = max(3 * plain.bytes, 1)
         cells = [
