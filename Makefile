@@ -12,7 +12,7 @@ CRATE := crates/lingqu-core
 CARGO_FLAGS := --manifest-path $(CRATE)/Cargo.toml
 RUST_SOURCES := $(shell find $(CRATE) -name '*.rs' -not -path '*/target/*') $(CRATE)/Cargo.toml $(CRATE)/Cargo.lock
 WORKERS ?= 2
-TESTS ?= tests
+TESTS ?= tests --ignore=tests/acceptance
 SERVE ?=
 
 # The first Python that is new enough.
@@ -22,7 +22,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 .PHONY: help
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  Options: SERVE=1 (demo: keep the nodes running)  WORKERS=$(WORKERS) TESTS=$(TESTS) (test)"
+	@echo "  Options: SERVE=1 (demo: keep the nodes running)  WORKERS=$(WORKERS) TESTS=tests/share (test)"
 
 # What is installed, as stamps.  The package is installed editable, with its Rust part built in release mode: a change
 # of Python needs nothing, a change of Rust or of pyproject.toml installs again.
@@ -68,6 +68,10 @@ postgres:
 .PHONY: test
 test: $(VENV)/.dev postgres ## install and run the tests (TESTS=tests/share for one room)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+
+.PHONY: acceptance
+acceptance: $(VENV)/.dev postgres ## the slower tests over real nodes: demo and traffic, kills, bad input (about 6 minutes)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/acceptance
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff: rules and format
