@@ -207,6 +207,17 @@ def test_softmax(parties: Parties, entries: int) -> None:
         np.testing.assert_allclose(values, powers / powers.sum(axis=1, keepdims=True), rtol=0, atol=1.2e-5)
 
 
+@pytest.mark.parametrize("low", [-1e6, -23.0, -21.4, -15.3])
+def test_many_low_entries_weigh_nothing_in_softmax(low: float) -> None:
+    x = np.full((1, 1 << 16), low)
+    x[0, 0] = 0
+    m = Rounding()
+    found = m.reveal_real(softmax(m, m.input_real(0, x, x.shape)))
+    assert found is not None
+    powers = np.exp(x)
+    np.testing.assert_allclose(found, powers / powers.sum(), rtol=0, atol=1.2e-5 + x.size * 2.0**-31)
+
+
 DIVISORS = [1, 2, 3, 4, 7, 10, 1000, 86_400, (1 << 20) - 1, 1 << 20, 1_234_567_891, 1 << 30, (1 << 31) - 1]
 
 

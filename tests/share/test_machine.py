@@ -155,7 +155,6 @@ def test_reals(parties: Parties, values: list[float], divisors: list[float]) -> 
 
     def work(m: Machine) -> list[Any]:
         a = m.input_real(0, x if m.owns(0) else None, x.shape)
-        b = m.input_real(1, y if m.owns(1) else None, y.shape)
         return [
             m.reveal_real(part)
             for part in (
@@ -164,12 +163,31 @@ def test_reals(parties: Parties, values: list[float], divisors: list[float]) -> 
                 m.multiply_real(a, a),
                 m.scale_real(a, -1.5),
                 m.matmul_real(a.reshape(1, -1), a.reshape(-1, 1)),
-                m.reciprocal(b),
-                m.divide(a, b),
             )
         ]
 
-    agree(parties, work, 6 * ulp)
+    def quotients(m: Machine) -> list[Any]:
+        a = m.input_real(0, x if m.owns(0) else None, x.shape)
+        b = m.input_real(1, y if m.owns(1) else None, y.shape)
+        return [m.reveal_real(part) for part in (m.reciprocal(b), m.divide(a, b))]
+
+    agree(parties, work, ulp)
+    agree(parties, quotients, 6 * ulp)
+
+
+def test_real_products_are_low_by_less_than_two_units(parties: Parties) -> None:
+    x = np.random.default_rng(4).integers(-(1 << 30), 1 << 30, 4000)
+    y = np.random.default_rng(5).integers(-(1 << 30), 1 << 30, 4000)
+
+    def work(m: Machine) -> Any:
+        a, b = (m.input(0, values if m.owns(0) else None, values.shape) for values in (x, y))
+        return m.reveal(m.multiply_real(a, b))
+
+    twin, opened = work(Plain()), parties(work).results[0]
+    low = (x * y - (opened << 20)) / 2.0**20
+    assert low.min() >= 0
+    assert 1 < low.max() < 2
+    assert set(np.unique(twin - opened)) == {0, 1}
 
 
 def test_reciprocal_keeps_its_relative_error(parties: Parties) -> None:

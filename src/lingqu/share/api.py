@@ -259,19 +259,22 @@ class Machine(Protocol):
         """x * y in the ring."""
 
     def multiply_real(self, x: Shared, y: Shared) -> Shared:
-        """Fixed-point product, off by at most one unit in the last place; |x * y| < 2**62 unscaled."""
+        """Fixed-point product, truncated: low by less than two units in the last place; |x * y| < 2**62 unscaled."""
 
     def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
-        """Fixed-point product with public reals."""
+        """Fixed-point product with public reals, which are rounded to 20 fractional bits first; as multiply_real."""
 
     def matmul(self, x: Shared, y: Shared) -> Shared:
         """x @ y in the ring, for matrices."""
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
-        """Fixed-point matrix product with one truncation; every entry of the unscaled product below 2**62."""
+        """Fixed-point matrix product with one truncation; every entry of the unscaled product below 2**62.
+
+        Low by less than two units in the last place, however many products an entry sums.
+        """
 
     def truncate(self, x: Shared, bits: int) -> Shared:
-        """floor(x / 2**bits) + e with e in {0, -1}; bits 1 to 62, |x| < 2**62."""
+        """floor(x / 2**bits) + e with e in {0, -1}, so low by less than two; bits 1 to 62, |x| < 2**62."""
 
     def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
         """1 / x for fixed point x in [1, 2**30]: relative error 2**-18 and one unit of 2**-fraction_bits (20 to 50)."""

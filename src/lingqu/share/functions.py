@@ -3,8 +3,8 @@
 Fixed point has 20 fractional bits; a unit in the last place is 2**-20.  Results are computed with more bits and
 rounded to nearest where nothing else is said.
 Operands outside a function's domain give RangeError in the plain twin and a meaningless value in a protocol.
-Normalisation by the leading bit: after Catrina, de Hoogh, "Improved primitives for secure multiparty integer
-computation" (SCN 2010).  Polynomials minimise the greatest relative error (linear programming) and are evaluated after
+Normalisation by the leading bit: after Catrina, Saxena, "Secure computation with fixed-point numbers" (FC 2010).
+Polynomials minimise the greatest relative error (linear programming) and are evaluated after
 Paterson, Stockmeyer (1973), with few products of secrets.
 """
 
@@ -29,6 +29,8 @@ EXP_HIGHEST = 27
 """The greatest operand of exp: exp(27) is just below 2**39."""
 EXP_SHIFT = 22
 """exp works on x + 22 ln 2, which is positive wherever the result is not 0."""
+DECAY_SHIFT = 31
+"""The same for exp of x <= 0 with 30 fractional bits, which softmax sums."""
 EXP_BITS = 29
 """Fractional bits of 2**f, f in [0, 1), before it is shifted into place."""
 HALF_RANGE = 32
@@ -91,7 +93,7 @@ def exp(machine: Machine, x: Shared) -> Shared:
     of the integer part, 2**f by a polynomial.
     """
     within(machine, x, 1 - CURVE_LIMIT, EXP_HIGHEST * ONE, "exp")
-    mantissa, flags = _split_power(machine, x, 6)
+    mantissa, flags = _split_power(machine, x, EXP_SHIFT, 6)
     low = machine.multiply(mantissa, powers_of_two(machine, flags[:5], FIVE))
     shift = EXP_SHIFT + EXP_BITS - FRACTION_BITS
     small = round_shift(machine, low, shift)
@@ -99,19 +101,19 @@ def exp(machine: Machine, x: Shared) -> Shared:
     return machine.select(flags[5], large, small)
 
 
-def _decay(machine: Machine, x: Shared, fraction_bits: int) -> Shared:
-    """exp(x) for x <= 0 with up to 30 fractional bits."""
-    mantissa, flags = _split_power(machine, x, 5)
+def _decay(machine: Machine, x: Shared) -> Shared:
+    """exp(x) for x <= 0 with 30 fractional bits; what is below 2**-31 counts as that, half a unit."""
+    mantissa, flags = _split_power(machine, x, DECAY_SHIFT, 5)
     value = machine.multiply(mantissa, powers_of_two(machine, flags, FIVE))
-    return _rounded(machine, value, EXP_SHIFT + EXP_BITS - fraction_bits)
+    return _rounded(machine, value, DECAY_SHIFT + EXP_BITS - 30)
 
 
-def _split_power(machine: Machine, x: Shared, bits: int) -> tuple[Shared, Shared]:
-    """(m, flags) with exp(x) = m 2**(k - 22), m in [1, 2) with 29 fractional bits, k the number of the flags' bits.
+def _split_power(machine: Machine, x: Shared, lift: int, bits: int) -> tuple[Shared, Shared]:
+    """(m, flags) with exp(x) = m 2**(k - lift), m in [1, 2) with 29 fractional bits, k the number of the flags' bits.
 
-    What is so low that exp rounds to 0 counts as the lowest operand, -22 ln 2.
+    x: at most (2**bits - lift) ln 2, less a few units in the last place.  What is lower than -lift ln 2 counts as that.
     """
-    lowest = round(EXP_SHIFT * LN2 * ONE)
+    lowest = round(lift * LN2 * ONE)
     inside = machine.add(machine.negate(machine.inject(machine.less_than(x, -lowest))), 1)
     y = machine.multiply(machine.add(x, lowest), inside)
     t = _rounded(machine, machine.scale(y, round((1 << 30) / LN2)), 30)
@@ -130,14 +132,15 @@ def softmax(machine: Machine, x: Shared) -> Shared:
     """exp(x) along the last axis, divided by its sum.
 
     x: fixed point, at least one axis, up to 2**20 entries along the last, |x| < 2**39.  Returns fixed point, absolute
-    error below 1.2e-5, rounded up or down.  Cost: 11 rounds a level of a tournament along the axis, then an exponential
-    an entry, a reciprocal a row and a product an entry.  Discloses: nothing.
+    error below 1.2e-5 and 2**-31 an entry, rounded up or down.
+    Cost: 11 rounds a level of a tournament along the axis, then an exponential an entry, a reciprocal a row and a
+    product an entry.  Discloses: nothing.
     """
     within(machine, x, 1 - CURVE_LIMIT // 2, CURVE_LIMIT // 2 - 1, "softmax")
     if x.ndim == 0 or not 1 <= x.shape[-1] <= 1 << 20:
         raise BadInput("Softmax needs 1 to 2^20 entries along the last axis.", "Give it a longer or shorter axis.")
     highest = maximum_along(machine, x, -1)[..., None]
-    powers = _decay(machine, machine.subtract(x, highest), 30)
+    powers = _decay(machine, machine.subtract(x, highest))
     twice = _rounded(machine, machine.sum(powers, axis=powers.ndim - 1)[..., None], 29 - FRACTION_BITS)
     return _rounded(machine, machine.multiply(powers, machine.reciprocal(twice, 30)), 59 - FRACTION_BITS)
 
@@ -242,8 +245,8 @@ def inverse_sqrt(machine: Machine, x: Shared) -> Shared:
 def power(machine: Machine, x: Shared, exponent: float) -> Shared:
     """x to a public power.
 
-    exponent: an int from 0 to 64, computed by squaring on |x**n| < 2**21 at every step, each product off by one unit in
-    the last place; or a float of at most 16 in absolute value, computed as exp(exponent ln(x)) for
+    exponent: an int from 0 to 64, computed by squaring on |x**n| < 2**21 at every step, each product low by less than
+    two units in the last place; or a float of at most 16 in absolute value, computed as exp(exponent ln(x)) for
     2**-20 <= x < 2**41 and a result below exp(27): relative error 6e-6 + |exponent| 1e-6, and half a unit in the last
     place.  BadInput for other exponents.
     Cost: a product a squaring and a set bit; or a logarithm, a truncation and an exponential.  Discloses: nothing.

@@ -35,8 +35,8 @@ def _normal_reciprocal(machine: Machine, y: Shared) -> tuple[Shared, Shared]:
     """(w, scale) for y with leading bit j: scale = 2**(50 - j), and w = 2**30 / u for u = y scale / 2**51 in [1/2, 1).
 
     The leading bit is found by a tree; Newton's iteration starts from 2.9142 - 2 u (error 0.0858) and
-    squares the error three times.  Source: Catrina, de Hoogh, "Improved primitives for secure multiparty integer
-    computation" (SCN 2010) for the normalisation; Ercegovac, Lang et al. for the linear start.
+    squares the error three times.  Source: Catrina, Saxena, "Secure computation with fixed-point numbers" (FC 2010),
+    for the normalisation and the linear start.
     """
     scale = _normalising_scale(machine, y)
     u = machine.truncate(machine.multiply(y, scale), HIGHEST + 1 - NORMAL_BITS)

@@ -11,7 +11,7 @@ from lingqu.share.rep3.outline import Outline, shaped, shaped_bits
 from lingqu.share.rep3.tally import key_widths
 
 QUARTICS = "after ABY3: Mohassel, Rindal (CCS 2018), with quartics"
-NORMALISED = "after Catrina, de Hoogh (SCN 2010), with polynomials"
+NORMALISED = "after Catrina, Saxena (FC 2010), with polynomials"
 SCIENTIFIC = "after Aly, Smart (ACNS 2019)"
 TOURNAMENT = "tournament of comparisons"
 SORTED = "after Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022)"
@@ -66,8 +66,8 @@ def _count_distinct(machine: Outline, sizes: Sizes) -> Shared:
 
 
 COMPOSED = (
-    _unary("reciprocal", lambda m, x: m.reciprocal(x), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
-    _binary("divide", lambda m, x, y: m.divide(x, y), "Catrina, de Hoogh (SCN 2010); Newton's iteration"),
+    _unary("reciprocal", lambda m, x: m.reciprocal(x), "Catrina, Saxena (FC 2010); Newton's iteration"),
+    _binary("divide", lambda m, x, y: m.divide(x, y), "Catrina, Saxena (FC 2010); Newton's iteration"),
     _unary("sigmoid", curves.sigmoid, QUARTICS),
     _unary("tanh", curves.tanh, QUARTICS),
     _unary("erf", curves.erf, QUARTICS),
