@@ -3,7 +3,8 @@
 A curve is fitted on [0, 16) of a scaled operand, odd or even symmetry gives the other side, and beyond 16 it is its
 limit.  The interval is read off the bits of the operand, so no comparison is made.
 Source: after ABY3 (Mohassel, Rindal, CCS 2018), piecewise polynomials.  The coefficients minimise the
-greatest error on each interval (linear programming), rounded one after the other from the highest down.
+greatest error on each interval (linear programming), rounded one after the other from the highest down;
+benchmarks/fit_curves.py fits them again and compares the errors.
 """
 
 from __future__ import annotations
