@@ -92,9 +92,7 @@ class TrainFrontend:
             [joined, trained],
             evaluation.arguments(),
             evaluation_work(run, len(encoding) + 1, held=bool(holdout)),
-            reason="metrics over the people held out, on shares"
-            if holdout
-            else "counts for the minimum group, on shares",
+            reason=f"{'metrics over the people held out' if holdout else 'counts for the minimum group'}, on shares",
         )
         draft.shared(
             "release",
