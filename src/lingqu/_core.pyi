@@ -23,9 +23,7 @@ def multiply_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
     """This party's XOR component of x & y, masked by a share of zero."""
 
-def matmul_shares(
-    x: _Pair, y: _Pair, sizes: tuple[int, int, int], turned: bool, mine: Prg, next: Prg
-) -> _Words:
+def matmul_shares(x: _Pair, y: _Pair, sizes: tuple[int, int, int], turned: bool, mine: Prg, next: Prg) -> _Words:
     """This party's additive component of x @ y for sizes (rows, inner, columns), masked by a share of zero.
 
     turned: x comes by columns.
