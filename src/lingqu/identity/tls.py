@@ -38,6 +38,7 @@ def pairing_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
+    # The certificate to expect is known by its fingerprint alone until it has been seen: `check_peer` compares it.
     context.verify_mode = ssl.CERT_NONE
     return context
 
