@@ -16,11 +16,6 @@ Planes = tuple[Words, Words]
 ALL = np.uint64((1 << 64) - 1)
 
 
-def packed(count: int, width: int = 1) -> int:
-    """Machine words that `count` words of `width` bits fill."""
-    return -(-count * width // 64)
-
-
 def conjunction(s: Session, x: Parts, y: Parts) -> Parts:
     """x & y on dense bits, flat: 1 round, 24 bytes a machine word.  Source: Araki et al. (CCS 2016) section 3.1."""
     return s.reshare(_core.and_shares(x, y, s.mine, s.next), BINARY)

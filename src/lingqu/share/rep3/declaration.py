@@ -2,13 +2,7 @@
 
 Sizes. rows and columns (1 where not given) of the operands; bits: width of words, of a comparison (64), or of all keys
 together; inner: the shared dimension of a matrix product; recipients of an opening (3 or 1).
-join: left, right (rows), bits, columns (values of both sides); optional left_columns (else all count on the longer
-side, which bounds the cost) and left_bits, right_bits (key bits that are carried along, not joined on).
-group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
-are counts, and minima or maxima) and present (distinct null flags).
-Along an axis: rows entries, columns times over; softmax: rows of columns entries.  power: exponent where it is an
-integer.  divide_whole: divisor.  sort_by, top_k, quantile: bits of a key (63); keys, nullable (of them) and
-columns that move; quantile: thousandths (500).
+Sizes of what is written over Machine: see share/composed.py.
 """
 
 from __future__ import annotations
@@ -17,9 +11,9 @@ from collections.abc import Callable
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
-from lingqu.share.rep3.circuits import packed
-from lingqu.share.rep3.composed import COMPOSED
-from lingqu.share.rep3.tally import WORD, Tally
+from lingqu.share import composed
+from lingqu.share.outline import WORD, packed
+from lingqu.share.rep3.tally import Tally
 
 ARAKI_2016 = "Araki, Furukawa, Lindell, Nof, Ohara (CCS 2016)"
 ARAKI_2021 = "Araki et al., Secure Graph Analysis at Scale (CCS 2021)"
@@ -32,22 +26,6 @@ OPENED = Reveals(to=Audience.RECIPIENT, fact=Fact.RESULT_ROWS, about="the opened
 
 def _count(sizes: Sizes) -> int:
     return sizes["rows"] * sizes.get("columns", 1)
-
-
-def _sides(sizes: Sizes) -> tuple[int, int]:
-    left = sizes.get("left_columns", sizes["columns"] if sizes["left"] >= sizes["right"] else 0)
-    return left, sizes["columns"] - left
-
-
-def _join(tally: Tally, sizes: Sizes) -> None:
-    carried = sizes.get("left_bits", 0), sizes.get("right_bits", 0)
-    tally.join((sizes["left"], sizes["right"]), sizes["bits"], _sides(sizes), carried)
-
-
-def _group(tally: Tally, sizes: Sizes) -> None:
-    counts, extremes = sizes.get("counts", 0), sizes.get("extremes", 0)
-    sums = sizes["columns"] - counts - extremes
-    tally.group(sizes["rows"], sizes["bits"], sizes["groups"], sums, counts, extremes, sizes.get("present", 0))
 
 
 def _multiply_real(tally: Tally, count: int) -> None:
@@ -88,7 +66,7 @@ OPERATIONS = (
     _operation("equal", lambda t, z: t.is_zero(_count(z)), f"{ABY3}, section 5.3"),
     _operation("equal_words", lambda t, z: t.all_ones(_count(z), z["bits"]), f"{ARAKI_2016}, section 3.1"),
     _operation("logical_and", lambda t, z: t.bits_and(_count(z), z.get("bits", 1)), f"{ARAKI_2016}, section 3.1"),
-    _operation("select", lambda t, z: t.select(_count(z)), f"{ABY3}, section 5.4"),
+    _operation("select", lambda t, z: t.select(_count(z), _count(z)), f"{ABY3}, section 5.4"),
     _operation("inject", lambda t, z: t.integers(_count(z)), f"{ABY3}, section 5.4"),
     _operation("to_bits", lambda t, z: t.to_bits(_count(z)), f"{ABY3}, section 5.3"),
     _operation("to_shared", lambda t, z: t.integers(_count(z), z["bits"]), f"{ABY3}, section 5.4"),
@@ -96,10 +74,7 @@ OPERATIONS = (
     _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"after {SORTING}"),
     _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"after {SORTING}"),
     _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"after {SORTING}"),
-    _operation("filter", lambda t, z: t.select(z["rows"]), f"{ABY3}, section 5.4"),
-    _operation("join", _join, f"after {SORTING}"),
-    _operation("group", _group, f"after {SORTING}"),
-    *COMPOSED,
+    *composed.operations(Tally, 3, composed.Sources(f"{ABY3}, section 5.4", f"after {SORTING}")),
 )
 
 DECLARATION = Declaration(

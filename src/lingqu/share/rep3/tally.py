@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lingqu.kinds.mechanism import Cost
-from lingqu.share.rep3.circuits import packed, sklansky
+from lingqu.share.outline import WORD, packed
+from lingqu.share.rep3.circuits import sklansky
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.rep3.tables import places_of
-
-WORD = 8
 
 
 def binary_bytes(rows: int, widths: Sequence[int]) -> int:
     """Bytes of one component of bit columns of these widths, packed as tables are; 0 for none."""
     _, words, width = places_of(widths)
     return WORD * packed(rows * words, width) if widths else 0
-
-
-def key_widths(bits: int) -> list[int]:
-    """Words of a key of that many bits: the odd bits first, then full words."""
-    return [bits % 64] * (bits % 64 > 0) + [64] * (bits // 64)
 
 
 class Tally:
@@ -66,7 +60,11 @@ class Tally:
         """Machine.multiply, and every product that is reshared once."""
         self.reshare(WORD * count)
 
-    def truncate(self, count: int) -> None:
+    def matmul(self, rows: int, inner: int, columns: int) -> None:
+        """Machine.matmul: only the product is reshared."""
+        self.multiply(rows * columns)
+
+    def truncate(self, count: int, bits: int = 1) -> None:
         """Machine.truncate."""
         self.give(2 * WORD * count)
         self.join_pair(WORD * count)
@@ -112,9 +110,9 @@ class Tally:
             to, _ = sklansky(level, 63)
             self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(count))
 
-    def select(self, count: int) -> None:
-        """Machine.select by a bit."""
-        self.integers(count)
+    def select(self, flags: int, count: int) -> None:
+        """Machine.select by bits."""
+        self.integers(flags)
         self.multiply(count)
 
     def hops(self, shared: Sequence[int], opened: Sequence[int] = (), inverse: bool = False) -> None:
@@ -160,56 +158,3 @@ class Tally:
         """Machine.unapply."""
         self.hops([], [WORD * rows])
         self.hops(self._tables(rows, columns, widths), inverse=True)
-
-    def join(self, sides: tuple[int, int], bits: int, columns: tuple[int, int], carried: tuple[int, int]) -> None:
-        """relation.join: rows, value columns and carried key bits of the two sides; `bits` of the key joined on."""
-        rows, widths = sum(sides), key_widths(bits)
-        if 0 in sides:
-            return
-        self.sort(rows, bits + 1)
-        self.apply(rows, 0, [*widths, 1, 1])
-        self.all_ones(rows - 1, bits + 4)
-        self.integers(2 * rows)
-        self.multiply(2 * rows)
-        self.unapply(rows, 2)
-        self.apply(sides[0], columns[0] + 1, key_widths(carried[0]))
-        if columns[1] or carried[1]:
-            self.apply(sides[1], columns[1], key_widths(carried[1]))
-
-    def group(self, rows: int, bits: int, bound: int, sums: int, counts: int, extremes: int, present: int) -> None:
-        """relation.group: columns summed, counted and compared; `present` distinct null flags."""
-        rows = max(rows, 1)
-        if present:
-            self.multiply(rows * present)
-        if sums + extremes:
-            self.multiply(rows * (sums + extremes))
-        if not bits:
-            self._halving(rows, extremes)
-            return
-        widths, columns = key_widths(bits), sums + counts + extremes
-        self.sort(rows, bits + 1)
-        self.apply(rows, columns, [1, *widths])
-        self.all_ones(rows - 1, bits + 1)
-        self.bits_and(rows)
-        if extremes:
-            self._running_minimum(rows, extremes)
-        self.sort(rows, 1)
-        self.integers(rows)
-        self.apply(rows, columns + 1, widths)
-        if columns:
-            self.multiply(min(bound, rows) * columns)
-
-    def _halving(self, rows: int, extremes: int) -> None:
-        while extremes and rows > 1:
-            self.less_than(rows // 2 * extremes)
-            self.select(rows // 2 * extremes)
-            rows -= rows // 2
-
-    def _running_minimum(self, rows: int, extremes: int) -> None:
-        step = 1
-        while step < rows:
-            self.less_than((rows - step) * extremes)
-            self.bits_and((rows - step) * extremes)
-            self.select((rows - step) * extremes)
-            self.bits_and(rows - step)
-            step *= 2

@@ -1,17 +1,19 @@
-"""A Machine of shapes only: it runs what is written over Machine and counts what Rep3 would send.
+"""A Machine of shapes only: it runs what is written over Machine and counts what a protocol would send.
 
 No values exist here, so what it counts cannot depend on any. Handles hold a zero repeated over their shape.
+Each protocol brings a Tally: what its own operations send.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lingqu.kinds.mechanism import Cost
 from lingqu.share import checks, curves, reals
 from lingqu.share.api import (
     FRACTION_BITS,
@@ -27,8 +29,74 @@ from lingqu.share.api import (
     Words,
     ring,
 )
-from lingqu.share.rep3.circuits import packed
-from lingqu.share.rep3.tally import WORD, Tally
+
+WORD = 8
+"""Bytes of a ring element, and of 64 packed bits."""
+
+
+def packed(count: int, width: int = 1) -> int:
+    """Machine words that `count` words of `width` bits fill."""
+    return -(-count * width // 64)
+
+
+class Tally(Protocol):
+    """Counts what one run of a protocol sends, operation after operation; sizes are public.
+
+    count: elements.  width, bits: of words and comparisons.  rows, integers, widths: of a table, the integers a row
+    and the widths of its words of bits.
+    """
+
+    @property
+    def cost(self) -> Cost:
+        """What has been counted."""
+
+    def give(self, size: int, owner: int) -> None:
+        """An owner shares values of `size` bytes together."""
+
+    def reveal(self, size: int, recipients: int) -> None:
+        """Values of `size` bytes together are opened to one party (1) or to all."""
+
+    def multiply(self, count: int) -> None:
+        """Machine.multiply."""
+
+    def matmul(self, rows: int, inner: int, columns: int) -> None:
+        """Machine.matmul."""
+
+    def truncate(self, count: int, bits: int) -> None:
+        """Machine.truncate."""
+
+    def less_than(self, count: int, bits: int = 64) -> None:
+        """Machine.less_than."""
+
+    def is_zero(self, count: int) -> None:
+        """Machine.equal."""
+
+    def all_ones(self, count: int, planes: int) -> None:
+        """Machine.equal_words, `planes` bits a pair of keys."""
+
+    def bits_and(self, count: int, width: int = 1) -> None:
+        """Machine.logical_and, and logical_or."""
+
+    def select(self, flags: int, count: int) -> None:
+        """Machine.select of `count` elements by so many bits, which may be fewer."""
+
+    def to_bits(self, count: int) -> None:
+        """Machine.to_bits."""
+
+    def integers(self, count: int, width: int = 1) -> None:
+        """Machine.to_shared; width 1 is Machine.inject."""
+
+    def shuffle(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
+        """Machine.shuffle."""
+
+    def sort(self, rows: int, bits: int) -> None:
+        """Machine.sort by keys of `bits` bits together."""
+
+    def apply(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
+        """Machine.apply."""
+
+    def unapply(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
+        """Machine.unapply."""
 
 
 def shaped(shape: Shape) -> Shared:
@@ -61,8 +129,9 @@ def _split(columns: Sequence[Column]) -> tuple[int, list[int]]:
 class Outline:
     """The Machine that only counts; `tally` has the cost so far."""
 
-    def __init__(self) -> None:
-        self.tally = Tally()
+    def __init__(self, tally: Tally, parties: int) -> None:
+        self.tally = tally
+        self._parties = parties
 
     @property
     def party(self) -> int:
@@ -71,8 +140,8 @@ class Outline:
 
     @property
     def parties(self) -> int:
-        """Always 3."""
-        return 3
+        """As many as the protocol has."""
+        return self._parties
 
     def owns(self, owner: int) -> bool:
         """It has no values to give."""
@@ -108,12 +177,12 @@ class Outline:
 
     def reveal(self, x: Shared, to: int | None = None) -> NDArray[np.int64] | None:
         """As Machine.reveal, without a value."""
-        self.tally.reveal(WORD * x.size, 3 if to is None else 1)
+        self.tally.reveal(WORD * x.size, self._parties if to is None else 1)
         return None
 
     def reveal_bits(self, x: SharedBits, to: int | None = None) -> Words | None:
         """As Machine.reveal_bits, without a value."""
-        self.tally.reveal(WORD * packed(x.size, x.width), 3 if to is None else 1)
+        self.tally.reveal(WORD * packed(x.size, x.width), self._parties if to is None else 1)
         return None
 
     def reveal_real(self, x: Shared, to: int | None = None) -> Reals | None:
@@ -211,8 +280,8 @@ class Outline:
 
     def matmul(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul."""
-        rows, _, columns = checks.matrix_sizes(x.shape, y.shape)
-        self.tally.multiply(rows * columns)
+        rows, inner, columns = checks.matrix_sizes(x.shape, y.shape)
+        self.tally.matmul(rows, inner, columns)
         return shaped((rows, columns))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
@@ -222,7 +291,7 @@ class Outline:
     def truncate(self, x: Shared, bits: int) -> Shared:
         """As Machine.truncate."""
         checks.shift(bits)
-        self.tally.truncate(x.size)
+        self.tally.truncate(x.size, bits)
         return x
 
     def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
@@ -270,8 +339,12 @@ class Outline:
 
     def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
         """As Machine.select."""
-        flag = self.inject(bit) if isinstance(bit, SharedBits) else bit
-        return self.multiply(flag, self.subtract(x, y))
+        difference = self.subtract(x, y)
+        if isinstance(bit, Shared):
+            return self.multiply(bit, difference)
+        chosen = shaped(np.broadcast_shapes(bit.shape, difference.shape))
+        self.tally.select(bit.size, chosen.size)
+        return chosen
 
     def to_bits(self, x: Shared) -> SharedBits:
         """As Machine.to_bits."""

@@ -1,0 +1,183 @@
+"""Declared costs of what is written over Machine, for any protocol: its outline is run on shapes, and counted.
+
+Sizes. rows and columns (1 where not given) of the operand.  Along an axis: rows entries, columns times over; softmax:
+rows of columns entries.  power: exponent where it is an integer.  divide_whole: divisor.  sort_by, top_k, quantile:
+bits of a key (63); keys, nullable (of them) and columns that move; quantile: thousandths (500).
+join: left, right (rows), bits, columns (values of both sides); optional left_columns (else all count on the longer
+side, which bounds the cost) and left_bits, right_bits (key bits that are carried along, not joined on).
+group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
+are counts, and minima or maxima) and present (distinct null flags).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lingqu.kinds.mechanism import Cost, Operation, Sizes
+from lingqu.share import curves, functions, integers, ordering, relation
+from lingqu.share.api import Shape, Shared, SharedBits
+from lingqu.share.outline import Outline, Tally, shaped, shaped_bits
+
+QUARTICS = "after ABY3: Mohassel, Rindal (CCS 2018), with quartics"
+NORMALISED = "after Catrina, Saxena (FC 2010), with polynomials"
+SCIENTIFIC = "after Aly, Smart (ACNS 2019)"
+TOURNAMENT = "tournament of comparisons"
+COMPARED = "{comparison}"
+SORTED = "{sorting}"
+INVARIANT = "after Granlund, Montgomery (PLDI 1994), with a correction"
+
+
+Run = Callable[[Outline, Sizes], object]
+
+
+@dataclass(frozen=True)
+class Written:
+    """An operation written over Machine: its name, its outline, and its source where the protocol gives none."""
+
+    name: str
+    run: Run
+    source: str
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a protocol follows where the outline alone does not say: comparison with products, sorting."""
+
+    comparison: str
+    sorting: str
+
+
+def key_widths(bits: int) -> list[int]:
+    """Words of a key of that many bits: the odd bits first, then full words."""
+    return [bits % 64] * (bits % 64 > 0) + [64] * (bits // 64)
+
+
+def operations(tally: Callable[[], Tally], parties: int, sources: Sources) -> tuple[Operation, ...]:
+    """Every operation written over Machine, at the cost that a protocol's own operations have."""
+
+    def declared(written: Written) -> Operation:
+        def cost(sizes: Sizes) -> Cost:
+            outline = Outline(tally(), parties)
+            written.run(outline, sizes)
+            return outline.tally.cost
+
+        return Operation(written.name, cost, written.source.format(**vars(sources)), ())
+
+    return tuple(declared(written) for written in WRITTEN)
+
+
+def _shape(sizes: Sizes) -> Shape:
+    return (sizes["rows"], sizes.get("columns", 1))
+
+
+def _unary(name: str, function: Callable[[Outline, Shared], Shared], source: str) -> Written:
+    return Written(name, lambda m, z: function(m, shaped(_shape(z))), source)
+
+
+def _binary(name: str, function: Callable[[Outline, Shared, Shared], Shared], source: str) -> Written:
+    return Written(name, lambda m, z: function(m, shaped(_shape(z)), shaped(_shape(z))), source)
+
+
+def _along(name: str, function: Callable[[Outline, Shared, int], Shared]) -> Written:
+    return Written(name, lambda m, z: function(m, shaped(_shape(z)), 0), TOURNAMENT)
+
+
+def _power(machine: Outline, sizes: Sizes) -> Shared:
+    return functions.power(machine, shaped(_shape(sizes)), sizes.get("exponent", 0.5))
+
+
+def _sort_by(machine: Outline, sizes: Sizes) -> object:
+    column, bits = shaped((sizes["rows"],)), sizes.get("bits", 63)
+    nullable = sizes.get("nullable", 0)
+    keys = [ordering.SortKey(column, present=column if i < nullable else None, bits=bits) for i in range(sizes["keys"])]
+    return ordering.sort_by(machine, keys, [shaped(_shape(sizes))])
+
+
+def _quantile(machine: Outline, sizes: Sizes) -> Shared:
+    column, fraction = shaped((sizes["rows"],)), sizes.get("thousandths", 500) / 1000
+    return ordering.quantile(machine, column, column, fraction, bits=sizes.get("bits", 63))
+
+
+def _key(rows: int, bits: int) -> tuple[SharedBits, ...]:
+    return tuple(shaped_bits((rows,), width) for width in key_widths(bits))
+
+
+def _count_distinct(machine: Outline, sizes: Sizes) -> Shared:
+    return ordering.count_distinct(machine, _key(sizes["rows"], sizes["bits"]), shaped((sizes["rows"],)))
+
+
+def _filter(machine: Outline, sizes: Sizes) -> object:
+    rows = (sizes["rows"],)
+    return relation.filter_rows(machine, relation.Relation({}, {}, shaped(rows)), shaped_bits(rows))
+
+
+def _side(rows: int, columns: int, bits: int, carried: int, name: str) -> relation.Relation:
+    values = {f"{name}{i}": shaped((rows,)) for i in range(columns)}
+    keys = {f"{name} key": _key(rows, bits), f"{name} carried": _key(rows, carried)}
+    return relation.Relation(values, keys, shaped((rows,)))
+
+
+def _join(machine: Outline, sizes: Sizes) -> object:
+    left, right, bits = sizes["left"], sizes["right"], sizes["bits"]
+    columns = sizes.get("left_columns", sizes["columns"] if left >= right else 0)
+    sides = (
+        _side(left, columns, bits, sizes.get("left_bits", 0), "left"),
+        _side(right, sizes["columns"] - columns, bits, sizes.get("right_bits", 0), "right"),
+    )
+    return relation.join(machine, *sides, [("left key", "right key")])
+
+
+def _group(machine: Outline, sizes: Sizes) -> object:
+    rows, counts, extremes = sizes["rows"], sizes.get("counts", 0), sizes.get("extremes", 0)
+    flags = sizes.get("present", 0)
+    values = {f"{i}": shaped((rows,)) for i in range(max(flags, 1))}
+    keys = {"key": _key(rows, sizes["bits"])} if sizes["bits"] else {}
+    aggregates = [
+        relation.Aggregate(
+            f"{i}",
+            "count" if i < counts else "min" if i < counts + extremes else "sum",
+            None if i < counts else "0",
+            f"{i}" if i < flags else None,
+        )
+        for i in range(sizes["columns"])
+    ]
+    whole = relation.Relation(values, keys, shaped((rows,)))
+    return relation.group(machine, whole, list(keys), aggregates, sizes["groups"])
+
+
+WRITTEN = (
+    _unary("reciprocal", lambda m, x: m.reciprocal(x), "Catrina, Saxena (FC 2010); Newton's iteration"),
+    _binary("divide", lambda m, x, y: m.divide(x, y), "Catrina, Saxena (FC 2010); Newton's iteration"),
+    _unary("sigmoid", curves.sigmoid, QUARTICS),
+    _unary("tanh", curves.tanh, QUARTICS),
+    _unary("erf", curves.erf, QUARTICS),
+    _unary("gelu", curves.gelu, QUARTICS),
+    _unary("exp", functions.exp, SCIENTIFIC),
+    _unary("log", functions.log, NORMALISED),
+    _unary("sqrt", functions.sqrt, NORMALISED),
+    _unary("inverse_sqrt", functions.inverse_sqrt, NORMALISED),
+    Written("power", _power, f"{SCIENTIFIC}; repeated squaring"),
+    Written("softmax", lambda m, z: functions.softmax(m, shaped(_shape(z))), SCIENTIFIC),
+    Written(
+        "round_shift",
+        lambda m, z: integers.round_shift(m, shaped(_shape(z)), z["bits"]),
+        "truncation with its error compared",
+    ),
+    _unary("absolute", integers.absolute, COMPARED),
+    _unary("sign", integers.sign, COMPARED),
+    _binary("minimum", integers.minimum, COMPARED),
+    _binary("maximum", integers.maximum, COMPARED),
+    Written("divide_whole", lambda m, z: integers.divide_whole(m, shaped(_shape(z)), z["divisor"]), INVARIANT),
+    _along("minimum_along", ordering.minimum_along),
+    _along("maximum_along", ordering.maximum_along),
+    _along("argmin", ordering.argmin),
+    _along("argmax", ordering.argmax),
+    Written("sort_by", _sort_by, SORTED),
+    Written("top_k", lambda m, z: ordering.top_k(m, shaped((z["rows"],)), 1, z.get("bits", 63)), SORTED),
+    Written("quantile", _quantile, SORTED),
+    Written("count_distinct", _count_distinct, SORTED),
+    Written("filter", _filter, COMPARED),
+    Written("join", _join, SORTED),
+    Written("group", _group, SORTED),
+)
