@@ -12,7 +12,7 @@ CRATE := crates/lingqu-core
 CARGO_FLAGS := --manifest-path $(CRATE)/Cargo.toml
 RUST_SOURCES := $(shell find $(CRATE) -name '*.rs' -not -path '*/target/*') $(CRATE)/Cargo.toml $(CRATE)/Cargo.lock
 WORKERS ?= 2
-TESTS ?= tests --ignore=tests/acceptance
+TESTS ?= tests --ignore=tests/acceptance --ignore=tests/timing
 SERVE ?=
 
 # The first Python that is new enough.
@@ -72,6 +72,10 @@ test: $(VENV)/.dev postgres ## install and run the tests (TESTS=tests/share for 
 .PHONY: acceptance
 acceptance: $(VENV)/.dev postgres ## the slower tests over real nodes: demo and traffic, kills, bad input (about 6 minutes)
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/acceptance
+
+.PHONY: timing
+timing: $(VENV)/.dev ## whether the kernels' times depend on secrets (MEASUREMENTS=100000 a kernel)
+	@MEASUREMENTS=$(or $(MEASUREMENTS),100000) $(BIN)/python -m pytest -q tests/timing
 
 .PHONY: lint
 lint: $(VENV)/.dev ## ruff: rules and format

@@ -1,0 +1,139 @@
+"""Whether a kernel's time depends on the secrets it works on, after Reparaz, Balasch, Verbauwhede, "Dude, is my code
+constant time?" (DATE 2017).
+
+A kernel runs many times on inputs of two classes in random order: one fixed extreme, or fresh random words.  Both are
+copied into the same memory before the clock starts, so that caches see the same addresses.  Welch's t compares the two
+classes' times, once as measured and once for every threshold that cuts off the slowest runs (interrupts).  |t| stays
+below 5 when the classes' times have one distribution.  A busy machine widens both classes alike; it can hide a leak,
+but hardly fakes one, and a kernel is called leaky only when three measurements in a row say so.
+
+    python -m pytest tests/timing          (100,000 measurements a kernel; MEASUREMENTS=... for another number)
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lingqu import _core
+
+MEASUREMENTS = int(os.environ.get("MEASUREMENTS", "100000"))
+LIMIT = 5.0
+TRIES = 3
+KEPT = (1.0, 0.99, 0.95, 0.9, 0.75, 0.5)
+"""Shares of the runs, the fastest, that are compared."""
+POOL = 64
+WORDS = 256
+
+Words = NDArray[np.uint64]
+Kernel = Callable[[list[Words]], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kernel and how many arrays of secret words it takes; `fixed` is the word of the fixed class."""
+
+    run: Kernel
+    arrays: int
+    fixed: int = 0
+    width: int = 64
+
+
+def _mine() -> _core.Prg:
+    return _core.Prg(bytes(16))
+
+
+def _compare(a: list[Words]) -> object:
+    """The comparison's own steps at one party: planes of both components, and the first level of carries."""
+    first, second = _core.to_planes(a[0], 64), _core.to_planes(a[1], 64)
+    return _core.and_shares((first, second), (second, first), MINE, NEXT)
+
+
+def _select(a: list[Words]) -> object:
+    """y + bit (x - y): one product of shares."""
+    return _core.multiply_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT)
+
+
+MINE, NEXT = _mine(), _mine()
+SIZES = (16, 16, 16)
+CASES: dict[str, Case] = {
+    "and_shares": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4),
+    "and_shares of ones": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4, (1 << 64) - 1),
+    "multiply_shares": Case(_select, 4),
+    "multiply_shares of the least": Case(_select, 4, 1 << 63),
+    "selection": Case(_select, 4, 1),
+    "comparison": Case(_compare, 2),
+    "comparison of minus one": Case(_compare, 2, (1 << 64) - 1),
+    "to_planes": Case(lambda a: _core.to_planes(a[0], 64), 1),
+    "from_planes": Case(lambda a: _core.from_planes(a[0], WORDS), 1),
+    "pack": Case(lambda a: _core.pack(a[0], 3), 1, width=3),
+    "unpack": Case(lambda a: _core.unpack(a[0], 64 * WORDS, 1), 1),
+    "matmul": Case(lambda a: _core.matmul(a[0], a[1], SIZES, False), 2),
+    "generator": Case(lambda a: _core.Prg(a[0][:2].tobytes()).words(WORDS), 1),
+}
+
+
+def times(case: Case, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which class every run took its input from, and its nanoseconds."""
+    draw = np.random.default_rng(random.SystemRandom().getrandbits(64))
+    mask = np.uint64((1 << case.width) - 1)
+    shape = (POOL, case.arrays, WORDS)
+    pools = (
+        np.full(shape, np.uint64(case.fixed) & mask, np.uint64),
+        draw.integers(0, 1 << 64, shape, np.uint64, endpoint=False) & mask,
+    )
+    memory = [np.empty(WORDS, np.uint64) for _ in range(case.arrays)]
+    classes = draw.integers(0, 2, count).astype(bool)
+    picks = draw.integers(0, POOL, count)
+    taken = np.empty(count)
+    clock = time.perf_counter_ns
+    for i in range(count):
+        source = pools[int(classes[i])][picks[i]]
+        for target, words in zip(memory, source, strict=True):
+            target[:] = words
+        begun = clock()
+        case.run(memory)
+        taken[i] = clock() - begun
+    return classes, taken
+
+
+def welch(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
+    """Welch's t of two samples; infinite when the cut left only one class."""
+    if min(len(one), len(two)) < 2:
+        return float("inf")
+    spread = one.var(ddof=1) / len(one) + two.var(ddof=1) / len(two)
+    return float((one.mean() - two.mean()) / np.sqrt(spread)) if spread else 0.0
+
+
+def greatest_t(classes: NDArray[np.bool_], taken: NDArray[np.float64]) -> float:
+    """The greatest |t| over the thresholds; what is cut off is decided over both classes together."""
+    found = []
+    for kept in KEPT:
+        fast = taken <= np.quantile(taken, kept)
+        found.append(abs(welch(taken[fast & classes], taken[fast & ~classes])))
+    return max(found)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_time_does_not_depend_on_secrets(name: str) -> None:
+    times(CASES[name], 500)
+    found = []
+    for _ in range(TRIES):
+        found.append(greatest_t(*times(CASES[name], MEASUREMENTS)))
+        if found[-1] < LIMIT:
+            return
+    raise AssertionError(f"{name}: |t| = {', '.join(f'{t:.1f}' for t in found)}, three times above {LIMIT}")
+
+
+def test_a_kernel_that_leaks_is_found() -> None:
+    def leaky(a: list[Words]) -> object:
+        return [word for word in a[0] if word]
+
+    assert greatest_t(*times(Case(leaky, 1), 2000)) > LIMIT
