@@ -1,6 +1,7 @@
 //! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
 pub mod bits;
 pub mod prg;
+pub mod psi;
 pub mod ring;
 pub mod rows;
 

@@ -1,0 +1,3 @@
+//! Kernels of private set intersection: digests of elements, and the store that the OPRF of Raghuraman and Rindal uses.
+pub mod hash;
+pub mod okvs;
