@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,28 @@ from numpy.typing import NDArray
 from lingqu.kinds.channel import Tag
 from lingqu.kinds.errors import LingquError, ProtocolViolation
 from lingqu.kinds.mechanism import installed
-from lingqu.share import Aggregate, Machine, Relation, SharedBits, filter_rows, group, join
+from lingqu.share import (
+    Aggregate,
+    Machine,
+    Relation,
+    SharedBits,
+    bitwise,
+    compact,
+    distinct_marks,
+    divide_exact,
+    divide_or_null,
+    filter_rows,
+    group,
+    join,
+    join_rows,
+    quantile_parts,
+    shift_right,
+    whole_power,
+    wide,
+)
 from lingqu.share.curves import erf, gelu, tanh
 from lingqu.share.functions import exp, inverse_sqrt, log, power, softmax, sqrt
+from lingqu.share.groups import scatter
 from lingqu.share.integers import absolute, divide_whole, maximum, minimum, round_shift, sign
 from lingqu.share.ordering import (
     SortKey,
@@ -135,6 +155,58 @@ def distinct(rows: int) -> tuple[Any, Any, dict[str, int]]:
     )
 
 
+def matched(left: int, right: int, **how: Any) -> tuple[Any, Any, dict[str, int]]:
+    kind, unique, bound = how.get("kind", "inner"), how.get("unique", "none"), how.get("bound")
+    sizes = {
+        "left": left,
+        "right": right,
+        "bits": 70,
+        "columns": 5,
+        "left_columns": 3,
+        "left_bits": 5,
+        "right_bits": 66,
+        "kept": ["inner", "left", "right", "full"].index(kind),
+        "unique": ["none", "left", "right"].index(unique),
+    }
+    return (
+        lambda v: (v.relation(left, 3, {"id": 70, "a": 5}, "l"), v.relation(right, 2, {"pid": 70, "b": 66}, "r")),
+        lambda m, x: join_rows(m, x[0], x[1], [("id", "pid")], **how),
+        sizes | ({} if bound is None else {"bound": bound}),
+    )
+
+
+def parts(function: Callable[..., Any], **sizes: int) -> tuple[Any, Any, dict[str, int]]:
+    return (
+        lambda v: Relation(
+            {"x": v.shared(12, below=99), "p": v.shared(12, below=2)},
+            {"g": v.key(12, 5), "v": v.key(12, 70)},
+            v.shared(12, below=2),
+        ),
+        function,
+        {"rows": 12, "bits": 5, "present": 1, **sizes},
+    )
+
+
+def wides(function: Callable[..., Any], limbs: int, bound: int = wide.ROOM) -> tuple[Any, Any, dict[str, int]]:
+    return (
+        lambda v: wide.Wide(tuple(v.shared(4, 2) for _ in range(limbs)), (bound,) * limbs),
+        function,
+        {"rows": 4, "columns": 2, "limbs": limbs},
+    )
+
+
+def divided(function: Callable[..., Any], rounding: str, bits: int) -> tuple[Any, Any, dict[str, int]]:
+    return (
+        lambda v: (v.shared(7, 3, below=1 << bits), v.shared(7, 3, below=99, least=1)),
+        lambda m, x: function(m, x[0], x[1], rounding, bits),
+        {"rows": 7, "columns": 3, "bits": bits, "truncated": int(rounding == "truncate")},
+    )
+
+
+def zero(x: Any) -> Any:
+    return wide.Wide(x.limbs, (0,) * len(x.limbs))
+
+
 CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], Any], dict[str, int]]]] = {
     "input": [(lambda v: None, lambda m, _: Values(m, 1).shared(5, 3), {"rows": 5, "columns": 3})],
     "input_bits": [(lambda v: None, lambda m, _: Values(m, 1).bits(50, width=7), {"rows": 50, "bits": 7})],
@@ -235,6 +307,48 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
     "top_k": [(lambda v: v.shared(12, below=99), lambda m, x: top_k(m, x, 3, bits=8), {"rows": 12, "bits": 8})],
     "quantile": [quantiles(500), quantiles(900)],
     "count_distinct": [distinct(20), distinct(1)],
+    "join_rows": [
+        matched(9, 7, unique="right"),
+        matched(9, 7, kind="full", unique="left"),
+        matched(9, 7, kind="left", bound=20),
+        matched(9, 7, kind="full", bound=5),
+        matched(0, 7, kind="full", bound=5),
+        matched(9, 0, unique="right"),
+    ],
+    "compact": [
+        (
+            lambda v: v.relation(9, 2, {"k": 70}),
+            lambda m, x: compact(m, x, 5),
+            {"rows": 9, "columns": 2, "bits": 70},
+        )
+    ],
+    "distinct_marks": [parts(lambda m, x: distinct_marks(m, x, ["g"], "v", "p"), value_bits=70)],
+    "quantile_parts": [
+        parts(lambda m, x: quantile_parts(m, x, ["g"], "x", Fraction(1, 2), present="p", bits=8), value_bits=8),
+        parts(
+            lambda m, x: quantile_parts(m, x, ["g"], "x", Fraction(3, 10), kind="discrete", present="p", bits=9),
+            value_bits=9,
+            discrete=1,
+            thousandths=300,
+        ),
+    ],
+    "divide_exact": [divided(divide_exact, "floor", 59), divided(divide_exact, "truncate", 20)],
+    "divide_or_null": [divided(divide_or_null, "truncate", 40)],
+    "whole_power": [unary(lambda m, x: whole_power(m, x, 5), below=99, exponent=5)],
+    "bitwise": [(lambda v: two(v, 9, 3), lambda m, x: bitwise(m, "or", *x), {"rows": 9, "columns": 3})],
+    "shift_right": [unary(lambda m, x: shift_right(m, x, 9), bits=9)],
+    "widen": [unary(lambda m, x: wide.widen(m, x, 1 << 64), bits=64)],
+    "wide_limbs": [unary(lambda m, x: wide.carried(m, wide.widen(m, x, (1 << 61) - 1)), bits=61)],
+    "wide_multiply": [
+        unary(lambda m, x, most=(1 << b) - 1: wide.multiply(m, *(wide.widen(m, x, most) for _ in "xy")), bits=b)
+        for b in (45, 62)
+    ],
+    "wide_digits": [wides(wide.digits, 2), wides(wide.digits, 4)],
+    "wide_less_than": [wides(lambda m, x: wide.less_than(m, x, zero(x)), 3)],
+    "wide_equal": [wides(lambda m, x: wide.equal(m, x, zero(x)), 3)],
+    "scatter": [
+        wides(lambda m, x: scatter(m, x.limbs[0], wide.Wide(x.limbs, (1 << 60,) * len(x.limbs)), x), 2),
+    ],
 }
 EVERY = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 

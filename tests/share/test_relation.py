@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share import Aggregate, Machine, Relation, SharedBits, filter_rows, group, join
+from lingqu.share.groups import EMPTY
 from lingqu.share.plain import Plain
-from lingqu.share.relation import EMPTY
 
 Parties = Callable[..., Any]
 few = settings(max_examples=8, deadline=None)

@@ -1,9 +1,22 @@
 """Secret sharing: one Machine interface, functions and relations over it, the ideal twin `plain`, `rep3` for three."""
 
+from lingqu.share import wide
 from lingqu.share.api import FRACTION_BITS, Machine, Permutation, Shared, SharedBits
 from lingqu.share.curves import erf, gelu, sigmoid, tanh
+from lingqu.share.division import (
+    bitwise,
+    bitwise_not,
+    divide_exact,
+    divide_or_null,
+    shift_left,
+    shift_right,
+    whole_power,
+)
 from lingqu.share.functions import exp, inverse_sqrt, log, power, softmax, sqrt
+from lingqu.share.groups import Aggregate, distinct_marks, distinct_rows, group, quantile_parts, quantile_unit
 from lingqu.share.integers import absolute, divide_whole, maximum, minimum, round_shift, sign
+from lingqu.share.joins import join
+from lingqu.share.matches import Joined, join_rows
 from lingqu.share.ordering import (
     SortKey,
     argmax,
@@ -17,11 +30,12 @@ from lingqu.share.ordering import (
     sort_by,
     top_k,
 )
-from lingqu.share.relation import Aggregate, Relation, filter_rows, group, join
+from lingqu.share.relation import Relation, compact, filter_rows
 
 __all__ = [
     "FRACTION_BITS",
     "Aggregate",
+    "Joined",
     "Machine",
     "Permutation",
     "Relation",
@@ -31,7 +45,14 @@ __all__ = [
     "absolute",
     "argmax",
     "argmin",
+    "bitwise",
+    "bitwise_not",
+    "compact",
     "count_distinct",
+    "distinct_marks",
+    "distinct_rows",
+    "divide_exact",
+    "divide_or_null",
     "divide_whole",
     "erf",
     "exp",
@@ -40,6 +61,7 @@ __all__ = [
     "group",
     "inverse_sqrt",
     "join",
+    "join_rows",
     "log",
     "maximum",
     "maximum_along",
@@ -49,7 +71,11 @@ __all__ = [
     "power",
     "prefix_sums",
     "quantile",
+    "quantile_parts",
+    "quantile_unit",
     "round_shift",
+    "shift_left",
+    "shift_right",
     "sigmoid",
     "sign",
     "softmax",
@@ -57,4 +83,6 @@ __all__ = [
     "sqrt",
     "tanh",
     "top_k",
+    "whole_power",
+    "wide",
 ]

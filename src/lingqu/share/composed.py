@@ -7,16 +7,23 @@ join: left, right (rows), bits, columns (values of both sides); optional left_co
 side, which bounds the cost) and left_bits, right_bits (key bits that are carried along, not joined on).
 group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
 are counts, and minima or maxima) and present (distinct null flags).
+join_rows: as join, and bound where no side is unique, unique (1 left, 2 right, 0 none), kept (1 left, 2 right, 3 both).
+compact: rows, columns, bits of keys.  distinct_marks, quantile_parts: rows, bits of the group's keys, value_bits,
+present (1 where there are nulls); quantile_parts: thousandths (500), discrete (1).
+widen, wide_limbs: bits of the values, limbs.  wide_multiply: bits of both.  wide_digits, wide_less_than, wide_equal,
+scatter: limbs (of sums and squares), each as full as it may be.  divide_exact, divide_or_null: bits of the dividend
+(59), truncated (1 for the quotient towards zero).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 from lingqu.kinds.mechanism import Cost, Operation, Sizes
-from lingqu.share import curves, functions, integers, ordering, relation
-from lingqu.share.api import Shape, Shared, SharedBits
+from lingqu.share import curves, division, functions, groups, integers, joins, matches, ordering, relation, wide
+from lingqu.share.api import Machine, Shape, Shared, SharedBits
 from lingqu.share.outline import Outline, Tally, shaped, shaped_bits
 
 QUARTICS = "after ABY3: Mohassel, Rindal (CCS 2018), with quartics"
@@ -25,6 +32,10 @@ SCIENTIFIC = "after Aly, Smart (ACNS 2019)"
 TOURNAMENT = "tournament of comparisons"
 COMPARED = "{comparison}"
 SORTED = "{sorting}"
+CORRECTED = "truncation with its error compared"
+CARRIED = "limbs of 30 bits, carried by truncation"
+DIVIDED = "after Catrina, Saxena (FC 2010); the rest divided again until comparisons settle it"
+EXPANDED = "after Krastnikov, Kerschbaum, Stebila (VLDB 2020), spread by prefix sums"
 INVARIANT = "after Granlund, Montgomery (PLDI 1994), with a correction"
 
 
@@ -125,7 +136,7 @@ def _join(machine: Outline, sizes: Sizes) -> object:
         _side(left, columns, bits, sizes.get("left_bits", 0), "left"),
         _side(right, sizes["columns"] - columns, bits, sizes.get("right_bits", 0), "right"),
     )
-    return relation.join(machine, *sides, [("left key", "right key")])
+    return joins.join(machine, *sides, [("left key", "right key")])
 
 
 def _group(machine: Outline, sizes: Sizes) -> object:
@@ -134,7 +145,7 @@ def _group(machine: Outline, sizes: Sizes) -> object:
     values = {f"{i}": shaped((rows,)) for i in range(max(flags, 1))}
     keys = {"key": _key(rows, sizes["bits"])} if sizes["bits"] else {}
     aggregates = [
-        relation.Aggregate(
+        groups.Aggregate(
             f"{i}",
             "count" if i < counts else "min" if i < counts + extremes else "sum",
             None if i < counts else "0",
@@ -143,7 +154,88 @@ def _group(machine: Outline, sizes: Sizes) -> object:
         for i in range(sizes["columns"])
     ]
     whole = relation.Relation(values, keys, shaped((rows,)))
-    return relation.group(machine, whole, list(keys), aggregates, sizes["groups"])
+    return groups.group(machine, whole, list(keys), aggregates, sizes["groups"])
+
+
+def _join_rows(machine: Machine, sizes: Sizes) -> object:
+    left, right, bits = sizes["left"], sizes["right"], sizes["bits"]
+    columns = sizes.get("left_columns", sizes["columns"] if left >= right else 0)
+    sides = (
+        _side(left, columns, bits, sizes.get("left_bits", 0), "left"),
+        _side(right, sizes["columns"] - columns, bits, sizes.get("right_bits", 0), "right"),
+    )
+    kinds: tuple[matches.Kind, ...] = ("inner", "left", "right", "full")
+    uniques: tuple[matches.Unique, ...] = ("none", "left", "right")
+    kind, unique = kinds[sizes.get("kept", 0)], uniques[sizes.get("unique", 0)]
+    pairs = [("left key", "right key")]
+    return matches.join_rows(machine, *sides, pairs, kind=kind, unique=unique, bound=sizes.get("bound"))
+
+
+def _compact(machine: Machine, sizes: Sizes) -> object:
+    whole = _side(sizes["rows"], sizes.get("columns", 1), sizes.get("bits", 0), 0, "")
+    return relation.compact(machine, whole, sizes["rows"])
+
+
+def _grouped(sizes: Sizes) -> tuple[relation.Relation, list[str], str | None]:
+    """Rows with a group key, a value as a key and as a column, and its null flag."""
+    rows = sizes["rows"]
+    keys = {"group": _key(rows, sizes["bits"])} if sizes["bits"] else {}
+    values = {"value": shaped((rows,)), "present": shaped((rows,))}
+    whole = relation.Relation(values, {**keys, "value": _key(rows, sizes["value_bits"])}, shaped((rows,)))
+    return whole, list(keys), "present" if sizes.get("present") else None
+
+
+def _distinct_marks(machine: Machine, sizes: Sizes) -> object:
+    whole, keys, present = _grouped(sizes)
+    return groups.distinct_marks(machine, whole, keys, "value", present)
+
+
+def _quantile_parts(machine: Machine, sizes: Sizes) -> object:
+    whole, keys, present = _grouped({**sizes, "value_bits": 1})
+    return groups.quantile_parts(
+        machine,
+        whole,
+        keys,
+        "value",
+        Fraction(sizes.get("thousandths", 500), 1000),
+        kind="discrete" if sizes.get("discrete") else "continuous",
+        present=present,
+        bits=sizes["value_bits"],
+    )
+
+
+def _widened(machine: Machine, sizes: Sizes) -> wide.Wide:
+    bits = sizes["bits"]
+    return wide.widen(machine, shaped(_shape(sizes)), (1 << bits) - (bits < 64))
+
+
+def _limbed(sizes: Sizes) -> wide.Wide:
+    """Sums as a grouping leaves them: every limb as full as it may be."""
+    count = sizes["limbs"]
+    return wide.Wide(tuple(shaped(_shape(sizes)) for _ in range(count)), (wide.ROOM,) * count)
+
+
+def _nothing(x: wide.Wide) -> wide.Wide:
+    """Limbs that add nothing to the bounds of a difference."""
+    return wide.Wide(x.limbs, (0,) * len(x.limbs))
+
+
+def _scatter(machine: Machine, sizes: Sizes) -> object:
+    full = _limbed(sizes)
+    total = wide.Wide(full.limbs, (1 << 60,) * len(full.limbs))
+    return groups.scatter(machine, shaped(_shape(sizes)), total, full)
+
+
+def _divided(
+    function: Callable[[Machine, Shared, Shared, division.Rounding, int], object], machine: Machine, sizes: Sizes
+) -> object:
+    x = shaped(_shape(sizes))
+    rounding: division.Rounding = "truncate" if sizes.get("truncated") else "floor"
+    return function(machine, x, x, rounding, sizes.get("bits", division.DIVIDEND_BITS))
+
+
+def _wide(run: Callable[[Machine, wide.Wide], object]) -> Run:
+    return lambda machine, sizes: run(machine, _limbed(sizes))
 
 
 WRITTEN = (
@@ -162,7 +254,7 @@ WRITTEN = (
     Written(
         "round_shift",
         lambda m, z: integers.round_shift(m, shaped(_shape(z)), z["bits"]),
-        "truncation with its error compared",
+        CORRECTED,
     ),
     _unary("absolute", integers.absolute, COMPARED),
     _unary("sign", integers.sign, COMPARED),
@@ -180,4 +272,22 @@ WRITTEN = (
     Written("filter", _filter, COMPARED),
     Written("join", _join, SORTED),
     Written("group", _group, SORTED),
+    Written("join_rows", _join_rows, EXPANDED),
+    Written("compact", _compact, SORTED),
+    Written("distinct_marks", _distinct_marks, SORTED),
+    Written("quantile_parts", _quantile_parts, SORTED),
+    Written("divide_exact", lambda m, z: _divided(division.divide_exact, m, z), DIVIDED),
+    Written("divide_or_null", lambda m, z: _divided(division.divide_or_null, m, z), DIVIDED),
+    Written("whole_power", lambda m, z: division.whole_power(m, shaped(_shape(z)), z["exponent"]), "repeated squaring"),
+    _binary("bitwise", lambda m, x, y: division.bitwise(m, "and", x, y), COMPARED),
+    Written("shift_right", lambda m, z: division.shift_right(m, shaped(_shape(z)), z["bits"]), CORRECTED),
+    Written("widen", _widened, CARRIED),
+    Written("wide_limbs", lambda m, z: wide.carried(m, _widened(m, z)), CARRIED),
+    Written("wide_multiply", lambda m, z: wide.multiply(m, _widened(m, z), _widened(m, z)), CARRIED),
+    Written("wide_digits", _wide(wide.digits), CARRIED),
+    Written(
+        "wide_less_than", _wide(lambda m, x: wide.less_than(m, x, wide.Wide(x.limbs, (0,) * len(x.limbs)))), CARRIED
+    ),
+    Written("wide_equal", _wide(lambda m, x: wide.equal(m, x, wide.Wide(x.limbs, (0,) * len(x.limbs)))), CARRIED),
+    Written("scatter", _scatter, CARRIED),
 )

@@ -96,7 +96,7 @@ class SortKey:
     bits: int = 63
 
 
-def _key_bits(machine: Machine, key: SortKey) -> list[SharedBits]:
+def key_bits(machine: Machine, key: SortKey) -> list[SharedBits]:
     """Single bits, the most significant first, whose unsigned order is the key's."""
     if not 2 <= key.bits <= 63 or key.values.ndim != 1:
         raise BadInput("A sort key is one-dimensional and has 2 to 63 bits.", "Give one value a row, and its width.")
@@ -126,7 +126,7 @@ def order_of(machine: Machine, keys: Sequence[SortKey]) -> Permutation:
     """The permutation that sort_by applies."""
     if not keys:
         raise BadInput("There is no key to sort by.", "Name at least one key.")
-    return machine.sort([bit for key in keys for bit in _key_bits(machine, key)])
+    return machine.sort([bit for key in keys for bit in key_bits(machine, key)])
 
 
 def top_k(machine: Machine, x: Shared, k: int, bits: int = 63) -> tuple[Shared, Shared]:

@@ -31,7 +31,7 @@ def scale_real(machine: Machine, x: Shared, factor: NDArray[Any] | float) -> Sha
     return machine.truncate(machine.scale(x, encode(np.asarray(factor))), FRACTION_BITS)
 
 
-def _normal_reciprocal(machine: Machine, y: Shared) -> tuple[Shared, Shared]:
+def normal_reciprocal(machine: Machine, y: Shared) -> tuple[Shared, Shared]:
     """(w, scale) for y with leading bit j: scale = 2**(50 - j), and w = 2**30 / u for u = y scale / 2**51 in [1/2, 1).
 
     The leading bit is found by a tree; Newton's iteration starts from 2.9142 - 2 u (error 0.0858) and
@@ -59,18 +59,18 @@ def _normalising_scale(machine: Machine, y: Shared) -> Shared:
 
 def reciprocal(machine: Machine, x: Shared, fraction_bits: int) -> Shared:
     """As Machine.reciprocal; rounded to nearest, so that small results are off by less than one unit."""
-    w, scale = _normal_reciprocal(machine, x)
+    w, scale = normal_reciprocal(machine, x)
     return round_shift(machine, machine.multiply(w, scale), HIGHEST + 11 - fraction_bits)
 
 
 def divide(machine: Machine, x: Shared, y: Shared) -> Shared:
     """As Machine.divide: x w 2**(19 - j) in two halves of the word each, so that no product leaves the ring's range."""
-    w, scale = _normal_reciprocal(machine, y)
-    quotient = _scaled_product(machine, x, w, NORMAL_BITS)
-    return _scaled_product(machine, quotient, scale, NORMAL_BITS + 1)
+    w, scale = normal_reciprocal(machine, y)
+    quotient = scaled_product(machine, x, w, NORMAL_BITS)
+    return scaled_product(machine, quotient, scale, NORMAL_BITS + 1)
 
 
-def _scaled_product(machine: Machine, x: Shared, factor: Shared, bits: int) -> Shared:
+def scaled_product(machine: Machine, x: Shared, factor: Shared, bits: int) -> Shared:
     """x factor / 2**bits for |x factor| below 2**(62 + bits), factor at most 2**31.
 
     The low half is taken around its middle: it reaches 2**(bits + 1) where the truncation is one too low, and its

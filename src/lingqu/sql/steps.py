@@ -44,7 +44,7 @@ class DeriveArguments(Arguments):
 
 
 class Grouped(Arguments):
-    """As `share.relation.Aggregate`."""
+    """As `share.groups.Aggregate`."""
 
     name: str
     kind: Literal["count", "sum", "min", "max"]
