@@ -16,6 +16,7 @@ PAGE = Path(__file__).parent / "reference" / "mechanisms.md"
 # Sizes that the cost tables are worked out for, by the names that operations document.
 ROWS = (10, 1_000, 50_000)
 COMMON = {"columns": 1, "bits": 32, "groups": 16, "inner": 1, "width": 64, "divisor": 10, "keys": 1}
+COMMON |= {"value_bits": 32, "limbs": 2, "exponent": 3}
 
 
 def sizes(rows: int) -> dict[str, int]:

@@ -316,11 +316,7 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
         matched(9, 0, unique="right"),
     ],
     "compact": [
-        (
-            lambda v: v.relation(9, 2, {"k": 70}),
-            lambda m, x: compact(m, x, 5),
-            {"rows": 9, "columns": 2, "bits": 70},
-        )
+        (lambda v: v.relation(9, 2, {"k": 70}), lambda m, x: compact(m, x, 5), {"rows": 9, "columns": 2, "bits": 70})
     ],
     "distinct_marks": [parts(lambda m, x: distinct_marks(m, x, ["g"], "v", "p"), value_bits=70)],
     "quantile_parts": [

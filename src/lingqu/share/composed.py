@@ -7,7 +7,7 @@ join: left, right (rows), bits, columns (values of both sides); optional left_co
 side, which bounds the cost) and left_bits, right_bits (key bits that are carried along, not joined on).
 group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
 are counts, and minima or maxima) and present (distinct null flags).
-join_rows: as join, and bound where no side is unique, unique (1 left, 2 right, 0 none), kept (1 left, 2 right, 3 both).
+join_rows: as join, and bound where no side is unique, unique (1 left, 2 right), kept (1 left, 2 right, 3 both).
 compact: rows, columns, bits of keys.  distinct_marks, quantile_parts: rows, bits of the group's keys, value_bits,
 present (1 where there are nulls); quantile_parts: thousandths (500), discrete (1).
 widen, wide_limbs: bits of the values, limbs.  wide_multiply: bits of both.  wide_digits, wide_less_than, wide_equal,
@@ -166,7 +166,7 @@ def _join_rows(machine: Machine, sizes: Sizes) -> object:
     )
     kinds: tuple[matches.Kind, ...] = ("inner", "left", "right", "full")
     uniques: tuple[matches.Unique, ...] = ("none", "left", "right")
-    kind, unique = kinds[sizes.get("kept", 0)], uniques[sizes.get("unique", 0)]
+    kind, unique = kinds[sizes.get("kept", 0)], uniques[sizes.get("unique", 0 if "bound" in sizes else 2)]
     pairs = [("left key", "right key")]
     return matches.join_rows(machine, *sides, pairs, kind=kind, unique=unique, bound=sizes.get("bound"))
 
