@@ -1,5 +1,7 @@
 """Hot kernels in Rust. Arrays are one-dimensional and contiguous; every kernel releases the interpreter lock."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,32 @@ def multiply_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 
 def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
     """This party's XOR component of x & y, masked by a share of zero."""
+
+def and_rows(
+    x: tuple[Sequence[_Words], Sequence[_Words]], length: int, rows: tuple[list[int], list[int]], mine: Prg, next: Prg
+) -> _Words:
+    """As and_shares on rows of `length` words: row r is the conjunction of rows rows[0][r] and rows[1][r] of x.
+
+    x: both components of matrices; their rows are counted through all matrices.
+    """
+
+def xor_rows(out: _Words, x: Sequence[_Words], length: int, rows: list[int]) -> None:
+    """XOR row rows[r] of the matrices x into row r of out, in place."""
+
+def and_known(x: _Words, y: _Words, adds: bool, mine: Prg, next: Prg) -> _Words:
+    """This party's XOR component of a product to which it adds x & y, or nothing, masked by a share of zero."""
+
+def truncate_lead(a: _Words, bits: int, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
+    """Party 0 of an exact truncation of a + b: components x_0 and x_1, and the message to party 1."""
+
+def truncate_helper(message: _Words, b: _Words, bits: int, mine: Prg) -> tuple[_Words, _Words]:
+    """Party 1: component x_1, and its summand, `bits` wide, for party 2."""
+
+def truncate_other(b: _Words, bits: int, next: Prg) -> tuple[_Words, _Words]:
+    """Party 2: component x_0, and its summand, `bits` wide, for party 1."""
+
+def truncate_joint(b: _Words, part: _Words, theirs: _Words, bits: int) -> _Words:
+    """Parties 1 and 2: component x_2, from b, the own summand and the peer's packed one."""
 
 def matmul_shares(x: _Pair, y: _Pair, sizes: tuple[int, int, int], turned: bool, mine: Prg, next: Prg) -> _Words:
     """This party's additive component of x @ y for sizes (rows, inner, columns), masked by a share of zero.

@@ -1,4 +1,5 @@
 //! Packing of words into dense bits, and bit matrices turned so that a plane holds one bit of every word.
+use crate::turn::turn;
 
 fn low(width: usize) -> u64 {
     if width == 64 {
@@ -61,33 +62,26 @@ pub fn unpack(packed: &[u64], n: usize, width: usize) -> Vec<u64> {
         .collect()
 }
 
-/// Turn a 64 by 64 bit matrix: bit j of word i becomes bit i of word j (Warren, Hacker's Delight, 7-3).
-fn turn(block: &mut [u64; 64]) {
-    let (mut step, mut mask) = (32, 0x0000_0000_ffff_ffffu64);
-    while step > 0 {
-        let mut i = 0;
-        while i < 64 {
-            let t = (block[i] >> step ^ block[i + step]) & mask;
-            block[i] ^= t << step;
-            block[i + step] ^= t;
-            i = (i + step + 1) & !step;
-        }
-        step >>= 1;
-        mask ^= mask << step;
-    }
-}
+/// Blocks turned together, so that a whole line of every plane is written at once.
+const TOGETHER: usize = 8;
 
 /// The lowest `planes` bits of every word as rows of packed bits: row p holds bit p of all words.
 pub fn to_planes(words: &[u64], planes: usize) -> Vec<u64> {
     let length = words.len().div_ceil(64);
     let mut out = vec![0u64; planes * length];
-    let mut block = [0u64; 64];
-    for (b, chunk) in words.chunks(64).enumerate() {
-        block.fill(0);
-        block[..chunk.len()].copy_from_slice(chunk);
-        turn(&mut block);
+    let mut blocks = [[0u64; 64]; TOGETHER];
+    for (b, chunk) in words.chunks(64 * TOGETHER).enumerate() {
+        let count = chunk.len().div_ceil(64);
+        for (block, part) in blocks.iter_mut().zip(chunk.chunks(64)) {
+            block[part.len()..].fill(0);
+            block[..part.len()].copy_from_slice(part);
+            turn(block);
+        }
         for p in 0..planes {
-            out[p * length + b] = block[p];
+            let line = &mut out[p * length + b * TOGETHER..][..count];
+            for (word, block) in line.iter_mut().zip(&blocks) {
+                *word = block[p];
+            }
         }
     }
     out
@@ -97,15 +91,20 @@ pub fn to_planes(words: &[u64], planes: usize) -> Vec<u64> {
 pub fn from_planes(planes: &[u64], n: usize) -> Vec<u64> {
     let length = n.div_ceil(64);
     let mut out = vec![0u64; n];
-    let mut block = [0u64; 64];
-    let count = planes.len().checked_div(length).unwrap_or(0);
-    for (b, chunk) in out.chunks_mut(64).enumerate() {
-        block.fill(0);
-        for p in 0..count {
-            block[p] = planes[p * length + b];
+    let mut blocks = [[0u64; 64]; TOGETHER];
+    let rows = planes.len().checked_div(length).unwrap_or(0);
+    for (b, chunk) in out.chunks_mut(64 * TOGETHER).enumerate() {
+        let count = chunk.len().div_ceil(64);
+        blocks.iter_mut().for_each(|block| block[rows..].fill(0));
+        for p in 0..rows {
+            for (block, word) in blocks.iter_mut().zip(&planes[p * length + b * TOGETHER..][..count]) {
+                block[p] = *word;
+            }
         }
-        turn(&mut block);
-        chunk.copy_from_slice(&block[..chunk.len()]);
+        for (block, part) in blocks.iter_mut().zip(chunk.chunks_mut(64)) {
+            turn(block);
+            part.copy_from_slice(&block[..part.len()]);
+        }
     }
     out
 }

@@ -4,8 +4,10 @@ pub mod prg;
 pub mod psi;
 pub mod ring;
 pub mod rows;
+pub mod truncate;
+pub mod turn;
 
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -78,6 +80,125 @@ macro_rules! product_of_shares {
 
 product_of_shares!(multiply_shares, ring::multiply);
 product_of_shares!(and_shares, ring::and);
+
+fn rows_of<'a>(tables: &'a [Words], length: usize) -> PyResult<ring::Rows<'a>> {
+    let tables: Vec<&[u64]> = tables.iter().map(|table| table.as_slice()).collect::<Result<_, _>>()?;
+    if length > 0 && tables.iter().any(|table| table.len() % length != 0) {
+        return Err(PyValueError::new_err("rows of another length"));
+    }
+    Ok(ring::Rows::new(tables, length))
+}
+
+#[pyfunction]
+fn and_rows<'py>(
+    py: Python<'py>,
+    x: (Vec<Words<'py>>, Vec<Words<'py>>),
+    length: usize,
+    rows: (Vec<u32>, Vec<u32>),
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> Out<'py, u64> {
+    let x = (rows_of(&x.0, length)?, rows_of(&x.1, length)?);
+    if rows.0.len() != rows.1.len() {
+        return Err(PyValueError::new_err("conjunctions need two rows each"));
+    }
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    let out = py.detach(|| ring::and_rows((&x.0, &x.1), &rows.0, &rows.1, mine, next));
+    Ok(out.ok_or_else(out_of_range)?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn xor_rows<'py>(
+    py: Python<'py>,
+    mut out: PyReadwriteArray1<'py, u64>,
+    x: Vec<Words<'py>>,
+    length: usize,
+    rows: Vec<u32>,
+) -> PyResult<()> {
+    let x = rows_of(&x, length)?;
+    let out = out.as_slice_mut()?;
+    if rows.len() * length > out.len() {
+        return Err(PyValueError::new_err("more rows than there is room for"));
+    }
+    py.detach(|| ring::xor_rows(out, &x, &rows)).ok_or_else(out_of_range)
+}
+
+#[pyfunction]
+fn and_known<'py>(
+    py: Python<'py>,
+    x: Words<'py>,
+    y: Words<'py>,
+    adds: bool,
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> Out<'py, u64> {
+    let (x, y) = (x.as_slice()?, y.as_slice()?);
+    equal_lengths(&[x, y])?;
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    Ok(py.detach(|| ring::and_known(x, y, adds, mine, next)).into_pyarray(py))
+}
+
+type OutPair<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>)>;
+type OutTriple<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>)>;
+
+#[pyfunction]
+fn truncate_lead<'py>(
+    py: Python<'py>,
+    a: Words<'py>,
+    bits: usize,
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> OutTriple<'py> {
+    let a = a.as_slice()?;
+    check_width(bits, 62)?;
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    let (first, second, message) = py.detach(|| truncate::lead(a, bits, mine, next));
+    Ok((first.into_pyarray(py), second.into_pyarray(py), message.into_pyarray(py)))
+}
+
+#[pyfunction]
+fn truncate_helper<'py>(
+    py: Python<'py>,
+    message: Words<'py>,
+    b: Words<'py>,
+    bits: usize,
+    mut mine: PyRefMut<'py, Prg>,
+) -> OutPair<'py> {
+    let (message, b) = (message.as_slice()?, b.as_slice()?);
+    check_width(bits, 62)?;
+    if message.len() != b.len() + bits::packed_len(b.len(), bits) {
+        return Err(PyValueError::new_err("a message of another length"));
+    }
+    let mine = &mut mine.0;
+    let (first, part) = py.detach(|| truncate::helper(message, b, bits, mine));
+    Ok((first.into_pyarray(py), part.into_pyarray(py)))
+}
+
+#[pyfunction]
+fn truncate_other<'py>(py: Python<'py>, b: Words<'py>, bits: usize, mut next: PyRefMut<'py, Prg>) -> OutPair<'py> {
+    let b = b.as_slice()?;
+    check_width(bits, 62)?;
+    let next = &mut next.0;
+    let (second, part) = py.detach(|| truncate::other(b, bits, next));
+    Ok((second.into_pyarray(py), part.into_pyarray(py)))
+}
+
+#[pyfunction]
+fn truncate_joint<'py>(
+    py: Python<'py>,
+    b: Words<'py>,
+    part: Words<'py>,
+    theirs: Words<'py>,
+    bits: usize,
+) -> Out<'py, u64> {
+    let (b, part, theirs) = (b.as_slice()?, part.as_slice()?, theirs.as_slice()?);
+    check_width(bits, 62)?;
+    equal_lengths(&[b, part])?;
+    if theirs.len() != bits::packed_len(b.len(), bits) {
+        return Err(PyValueError::new_err("a message of another length"));
+    }
+    Ok(py.detach(|| truncate::joint(b, part, theirs, bits)).into_pyarray(py))
+}
 
 fn check_product(x: &[u64], y: &[u64], sizes: (usize, usize, usize), turned: bool) -> PyResult<ring::Sizes> {
     let (rows, inner, columns) = sizes;
@@ -188,7 +309,8 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
 mod _core {
     #[pymodule_export]
     use super::{
-        and_shares, as_permutation, from_planes, gather, matmul, matmul_shares, multiply_shares, pack, scatter,
-        to_planes, unpack, Prg,
+        and_known, and_rows, and_shares, as_permutation, from_planes, gather, matmul, matmul_shares, multiply_shares,
+        pack, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, unpack, xor_rows,
+        Prg,
     };
 }

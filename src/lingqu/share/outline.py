@@ -62,6 +62,12 @@ class Tally(Protocol):
     def matmul(self, rows: int, inner: int, columns: int) -> None:
         """Machine.matmul."""
 
+    def multiply_real(self, count: int) -> None:
+        """Machine.multiply_real."""
+
+    def matmul_real(self, rows: int, inner: int, columns: int) -> None:
+        """Machine.matmul_real."""
+
     def truncate(self, count: int, bits: int) -> None:
         """Machine.truncate."""
 
@@ -272,7 +278,9 @@ class Outline:
 
     def multiply_real(self, x: Shared, y: Shared) -> Shared:
         """As Machine.multiply_real."""
-        return reals.multiply_real(self, x, y)
+        product = self.add(x, y)
+        self.tally.multiply_real(product.size)
+        return product
 
     def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
         """As Machine.scale_real."""
@@ -286,7 +294,9 @@ class Outline:
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul_real."""
-        return reals.matmul_real(self, x, y)
+        rows, inner, columns = checks.matrix_sizes(x.shape, y.shape)
+        self.tally.matmul_real(rows, inner, columns)
+        return shaped((rows, columns))
 
     def truncate(self, x: Shared, bits: int) -> Shared:
         """As Machine.truncate."""

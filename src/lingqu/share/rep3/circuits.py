@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,15 @@ from lingqu.share.rep3.session import BINARY, Parts, Session, flat_pair
 Planes = tuple[Words, Words]
 """Two components, each of shape (planes, ceil(n / 64))."""
 ALL = np.uint64((1 << 64) - 1)
+
+
+CHUNK_ROWS = 1 << 18
+"""Rows that a circuit takes at a time: its memory is bounded, and a chunk is worth its rounds."""
+
+
+def chunks(count: int) -> list[slice]:
+    """The rows of each chunk; one empty chunk of none."""
+    return [slice(start, min(start + CHUNK_ROWS, count)) for start in range(0, max(count, 1), CHUNK_ROWS)]
 
 
 def conjunction(s: Session, x: Parts, y: Parts) -> Parts:
@@ -53,74 +63,123 @@ def _and_planes(s: Session, x: Planes, y: Planes) -> Planes:
 
 def all_ones(s: Session, x: Planes) -> Parts:
     """The conjunction of all planes as a tree: ceil(log2(planes)) rounds."""
-    while len(x[0]) > 1:
-        half = len(x[0]) // 2
-        low, high, odd = (tuple(part[i] for part in x) for i in _thirds(half))
-        both = _and_planes(s, (low[0], low[1]), (high[0], high[1]))
-        x = np.concatenate([both[0], odd[0]]), np.concatenate([both[1], odd[1]])
+    while (rows := len(x[0])) > 1:
+        half = rows // 2
+        both = _and_planes(s, (x[0][:half], x[1][:half]), (x[0][half : 2 * half], x[1][half : 2 * half]))
+        odd = x[0][2 * half :], x[1][2 * half :]
+        x = (np.concatenate([both[0], odd[0]]), np.concatenate([both[1], odd[1]])) if rows % 2 else both
     return x[0][0], x[1][0]
-
-
-def _thirds(half: int) -> tuple[slice, slice, slice]:
-    return slice(half), slice(half, 2 * half), slice(2 * half, None)
 
 
 def equal_words(s: Session, pairs: Sequence[tuple[Parts, int]]) -> Parts:
     """A dense bit an element: whether the given differences (words, width) are all zero."""
-    every = [planes_of(difference, width) for difference, width in pairs]
-    stacked = np.concatenate([x[0] for x in every]), np.concatenate([x[1] for x in every])
-    return all_ones(s, complement(s, stacked))
 
+    def some(rows: slice) -> Parts:
+        every = [planes_of((words[0][rows], words[1][rows]), width) for words, width in pairs]
+        stacked = np.concatenate([x[0] for x in every]), np.concatenate([x[1] for x in every])
+        return all_ones(s, complement(s, stacked))
 
-def _summands(s: Session, x: Parts) -> tuple[Parts, Parts]:
-    """x_0 + x_1, shared by party 0, and x_2, which parties 1 and 2 know: both as XOR-shared words. 1 round."""
-    count = len(x[0])
-    high = s.give(0, x[0] + x[1] if s.party == 0 else None, count, BINARY)
-    third = None if s.party == 0 else x[1] if s.party == 1 else x[0]
-    return high, s.place(2, third, count)
+    return _joined([some(rows) for rows in chunks(len(pairs[0][0][0]))])
 
 
 def is_zero(s: Session, x: Parts) -> Parts:
-    """A dense bit an element: x == 0, as x_0 + x_1 == -x_2. 7 rounds."""
+    """A dense bit an element: x == 0, as x_0 + x_1 == -x_2. 7 rounds a chunk of rows."""
+    return _by_chunks(x, lambda part: all_ones(s, _summand_planes(s, part, 64, zeros=True)))
+
+
+def _summand_planes(s: Session, x: Parts, width: int, zeros: bool = False) -> Planes:
+    """(x_0 + x_1) ^ x_2 by planes: party 0 shares the sum, parties 1 and 2 know x_2.  1 round.
+
+    x_2 stands in a component of its own, so both summands can be read off: the sum is the XOR of the other two.
+    zeros: the complement of (x_0 + x_1) ^ -x_2, all ones where x is 0.
+    """
     count = len(x[0])
-    high = s.give(0, x[0] + x[1] if s.party == 0 else None, count, BINARY)
-    third = None if s.party == 0 else np.negative(x[1] if s.party == 1 else x[0])
-    low = s.place(2, third, count)
-    return equal_words(s, [((high[0] ^ low[0], high[1] ^ low[1]), 64)])
+    given = s.give(0, x[0] + x[1] if s.party == 0 else None, count, BINARY)
+    if s.party == 0:
+        return planes_of((np.invert(given[0]) if zeros else given[0], given[1]), width)
+    third = x[1] if s.party == 1 else x[0]
+    third = np.negative(third) if zeros else third
+    if s.party == 1:
+        return planes_of((given[0], third), width)
+    return planes_of((third, np.invert(given[1]) if zeros else given[1]), width)
+
+
+def _generate(s: Session, propagate: Planes, rows: int) -> Planes:
+    """The conjunctions of both summands' first planes: parties 1 and 2 know one summand, so each adds a term."""
+    first, second = (part[:rows].reshape(-1) for part in propagate)
+    both = s.reshare(_core.and_known(first, second, s.party != 0, s.mine, s.next), BINARY)
+    return both[0].reshape(rows, -1), both[1].reshape(rows, -1)
+
+
+@dataclass
+class _Carries:
+    """(generate, propagate) pairs by position, as numbers of rows in matrices that are never overwritten."""
+
+    tables: list[Planes]
+    generate: list[int]
+    propagate: list[int]
+
+    def _component(self, i: int) -> list[Words]:
+        return [table[i].reshape(-1) for table in self.tables]
+
+    def conjunctions(self, s: Session, left: list[int], right: list[int]) -> Planes:
+        """The conjunctions of chosen rows: 1 round."""
+        length = self.tables[0][0].shape[1]
+        x = self._component(0), self._component(1)
+        both = s.reshare(_core.and_rows(x, length, (left, right), s.mine, s.next), BINARY)
+        return both[0].reshape(len(left), length), both[1].reshape(len(left), length)
+
+    def add_into(self, product: Planes, rows: list[int]) -> None:
+        """XOR rows of the matrices into the first rows of a product."""
+        for i in (0, 1):
+            _core.xor_rows(product[i].reshape(-1), self._component(i), product[i].shape[1], rows)
+
+    def row(self, number: int) -> Parts:
+        """A row of both components."""
+        for first, second in self.tables:
+            if number < len(first):
+                return first[number], second[number]
+            number -= len(first)
+        raise AssertionError("unreachable")
 
 
 def sign(s: Session, x: Parts, bits: int) -> Parts:
     """A dense bit an element: x < 0, for -2**(bits-1) <= x < 2**(bits-1).
 
     The top of `bits` bits of the sum (x_0 + x_1) + x_2, with a tree of (generate, propagate) pairs for its carry.
-    Cost: 2 + ceil(log2(bits - 1)) rounds.  Source: ABY3 section 5.3, with the most significant bit's carry only.
+    Cost: 2 + ceil(log2(bits - 1)) rounds a chunk of rows.
+    Source: ABY3 section 5.3, with the most significant bit's carry only.
     """
-    one, two = (planes_of(part, bits) for part in _summands(s, x))
-    propagate = one[0] ^ two[0], one[1] ^ two[1]
-    generate = _and_planes(s, (one[0][:-1], one[1][:-1]), (two[0][:-1], two[1][:-1]))
-    top = propagate[0][-1], propagate[1][-1]
-    carry = _carry(s, generate, (propagate[0][:-1], propagate[1][:-1]))
+    return _by_chunks(x, lambda part: _sign(s, part, bits))
+
+
+def _sign(s: Session, x: Parts, bits: int) -> Parts:
+    propagate = _summand_planes(s, x, bits)
+    generate = _generate(s, propagate, bits - 1)
+    top = propagate[0][-1].copy(), propagate[1][-1].copy()
+    carries = _Carries([generate, propagate], list(range(bits - 1)), list(range(bits - 1, 2 * bits - 2)))
+    del generate, propagate
+    while len(carries.generate) > 1:
+        carries = _halved(s, carries)
+    carry = carries.row(carries.generate[0])
     return top[0] ^ carry[0], top[1] ^ carry[1]
 
 
-def _carry(s: Session, generate: Planes, propagate: Planes) -> Parts:
-    """The carry out of the last plane: neighbours combine until one is left. The lowest needs no propagate."""
-    while (count := len(generate[0])) > 1:
-        pairs = count // 2
-        joined = []
-        for g, p in zip(generate, propagate, strict=True):
-            upper = p[1 : 2 * pairs : 2]
-            joined.append(
-                (np.concatenate([upper, upper[1:]]), np.concatenate([g[: 2 * pairs : 2], p[2 : 2 * pairs : 2]]))
-            )
-        both = _and_planes(s, (joined[0][0], joined[1][0]), (joined[0][1], joined[1][1]))
-        new_generate, new_propagate = [], []
-        for g, p, product in zip(generate, propagate, both, strict=True):
-            new_generate.append(np.concatenate([g[1 : 2 * pairs : 2] ^ product[:pairs], g[2 * pairs :]]))
-            new_propagate.append(np.concatenate([p[:1], product[pairs:], p[2 * pairs :]]))
-        generate = new_generate[0], new_generate[1]
-        propagate = new_propagate[0], new_propagate[1]
-    return generate[0][0], generate[1][0]
+def _halved(s: Session, carries: _Carries) -> _Carries:
+    """Neighbours combine, an odd one at the top stays.  The lowest needs no propagate."""
+    g, p = carries.generate, carries.propagate
+    pairs = len(g) // 2
+    upper = p[1 : 2 * pairs : 2]
+    product = carries.conjunctions(s, [*upper, *upper[1:]], [*g[: 2 * pairs : 2], *p[2 : 2 * pairs : 2]])
+    carries.add_into(product, g[1 : 2 * pairs : 2])
+    # the first propagate is never read: its number is that of another row
+    halved = _Carries([product], list(range(pairs)), list(range(pairs - 1, 2 * pairs - 1)))
+    if len(g) % 2:
+        last = carries.row(g[-1]), carries.row(p[-1])
+        halved.tables.append((np.stack([last[0][0], last[1][0]]), np.stack([last[0][1], last[1][1]])))
+        halved.generate.append(2 * pairs - 1)
+        halved.propagate.append(2 * pairs)
+    return halved
 
 
 def sklansky(level: int, positions: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -131,29 +190,40 @@ def sklansky(level: int, positions: int) -> tuple[NDArray[np.intp], NDArray[np.i
 
 
 def to_bits(s: Session, x: Parts) -> Parts:
-    """All 64 bits of x_0 + x_1 + x_2 as words: 8 rounds.
+    """All 64 bits of x_0 + x_1 + x_2 as words: 8 rounds a chunk of rows.
 
     Source: ABY3 section 5.3; the prefix network is Sklansky's (1960), which has fewer products than Kogge and Stone's
     at the same depth, and fan-out is free here.
     """
-    count = len(x[0])
-    one, two = (planes_of(part, 64) for part in _summands(s, x))
-    half = one[0] ^ two[0], one[1] ^ two[1]
-    generate = _and_planes(s, (one[0][:-1], one[1][:-1]), (two[0][:-1], two[1][:-1]))
-    propagate = half[0][:-1].copy(), half[1][:-1].copy()
+    return _by_chunks(x, lambda part: _to_bits(s, part))
+
+
+def _to_bits(s: Session, x: Parts) -> Parts:
+    half = _summand_planes(s, x, 64)
+    carries = _Carries([_generate(s, half, 63), half], list(range(63)), list(range(63, 126)))
+    written = 63 + 64
     for level in range(6):
-        to, origin = sklansky(level, 63)
-        later = to >= 2 << level
-        left, right = [], []
-        for g, p in zip(generate, propagate, strict=True):
-            left.append(np.concatenate([p[to], p[to[later]]]))
-            right.append(np.concatenate([g[origin], p[origin[later]]]))
-        both = _and_planes(s, (left[0], left[1]), (right[0], right[1]))
-        for g, p, product in zip(generate, propagate, both, strict=True):
-            g[to] ^= product[: len(to)]
-            p[to[later]] = product[len(to) :]
-    first, second = (
-        _core.from_planes(np.concatenate([h[:1], h[1:] ^ g]).reshape(-1), count)
-        for h, g in zip(half, generate, strict=True)
-    )
-    return first, second
+        to, origin = (rows.tolist() for rows in sklansky(level, 63))
+        g, p = carries.generate, carries.propagate
+        later = [(i, k) for i, k in zip(to, origin, strict=True) if i >= 2 << level]
+        left, right = [p[i] for i in to], [g[k] for k in origin]
+        product = carries.conjunctions(s, left + [p[i] for i, _ in later], right + [p[k] for _, k in later])
+        carries.add_into(product, [g[i] for i in to])
+        carries.tables.append(product)
+        for row, i in enumerate([*to, *(i for i, _ in later)]):
+            (g if row < len(to) else p)[i] = written + row
+        written += len(product[0])
+    sums = half[0].copy(), half[1].copy()
+    carries.add_into((sums[0][1:], sums[1][1:]), carries.generate)
+    return _core.from_planes(sums[0].reshape(-1), len(x[0])), _core.from_planes(sums[1].reshape(-1), len(x[0]))
+
+
+def _by_chunks(x: Parts, kernel: Callable[[Parts], Parts]) -> Parts:
+    """A kernel on some rows at a time, which bounds the memory; what it gives a chunk joins into dense words."""
+    return _joined([kernel((x[0][rows], x[1][rows])) for rows in chunks(len(x[0]))])
+
+
+def _joined(found: Sequence[Parts]) -> Parts:
+    if len(found) == 1:
+        return found[0]
+    return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
 from lingqu.share import composed
+from lingqu.share.api import FRACTION_BITS
 from lingqu.share.outline import WORD, packed
 from lingqu.share.rep3.tally import Tally
 
@@ -26,11 +27,6 @@ OPENED = Reveals(to=Audience.RECIPIENT, fact=Fact.RESULT_ROWS, about="the opened
 
 def _count(sizes: Sizes) -> int:
     return sizes["rows"] * sizes.get("columns", 1)
-
-
-def _multiply_real(tally: Tally, count: int) -> None:
-    tally.multiply(count)
-    tally.truncate(count)
 
 
 def _operation(name: str, run: Callable[[Tally, Sizes], None], source: str, *reveals: Reveals) -> Operation:
@@ -58,10 +54,14 @@ OPERATIONS = (
         OPENED,
     ),
     _operation("multiply", lambda t, z: t.multiply(_count(z)), f"{ARAKI_2016}, section 3.2"),
-    _operation("multiply_real", lambda t, z: _multiply_real(t, _count(z)), f"{ABY3}, section 5.1"),
+    _operation("multiply_real", lambda t, z: t.multiply_real(_count(z)), f"{ABY3}, section 5.1"),
     _operation("matmul", lambda t, z: t.multiply(_count(z)), f"{ABY3}, section 5.1"),
-    _operation("matmul_real", lambda t, z: _multiply_real(t, _count(z)), f"{ABY3}, section 5.1"),
-    _operation("truncate", lambda t, z: t.truncate(_count(z)), f"{ABY3}, section 5.1; Rathee et al., SIRNN (S&P 2021)"),
+    _operation("matmul_real", lambda t, z: t.multiply_real(_count(z)), f"{ABY3}, section 5.1"),
+    _operation(
+        "truncate",
+        lambda t, z: t.truncate(_count(z), z.get("bits", FRACTION_BITS)),
+        f"{ABY3}, section 5.1; Rathee et al., SIRNN (S&P 2021)",
+    ),
     _operation("less_than", lambda t, z: t.less_than(_count(z), z.get("bits", 64)), f"{ABY3}, section 5.3"),
     _operation("equal", lambda t, z: t.is_zero(_count(z)), f"{ABY3}, section 5.3"),
     _operation("equal_words", lambda t, z: t.all_ones(_count(z), z["bits"]), f"{ARAKI_2016}, section 3.1"),

@@ -227,8 +227,10 @@ class Rep3:
         )
 
     def multiply_real(self, x: Shared, y: Shared) -> Shared:
-        """As Machine.multiply_real."""
-        return reals.multiply_real(self, x, y)
+        """As Machine.multiply_real; truncated before it is reshared."""
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        left, right = flat_pair(x.parts, shape), flat_pair(y.parts, shape)
+        return _integers(arithmetic.multiply_truncate(self._session, left, right, FRACTION_BITS), shape)
 
     def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
         """As Machine.scale_real."""
@@ -242,8 +244,11 @@ class Rep3:
         return _integers(product, (sizes[0], sizes[2]))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
-        """As Machine.matmul_real."""
-        return reals.matmul_real(self, x, y)
+        """As Machine.matmul_real; truncated before it is reshared."""
+        sizes = checks.matrix_sizes(x.shape, y.shape)
+        parts, turned = _by_rows_or_columns(x)
+        product = arithmetic.matmul_truncate(self._session, parts, flat_pair(y.parts), sizes, turned, FRACTION_BITS)
+        return _integers(product, (sizes[0], sizes[2]))
 
     def truncate(self, x: Shared, bits: int) -> Shared:
         """As Machine.truncate."""

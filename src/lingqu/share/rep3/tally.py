@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lingqu.kinds.mechanism import Cost
+from lingqu.share.api import FRACTION_BITS
 from lingqu.share.outline import WORD, packed
-from lingqu.share.rep3.circuits import sklansky
+from lingqu.share.rep3.circuits import chunks, sklansky
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.rep3.tables import places_of
 
@@ -19,6 +20,10 @@ def binary_bytes(rows: int, widths: Sequence[int]) -> int:
     """Bytes of one component of bit columns of these widths, packed as tables are; 0 for none."""
     _, words, width = places_of(widths)
     return WORD * packed(rows * words, width) if widths else 0
+
+
+def _chunks(count: int) -> list[int]:
+    return [rows.stop - rows.start for rows in chunks(count)]
 
 
 class Tally:
@@ -64,10 +69,22 @@ class Tally:
         """Machine.matmul: only the product is reshared."""
         self.multiply(rows * columns)
 
-    def truncate(self, count: int, bits: int = 1) -> None:
+    def truncate(self, count: int, bits: int) -> None:
         """Machine.truncate."""
-        self.give(2 * WORD * count)
-        self.join_pair(WORD * count)
+        self._truncate(count, bits)
+
+    def multiply_real(self, count: int) -> None:
+        """Machine.multiply_real: truncated before it is reshared."""
+        self._truncate(count, FRACTION_BITS, (1, 2, WORD * count), (2, 1, WORD * count))
+
+    def matmul_real(self, rows: int, inner: int, columns: int) -> None:
+        """Machine.matmul_real: only the product is truncated and reshared."""
+        self.multiply_real(rows * columns)
+
+    def _truncate(self, count: int, bits: int, *exchange: tuple[int, int, int]) -> None:
+        size = WORD * packed(count, bits)
+        self.wave((0, 1, WORD * count + size), *exchange)
+        self.wave((1, 2, size), (2, 1, size))
 
     def integers(self, count: int, width: int = 1) -> None:
         """Words as integers; width 1 is the injection of a bit."""
@@ -83,32 +100,39 @@ class Tally:
         self.conjunction(packed(count, width))
 
     def all_ones(self, count: int, planes: int) -> None:
-        """circuits.all_ones."""
+        """circuits.equal_words on differences of that many bits together."""
+        for rows in _chunks(count):
+            self._all_ones(rows, planes)
+
+    def _all_ones(self, count: int, planes: int) -> None:
         while planes > 1:
             self.conjunction(planes // 2 * packed(count))
             planes -= planes // 2
 
     def is_zero(self, count: int) -> None:
         """Machine.equal."""
-        self.give(WORD * count)
-        self.all_ones(count, 64)
+        for rows in _chunks(count):
+            self.give(WORD * rows)
+            self._all_ones(rows, 64)
 
     def less_than(self, count: int, bits: int = 64) -> None:
         """Machine.less_than."""
-        self.give(WORD * count)
-        carries = bits - 1
-        self.conjunction(carries * packed(count))
-        while carries > 1:
-            self.conjunction((2 * (carries // 2) - 1) * packed(count))
-            carries -= carries // 2
+        for rows in _chunks(count):
+            self.give(WORD * rows)
+            carries = bits - 1
+            self.conjunction(carries * packed(rows))
+            while carries > 1:
+                self.conjunction((2 * (carries // 2) - 1) * packed(rows))
+                carries -= carries // 2
 
     def to_bits(self, count: int) -> None:
         """Machine.to_bits."""
-        self.give(WORD * count)
-        self.conjunction(63 * packed(count))
-        for level in range(6):
-            to, _ = sklansky(level, 63)
-            self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(count))
+        for rows in _chunks(count):
+            self.give(WORD * rows)
+            self.conjunction(63 * packed(rows))
+            for level in range(6):
+                to, _ = sklansky(level, 63)
+                self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(rows))
 
     def select(self, flags: int, count: int) -> None:
         """Machine.select by bits."""
