@@ -6,7 +6,7 @@ A handle's public parts are its shape and width; its values are reached through 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import EllipsisType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -65,9 +65,13 @@ class _Handle:
         """The same elements in another shape; one length may be -1."""
         return self.like(tuple(part.reshape(shape) for part in self.parts))
 
-    def transpose(self) -> Self:
-        """The axes in reverse order."""
-        return self.like(tuple(part.T for part in self.parts))
+    def transpose(self, axes: Sequence[int] | None = None) -> Self:
+        """The axes in another order, by default reversed."""
+        return self.like(tuple(part.transpose(axes) for part in self.parts))
+
+    def moved(self, rearrange: Callable[[Words], NDArray[Any]]) -> Self:
+        """Elements rearranged, repeated, left out or set to zero by a public rule, the same for each component."""
+        return self.like(tuple(np.asarray(rearrange(part), dtype=np.uint64) for part in self.parts))
 
     def broadcast_to(self, shape: Shape) -> Self:
         """The elements repeated to a larger shape by numpy's rules."""
@@ -230,7 +234,7 @@ class Machine(Protocol):
         """Join along a new axis."""
 
     def matmul_public(self, x: Shared, y: Integers) -> Shared:
-        """x @ y for public integers y."""
+        """x @ y for public integers y; matrices or stacks of them."""
 
     def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """Bitwise exclusive or of words of one width."""
@@ -265,10 +269,10 @@ class Machine(Protocol):
         """Fixed-point product with public reals, which are rounded to 20 fractional bits first; as multiply_real."""
 
     def matmul(self, x: Shared, y: Shared) -> Shared:
-        """x @ y in the ring, for matrices."""
+        """x @ y in the ring, for matrices or stacks of them as numpy's matmul; only the product is sent, once."""
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
-        """Fixed-point matrix product with one truncation; every entry of the unscaled product below 2**62.
+        """Fixed-point product of matrices, or stacks, with one truncation; entries of the unscaled product below 2**62.
 
         Low by less than two units in the last place, however many products an entry sums.
         """

@@ -96,3 +96,14 @@ def matrix_sizes(x: Shape, y: Shape) -> tuple[int, int, int]:
     if len(x) != 2 or len(y) != 2 or x[1] != y[0]:
         raise BadInput(f"Matrices of shapes {x} and {y} have no product.", "Give (m, k) and (k, n).")
     return x[0], x[1], y[1]
+
+
+def stack_sizes(x: Shape, y: Shape) -> tuple[Shape, tuple[int, int, int]]:
+    """(leading axes broadcast, (rows, inner, columns)) of a product of stacks of matrices, as numpy's matmul."""
+    if len(x) < 2 or len(y) < 2:
+        raise BadInput(f"Arrays of shapes {x} and {y} are no matrices.", "Give at least two axes each.")
+    sizes = matrix_sizes(x[-2:], y[-2:])
+    try:
+        return np.broadcast_shapes(x[:-2], y[:-2]), sizes
+    except ValueError:
+        raise BadInput(f"Stacks of shapes {x} and {y} have no product.", "Give leading axes that broadcast.") from None

@@ -59,8 +59,8 @@ class Tally(Protocol):
     def multiply(self, count: int) -> None:
         """Machine.multiply."""
 
-    def matmul(self, rows: int, inner: int, columns: int) -> None:
-        """Machine.matmul."""
+    def matmul(self, rows: int, inner: int, columns: int, stack: int = 1) -> None:
+        """Machine.matmul, of a stack of matrices."""
 
     def multiply_real(self, count: int) -> None:
         """Machine.multiply_real."""
@@ -239,8 +239,8 @@ class Outline:
 
     def matmul_public(self, x: Shared, y: Integers) -> Shared:
         """As Machine.matmul_public."""
-        rows, _, columns = checks.matrix_sizes(x.shape, y.shape)
-        return shaped((rows, columns))
+        lead, (rows, _, columns) = checks.stack_sizes(x.shape, y.shape)
+        return shaped((*lead, rows, columns))
 
     def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_xor."""
@@ -288,9 +288,12 @@ class Outline:
 
     def matmul(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul."""
-        rows, inner, columns = checks.matrix_sizes(x.shape, y.shape)
-        self.tally.matmul(rows, inner, columns)
-        return shaped((rows, columns))
+        lead, sizes = checks.stack_sizes(x.shape, y.shape)
+        if lead:
+            self.tally.matmul(*sizes, prod(lead))
+        else:
+            self.tally.matmul(*sizes)
+        return shaped((*lead, sizes[0], sizes[2]))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul_real."""

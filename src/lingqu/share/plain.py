@@ -158,6 +158,7 @@ class Plain:
 
     def matmul_public(self, x: Shared, y: Integers) -> Shared:
         """As Machine.matmul_public."""
+        checks.stack_sizes(x.shape, y.shape)
         return _share(np.matmul(x.parts[0], ring(y)))
 
     def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
@@ -200,7 +201,7 @@ class Plain:
 
     def matmul(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul."""
-        checks.matrix_sizes(x.shape, y.shape)
+        checks.stack_sizes(x.shape, y.shape)
         return _share(np.matmul(x.parts[0], y.parts[0]))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lingqu import _core
@@ -25,9 +27,13 @@ def sum_of_products(s: Session, x: Parts, y: Parts, terms: int) -> Parts:
     return s.reshare(np.add.reduce(products, axis=0))
 
 
-def matmul(s: Session, x: Parts, y: Parts, sizes: tuple[int, int, int], turned: bool) -> Parts:
-    """x @ y, flat in row order (x by columns where turned); only the product is reshared."""
-    return s.reshare(_core.matmul_shares(x, y, sizes, turned, s.mine, s.next))
+def matmul(s: Session, pairs: Sequence[tuple[Parts, bool, Parts]], sizes: tuple[int, int, int]) -> Parts:
+    """Products x @ y of a stack, flat in row order; (x, whether x lies by columns, y) of each.
+
+    Only the products are reshared, all at once.
+    """
+    products = [_core.matmul_shares(x, y, sizes, turned, s.mine, s.next) for x, turned, y in pairs]
+    return s.reshare(products[0] if len(products) == 1 else np.array(products, np.uint64).reshape(-1))
 
 
 def truncate(s: Session, x: Parts, bits: int) -> Parts:

@@ -48,6 +48,19 @@ def _by_rows_or_columns(x: Shared) -> tuple[Parts, bool]:
     return flat_pair(x.transpose().parts if turned else x.parts), turned
 
 
+def _stack(x: Shared, lead: Shape) -> list[Shared]:
+    """The matrices of a stack, repeated over the leading axes."""
+    full = x.broadcast_to((*lead, *x.shape[-2:]))
+    return [full[index] for index in np.ndindex(*lead)]
+
+
+def _whole(products: list[Shared], lead: Shape, sizes: tuple[int, int, int]) -> Shared:
+    """Products of matrices as a stack."""
+    shape = (*lead, sizes[0], sizes[2])
+    parts = (np.array([product.parts[i] for product in products], np.uint64).reshape(shape) for i in (0, 1))
+    return Shared(tuple(parts))
+
+
 class Rep3:
     """One party's machine of share.rep3; see Machine for every method, DECLARATION for costs."""
 
@@ -185,7 +198,11 @@ class Rep3:
     def matmul_public(self, x: Shared, y: Integers) -> Shared:
         """As Machine.matmul_public."""
         words = ring(y)
-        sizes = checks.matrix_sizes(x.shape, words.shape)
+        lead, sizes = checks.stack_sizes(x.shape, words.shape)
+        if lead:
+            stacks, factors = _stack(x, lead), np.broadcast_to(words, (*lead, *words.shape[-2:]))
+            factors = factors.reshape(-1, *words.shape[-2:])
+            return _whole([self.matmul_public(a, b) for a, b in zip(stacks, factors, strict=True)], lead, sizes)
         parts, turned = _by_rows_or_columns(x)
         first, second = (_core.matmul(part, flat(words), sizes, turned) for part in parts)
         return _integers((first, second), (sizes[0], sizes[2]))
@@ -238,10 +255,11 @@ class Rep3:
 
     def matmul(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul."""
-        sizes = checks.matrix_sizes(x.shape, y.shape)
-        parts, turned = _by_rows_or_columns(x)
-        product = arithmetic.matmul(self._session, parts, flat_pair(y.parts), sizes, turned)
-        return _integers(product, (sizes[0], sizes[2]))
+        lead, sizes = checks.stack_sizes(x.shape, y.shape)
+        pairs = [
+            (*_by_rows_or_columns(a), flat_pair(b.parts)) for a, b in zip(_stack(x, lead), _stack(y, lead), strict=True)
+        ]
+        return _integers(arithmetic.matmul(self._session, pairs, sizes), (*lead, sizes[0], sizes[2]))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul_real; truncated before it is reshared."""

@@ -65,9 +65,9 @@ class Tally:
         """Machine.multiply, and every product that is reshared once."""
         self.reshare(WORD * count)
 
-    def matmul(self, rows: int, inner: int, columns: int) -> None:
+    def matmul(self, rows: int, inner: int, columns: int, stack: int = 1) -> None:
         """Machine.matmul: only the product is reshared."""
-        self.multiply(rows * columns)
+        self.multiply(stack * rows * columns)
 
     def truncate(self, count: int, bits: int) -> None:
         """Machine.truncate."""
