@@ -201,8 +201,8 @@ class Rep3:
         lead, sizes = checks.stack_sizes(x.shape, words.shape)
         if lead:
             stacks, factors = _stack(x, lead), np.broadcast_to(words, (*lead, *words.shape[-2:]))
-            factors = factors.reshape(-1, *words.shape[-2:])
-            return _whole([self.matmul_public(a, b) for a, b in zip(stacks, factors, strict=True)], lead, sizes)
+            pairs = zip(stacks, np.ndindex(*lead), strict=True)
+            return _whole([self.matmul_public(a, factors[index]) for a, index in pairs], lead, sizes)
         parts, turned = _by_rows_or_columns(x)
         first, second = (_core.matmul(part, flat(words), sizes, turned) for part in parts)
         return _integers((first, second), (sizes[0], sizes[2]))
