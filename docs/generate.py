@@ -15,7 +15,18 @@ PAGE = Path(__file__).parent / "reference" / "mechanisms.md"
 
 # Sizes that the cost tables are worked out for, by the names that operations document.
 ROWS = (10, 1_000, 50_000)
-COMMON = {"columns": 1, "bits": 32, "groups": 16, "inner": 1, "width": 64, "divisor": 10, "keys": 1}
+COMMON = {
+    "columns": 1,
+    "stack": 10,
+    "side": 28,
+    "window": 3,
+    "bits": 32,
+    "groups": 16,
+    "inner": 1,
+    "width": 64,
+    "divisor": 10,
+    "keys": 1,
+}
 COMMON |= {"value_bits": 32, "limbs": 2, "exponent": 3}
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +27,7 @@ from lingqu.share import (
     group,
     join,
     join_rows,
+    linear,
     quantile_parts,
     shift_right,
     whole_power,
@@ -51,6 +49,7 @@ from lingqu.share.ordering import (
     top_k,
 )
 from lingqu.share.plain import DECLARATION as PLAIN
+from lingqu.share.quotient import divide_signed
 from lingqu.share.rep3 import DECLARATION, Rep3, connect
 
 Parties = Callable[..., Any]
@@ -345,6 +344,33 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
     "scatter": [
         wides(lambda m, x: scatter(m, x.limbs[0], wide.Wide(x.limbs, (1 << 60,) * len(x.limbs)), x), 2),
     ],
+    "matmul_stack": [
+        (
+            lambda v: (v.shared(4, 3, 5), v.shared(4, 5, 2)),
+            lambda m, x: linear.matmul(m, *x),
+            {"stack": 4, "rows": 3, "inner": 5, "columns": 2},
+        )
+    ],
+    "convolve": [
+        (
+            lambda v: (v.shared(2, 3, 5, 5, below=REAL), v.shared(4, 3, 3, 3, below=REAL)),
+            lambda m, x: linear.convolve_real(m, x[0], x[1], 2, "SAME", "NCHW"),
+            {"rows": 2, "channels": 3, "side": 5, "outputs": 4, "window": 3, "stride": 2, "same": 1},
+        ),
+        (
+            lambda v: (v.shared(2, 1, 5, 5, below=REAL), v.shared(1, 1, 2, 2, below=REAL)),
+            lambda m, x: linear.convolve_real(m, x[0], x[1], layout="NCHW"),
+            {"rows": 2, "side": 5, "window": 2},
+        ),
+    ],
+    "norm": [unary(lambda m, x: linear.norm(m, x, 1), below=REAL)],
+    "divide_signed": [
+        (
+            lambda v: (v.shared(9, below=REAL), v.shared(9, below=2 * REAL, least=REAL)),
+            lambda m, x: divide_signed(m, *x),
+            {"rows": 9},
+        )
+    ],
 }
 EVERY = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 
@@ -435,63 +461,3 @@ def test_connect_needs_three_parties_and_costs_what_it_declares() -> None:
         connect(Alone())  # type: ignore[arg-type]
     assert DECLARATION.cost("connect", {}).bytes == 48
     assert Tag.SEED
-
-
-EXAMPLES: tuple[tuple[str, dict[str, int]], ...] = (
-    ("input", {"rows": 1000}),
-    ("reveal", {"rows": 1000, "recipients": 1}),
-    ("multiply", {"rows": 1000}),
-    ("truncate", {"rows": 1000}),
-    ("inject", {"rows": 1000}),
-    ("less_than", {"rows": 1000}),
-    ("equal", {"rows": 1000}),
-    ("to_bits", {"rows": 1000}),
-    ("sigmoid", {"rows": 1000}),
-    ("tanh", {"rows": 1000}),
-    ("erf", {"rows": 1000}),
-    ("gelu", {"rows": 1000}),
-    ("exp", {"rows": 1000}),
-    ("log", {"rows": 1000}),
-    ("sqrt", {"rows": 1000}),
-    ("inverse_sqrt", {"rows": 1000}),
-    ("power", {"rows": 1000}),
-    ("softmax", {"rows": 1000, "columns": 10}),
-    ("reciprocal", {"rows": 1000}),
-    ("divide", {"rows": 1000}),
-    ("divide_whole", {"rows": 1000, "divisor": 86400}),
-    ("absolute", {"rows": 1000}),
-    ("sign", {"rows": 1000}),
-    ("minimum", {"rows": 1000}),
-    ("maximum_along", {"rows": 1000}),
-    ("argmax", {"rows": 1000}),
-    ("shuffle", {"rows": 1000, "columns": 1}),
-    ("sort", {"rows": 1000, "bits": 64}),
-    ("sort_by", {"rows": 1000, "keys": 2, "nullable": 1, "bits": 32, "columns": 3}),
-    ("top_k", {"rows": 1000, "bits": 32}),
-    ("quantile", {"rows": 1000, "bits": 32}),
-    ("count_distinct", {"rows": 1000, "bits": 32}),
-    ("join", {"left": 1000, "right": 1000, "bits": 70, "columns": 10}),
-    ("group", {"rows": 1000, "bits": 5, "columns": 3, "groups": 32}),
-)
-
-
-def cost_table() -> str:
-    """The table of the documentation."""
-    lines = ["| operation | sizes | rounds | bytes | source |", "|---|---|---:|---:|---|"]
-    for name, sizes in EXAMPLES:
-        cost = DECLARATION.cost(name, sizes)
-        shown = ", ".join(f"{key} {value}" for key, value in sizes.items())
-        source = DECLARATION.operations[name].source
-        lines.append(f"| `{name}` | {shown} | {cost.rounds} | {cost.bytes:,} | {source} |")
-    return "\n".join(lines)
-
-
-def test_the_documented_costs_are_the_declared_ones() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "rooms" / "share.md").read_text("utf-8")
-    assert f"<!-- costs -->\n\n{cost_table()}\n\n<!-- end of costs -->" in page
-
-
-def test_the_documented_sample_runs() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "rooms" / "share.md").read_text("utf-8")
-    sample = page.split("```python\n")[1].split("```")[0]
-    subprocess.run([sys.executable, "-c", sample], check=True, timeout=60)

@@ -119,7 +119,7 @@ def test_convolutions(parties: Parties, name: str) -> None:
 
     def work(m: Machine) -> Any:
         pairs = ((held(m, x), held(m, kernel, 1)), (x, held(m, kernel)), (held(m, x), kernel))
-        return [m.reveal(linear.convolve(m, *pair, how)) for pair in pairs]
+        return [m.reveal(linear.convolve(m, one, other, how)) for one, other in pairs]
 
     for found in on_all(parties, work):
         for one in found:
@@ -178,7 +178,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
     m = Plain()
     x, kernel = held(m, integers(2, 3, 4)), held(m, integers(4, 2, 3))
     how = Convolution((1,), ((0, 0),), (1,), (1,))
-    for call in (
+    calls: tuple[Callable[[], Any], ...] = (
         lambda: linear.matmul(m, x, kernel),
         lambda: m.matmul(x, held(m, integers(3, 4, 2))),
         lambda: m.matmul(x, held(m, integers(4))),
@@ -187,6 +187,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         lambda: linear.convolve(m, x, held(m, integers(4, 3, 9)), how),
         lambda: linear.convolve_real(m, x, kernel, layout="CWN"),
         lambda: linear.convolve_real(m, x, kernel, padding="FULL", layout="NCW"),
-    ):
+    )
+    for call in calls:
         with pytest.raises(BadInput):
             call()

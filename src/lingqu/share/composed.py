@@ -13,6 +13,8 @@ present (1 where there are nulls); quantile_parts: thousandths (500), discrete (
 widen, wide_limbs: bits of the values, limbs.  wide_multiply: bits of both.  wide_digits, wide_less_than, wide_equal,
 scatter: limbs (of sums and squares), each as full as it may be.  divide_exact, divide_or_null: bits of the dividend
 (59), truncated (1 for the quotient towards zero).
+matmul_stack: stack, rows, inner, columns.  norm: rows of columns entries.  convolve: rows (the batch), channels,
+outputs, side (of square images), window (of square kernels), stride (1), same (1 where padded to the input's size).
 """
 
 from __future__ import annotations
@@ -22,7 +24,20 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from lingqu.kinds.mechanism import Cost, Operation, Sizes
-from lingqu.share import curves, division, functions, groups, integers, joins, matches, ordering, relation, wide
+from lingqu.share import (
+    curves,
+    division,
+    functions,
+    groups,
+    integers,
+    joins,
+    linear,
+    matches,
+    ordering,
+    quotient,
+    relation,
+    wide,
+)
 from lingqu.share.api import Machine, Shape, Shared, SharedBits
 from lingqu.share.outline import Outline, Tally, shaped, shaped_bits
 
@@ -36,6 +51,7 @@ CORRECTED = "truncation with its error compared"
 CARRIED = "limbs of 30 bits, carried by truncation"
 DIVIDED = "after Catrina, Saxena (FC 2010); the rest divided again until comparisons settle it"
 EXPANDED = "after Krastnikov, Kerschbaum, Stebila (VLDB 2020), spread by prefix sums"
+LINEAR = "one matrix product, reshared once"
 INVARIANT = "after Granlund, Montgomery (PLDI 1994), with a correction"
 
 
@@ -238,6 +254,19 @@ def _wide(run: Callable[[Machine, wide.Wide], object]) -> Run:
     return lambda machine, sizes: run(machine, _limbed(sizes))
 
 
+def _matmul_stack(machine: Machine, sizes: Sizes) -> Shared:
+    left = shaped((sizes["stack"], sizes["rows"], sizes["inner"]))
+    return linear.matmul(machine, left, shaped((sizes["stack"], sizes["inner"], sizes["columns"])))
+
+
+def _convolve(machine: Machine, sizes: Sizes) -> Shared:
+    side, window, channels = sizes["side"], sizes["window"], sizes.get("channels", 1)
+    x = shaped((sizes["rows"], channels, side, side))
+    kernel = shaped((sizes.get("outputs", 1), channels, window, window))
+    padding = "SAME" if sizes.get("same") else "VALID"
+    return linear.convolve_real(machine, x, kernel, sizes.get("stride", 1), padding, "NCHW")
+
+
 WRITTEN = (
     _unary("reciprocal", lambda m, x: m.reciprocal(x), "Catrina, Saxena (FC 2010); Newton's iteration"),
     _binary("divide", lambda m, x, y: m.divide(x, y), "Catrina, Saxena (FC 2010); Newton's iteration"),
@@ -290,4 +319,8 @@ WRITTEN = (
     ),
     Written("wide_equal", _wide(lambda m, x: wide.equal(m, x, wide.Wide(x.limbs, (0,) * len(x.limbs)))), CARRIED),
     Written("scatter", _scatter, CARRIED),
+    Written("matmul_stack", _matmul_stack, LINEAR),
+    Written("convolve", _convolve, LINEAR),
+    Written("norm", lambda m, z: linear.norm(m, shaped(_shape(z)), 1), f"{LINEAR}; {NORMALISED}"),
+    _binary("divide_signed", quotient.divide_signed, "Catrina, Saxena (FC 2010); Newton's iteration"),
 )

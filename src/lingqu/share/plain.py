@@ -405,6 +405,10 @@ DECLARATION = Declaration(
             "wide_less_than",
             "wide_equal",
             "scatter",
+            "matmul_stack",
+            "convolve",
+            "norm",
+            "divide_signed",
         )
     },
     ideal=True,

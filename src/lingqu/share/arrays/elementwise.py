@@ -19,6 +19,7 @@ from lingqu.share import integers, quotient
 from lingqu.share.api import FRACTION_BITS, Machine, Shared, SharedBits
 from lingqu.share.arrays.array import Operand, SharedArray, as_public, coerce, numbers
 from lingqu.share.arrays.dtypes import DType, bool_, encoded, float64, int64, promoted, public_values
+from lingqu.share.division import divide_exact, shift_right
 
 FACTOR_LIMIT = 1 << 31
 """Public whole factors below this are multiplied without a truncation."""
@@ -86,16 +87,11 @@ def rounded(machine: Machine, x: Shared, bits: int) -> Shared:
     return machine.add(machine.truncate(x, bits), 1)
 
 
-def floor_shift(machine: Machine, x: Shared, bits: int) -> Shared:
-    """floor(x / 2**bits), exact."""
-    return integers.round_shift(machine, machine.subtract(x, 1 << (bits - 1)), bits) if bits else x
-
-
 def _whole(machine: Machine, x: SharedArray, dtype: DType) -> SharedArray:
     bits = x.dtype.fraction_bits
     below = machine.inject(machine.less_than(x.handle, 0))
     raised = machine.add(x.handle, machine.scale(below, (1 << bits) - 1))
-    return SharedArray(machine, floor_shift(machine, raised, bits), dtype)
+    return SharedArray(machine, shift_right(machine, raised, bits), dtype)
 
 
 # Arithmetic
@@ -236,7 +232,11 @@ def sign(x: SharedArray, /) -> SharedArray:
 
 
 def floor_divide(x1: Operand, x2: Operand, /) -> SharedArray:
-    """The quotient towards -infinity: integers by one public integer below 2**31, exact; reals by floor(x1 / x2)."""
+    """The quotient towards -infinity: exact for integers; floor(x1 / x2) for reals.
+
+    Integers: one public divisor below 2**31 in absolute value; others, public or shared, from 1 to 2**30 in absolute
+    value, with |x1| < 2**59, and never 0.
+    """
     return _divided(x1, x2, 0)
 
 
@@ -253,9 +253,12 @@ def _divided(x1: Operand, x2: Operand, which: int) -> SharedArray:
     if result_of(x, y).real:
         whole = floor(divide(x, y))
         return subtract(x, multiply(whole, y)) if which else whole
-    if not y.public or len({*y.values.reshape(-1).tolist()}) != 1 or not 0 < abs_int(y) < FACTOR_LIMIT:
+    if not y.public or len({*y.values.reshape(-1).tolist()}) != 1:
+        found = divide_exact(machine, numbers(machine, x, int64), numbers(machine, y, int64))[which]
+        return SharedArray(machine, found, int64)
+    if not 0 < abs_int(y) < FACTOR_LIMIT:
         raise BadInput(
-            "Integers on shares are divided by one public integer from 1 to 2^31 - 1 (or its negative).",
+            "Shared integers are divided by a public integer from 1 to 2^31 - 1, or its negative.",
             "Convert both to reals and divide, then round.",
         )
     divisor = int(y.values.reshape(-1)[0])
@@ -286,12 +289,12 @@ def _rounding(
 
 def floor(x: SharedArray, /) -> SharedArray:
     """The greatest whole number that is not above, exact.  Cost: a truncation, a narrow comparison."""
-    return _rounding(x, np.floor, floor_shift)
+    return _rounding(x, np.floor, shift_right)
 
 
 def ceil(x: SharedArray, /) -> SharedArray:
     """The least whole number that is not below, exact."""
-    return _rounding(x, np.ceil, lambda m, h, bits: m.negate(floor_shift(m, m.negate(h), bits)))
+    return _rounding(x, np.ceil, lambda m, h, bits: m.negate(shift_right(m, m.negate(h), bits)))
 
 
 def trunc(x: SharedArray, /) -> SharedArray:

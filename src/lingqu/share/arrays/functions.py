@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import log as natural
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from lingqu.share.api import Machine, Shared
 from lingqu.share.arrays import elementwise as e
 from lingqu.share.arrays.array import Operand, SharedArray, as_public, numbers
 from lingqu.share.arrays.dtypes import bool_, float64, int64
+from lingqu.share.division import bitwise, shift_right
 
 Function = Callable[[Machine, Shared], Shared]
 
@@ -188,35 +189,32 @@ def copysign(x1: Operand, x2: Operand, /) -> SharedArray:
 # Bits of integers
 
 
-def _bitwise(
-    x1: Operand, x2: Operand, exact: Callable[..., Any], logical: Callable[..., SharedArray], name: str
-) -> SharedArray:
+def _bitwise(x1: Operand, x2: Operand, exact: Callable[..., Any], name: Literal["and", "or", "xor"]) -> SharedArray:
     x, y = e.arrays_of(x1, x2)
     machine = e.machine_of(x, y)
     if x.dtype == y.dtype == bool_:
-        return logical(x, y)
+        return {"and": e.logical_and, "or": e.logical_or, "xor": e.logical_xor}[name](x, y)
     if machine is None:
         return e.by_numpy(exact, x, y)
     if x.dtype.real or y.dtype.real:
         raise BadInput("Bits are those of integers and booleans.", "Convert with astype first.")
-    shape = np.broadcast_shapes(x.shape, y.shape)
-    words = [machine.to_bits(numbers(machine, one, int64).broadcast_to(shape)) for one in (x, y)]
-    return SharedArray(machine, machine.to_shared(getattr(machine, name)(*words)), int64)
+    found = bitwise(machine, name, numbers(machine, x, int64), numbers(machine, y, int64))
+    return SharedArray(machine, found, int64)
 
 
 def bitwise_and(x1: Operand, x2: Operand, /) -> SharedArray:
     """The bits that both have.  Cost: two conversions to bits, one back; that of logical_and for booleans."""
-    return _bitwise(x1, x2, np.bitwise_and, e.logical_and, "logical_and")
+    return _bitwise(x1, x2, np.bitwise_and, "and")
 
 
 def bitwise_or(x1: Operand, x2: Operand, /) -> SharedArray:
     """The bits that either has.  Cost: as bitwise_and."""
-    return _bitwise(x1, x2, np.bitwise_or, e.logical_or, "logical_or")
+    return _bitwise(x1, x2, np.bitwise_or, "or")
 
 
 def bitwise_xor(x1: Operand, x2: Operand, /) -> SharedArray:
     """The bits that one has.  Cost: as bitwise_and; none for booleans."""
-    return _bitwise(x1, x2, np.bitwise_xor, e.logical_xor, "logical_xor")
+    return _bitwise(x1, x2, np.bitwise_xor, "xor")
 
 
 def bitwise_invert(x: SharedArray, /) -> SharedArray:
@@ -242,4 +240,4 @@ def bitwise_right_shift(x1: Operand, x2: Operand, /) -> SharedArray:
     machine = e.machine_of(x, y)
     if machine is None:
         return e.by_numpy(np.right_shift, x, y)
-    return x.like(e.floor_shift(machine, x.handle, _places(x, y, 60)))
+    return x.like(shift_right(machine, x.handle, _places(x, y, 60)))
