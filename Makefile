@@ -28,7 +28,7 @@ help: ## list the tasks
 # of Python needs nothing, a change of Rust or of pyproject.toml installs again.
 $(VENV)/.created:
 	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer with venv was found; install one, or give PYTHON=/path/to/python." >&2; exit 1; }
-	@command -v cargo >/dev/null || { echo "No cargo was found; install Rust 1.85 or newer." >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "No cargo was found; install Rust 1.89 or newer." >&2; exit 1; }
 	@echo "Creating $(VENV) with $(PYTHON)"
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)

@@ -80,3 +80,69 @@ def scatter(table: _Words, to: _Indices, columns: int) -> _Words:
 
 def as_permutation(words: _Words) -> _Indices:
     """Words checked to be a permutation of 0 .. n-1; ValueError when they are none."""
+
+class CotSender:
+    """The holder of delta in silent correlated transfers.  ValueError for a peer's bytes of another length or kind."""
+
+    def __init__(self, seed: bytes, label: bytes) -> None:
+        """seed: 32 fresh random bytes.  label: 32 bytes that name the session at both parties."""
+
+    @property
+    def delta(self) -> tuple[int, int]:
+        """Two words, the low one first; the lowest bit is 1."""
+
+    def base_message(self) -> bytes:
+        """The message that crosses the receiver's."""
+
+    def setup(self, sent: bytes, answer: bytes, key: bytes) -> bytes:
+        """From the receiver's base message and its answer: the first correction.  key: 16 fresh random bytes."""
+
+    def extend(self, trees: int, key: bytes) -> tuple[bytes, CotRows]:
+        """One extension's message, and its rows q.  key: 16 fresh random bytes."""
+
+class CotReceiver:
+    """The holder of choice bits in silent correlated transfers.  ValueError for a peer's bytes of another kind."""
+
+    def __init__(self, seed: bytes, label: bytes) -> None:
+        """seed: 32 fresh random bytes.  label: 32 bytes that name the session at both parties."""
+
+    def base_message(self) -> bytes:
+        """The message that crosses the sender's."""
+
+    def setup(self, points: bytes) -> bytes:
+        """From the sender's base message: the answer."""
+
+    def begin(self, message: bytes) -> None:
+        """Take the sender's first correction."""
+
+    def extend(self, trees: int, message: bytes) -> CotRows:
+        """One extension's rows t = q ^ b * delta, b their lowest bit."""
+
+class CotRows:
+    """The correlations of one extension, computed when they are asked for; they do not change."""
+
+    def __len__(self) -> int: ...
+    def words(self, first: int, count: int) -> _Words:
+        """Rows first .. first + count - 1, two words each."""
+
+    def state(self) -> bytes:
+        """All that the rows are computed from; as secret as they are."""
+
+    @staticmethod
+    def restore(state: bytes) -> CotRows:
+        """The inverse of state; ValueError when it is none."""
+
+def cot_sizes() -> tuple[int, int, int, int, int, int]:
+    """Bytes of answer, first correction and extension by one tree; most trees, rows of a tree, rows held back."""
+
+def ot_keys_send(rows: _Words, delta: tuple[int, int], log: int, tweak: int) -> _Words:
+    """All 2**log keys, two words each, of every transfer of log rows.  tweak: the first transfer's."""
+
+def ot_bytes_send(rows: _Words, delta: tuple[int, int], log: int, tweak: int) -> NDArray[np.uint8]:
+    """The lowest byte of every key of ot_keys_send."""
+
+def ot_keys_receive(rows: _Words, log: int, tweak: int) -> _Words:
+    """The chosen key, two words, of every transfer of log rows."""
+
+def ot_choices(rows: _Words, log: int) -> NDArray[np.uint8]:
+    """The choice of every transfer: bit j from its row j."""

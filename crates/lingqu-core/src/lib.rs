@@ -1,5 +1,6 @@
 //! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
 pub mod bits;
+pub mod ot;
 pub mod prg;
 pub mod psi;
 pub mod ring;
@@ -312,5 +313,9 @@ mod _core {
         and_known, and_rows, and_shares, as_permutation, from_planes, gather, matmul, matmul_shares, multiply_shares,
         pack, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, unpack, xor_rows,
         Prg,
+    };
+    #[pymodule_export]
+    use crate::ot::python::{
+        cot_sizes, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, CotReceiver, CotRows, CotSender,
     };
 }

@@ -73,6 +73,7 @@ _LIMITS: dict[int, int] = {
     Tag.BITS: MAX_MESSAGE,
     Tag.SEED: MAX_SEED,
     Tag.DOCUMENT: MAX_DOCUMENT,
+    Tag.BLOCKS: MAX_MESSAGE,
     Control.HELLO: 64,
     Control.HEARTBEAT: 0,
     Control.GOODBYE: 2,
