@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -63,7 +64,7 @@ class _Extent:
     taken: int = 0
 
 
-class _Direction:
+class _Direction(ABC):
     """Rows of one direction in the order of their numbers, from extension after extension."""
 
     def __init__(self, channel: Channel) -> None:
@@ -88,8 +89,9 @@ class _Direction:
             self._extents.append(_Extent(rows, rows_of(self._made)))
             self._made += 1
 
+    @abstractmethod
     def _extend(self, trees: int) -> CotRows:
-        raise NotImplementedError
+        """Run one extension with the peer."""
 
     def _rows(self, count: int) -> tuple[Words, int]:
         """The next `count` rows, (count, 2), and the number of the first."""
