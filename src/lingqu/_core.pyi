@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 _Words = NDArray[np.uint64]
 _Indices = NDArray[np.uint32]
+_Bytes = NDArray[np.uint8]
+_Offsets = NDArray[np.int64]
 _Pair = tuple[_Words, _Words]
 
 class Prg:
@@ -146,3 +148,33 @@ def ot_keys_receive(rows: _Words, log: int, tweak: int) -> _Words:
 
 def ot_choices(rows: _Words, log: int) -> NDArray[np.uint8]:
     """The choice of every transfer: bit j from its row j."""
+
+class GroupKey:
+    """One secret scalar of ristretto255; encoded points are 32 bytes each, one after the other."""
+
+    def __init__(self, uniform: bytes) -> None:
+        """uniform: 64 random bytes; ValueError when the scalar is zero."""
+
+    def map(self, tag: bytes, data: _Bytes, offsets: _Offsets) -> _Bytes:
+        """Every element hashed to the group (RFC 9380, ristretto255_XMD:SHA-512_R255MAP_RO_) times the scalar.
+
+        tag: the domain separation tag, 1 to 255 bytes.  Element i is data[offsets[i] : offsets[i + 1]].
+        """
+
+    def multiply(self, points: _Bytes) -> _Bytes:
+        """Every point times the scalar; ValueError names the first that is no canonical point or is the identity."""
+
+def element_digests(salt: bytes, data: _Bytes, offsets: _Offsets) -> _Words:
+    """The first 128 bits of SHA-256(salt || element), two words an element; salt: 32 bytes."""
+
+def okvs_columns(keys: int) -> int:
+    """Columns of a store of so many keys."""
+
+def okvs_encode(seed: bytes, keys: _Words, values: _Words, columns: int, fill: bytes) -> _Words | None:
+    """A store in which every key has its value (blocks of two words); None when another seed must be tried.
+
+    Keys differ.  seed: 16 public bytes.  fill: a key of 16 secret bytes for the columns that no key determines.
+    """
+
+def okvs_decode(seed: bytes, keys: _Words, store: _Words) -> _Words:
+    """The value of every key in a store."""

@@ -1,5 +1,6 @@
 //! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
 pub mod bits;
+pub mod curve;
 pub mod ot;
 pub mod prg;
 pub mod psi;
@@ -308,6 +309,8 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::psi::python::{element_digests, okvs_columns, okvs_decode, okvs_encode, GroupKey};
     #[pymodule_export]
     use super::{
         and_known, and_rows, and_shares, as_permutation, from_planes, gather, matmul, matmul_shares, multiply_shares,

@@ -1,3 +1,4 @@
 //! Kernels of private set intersection: digests of elements, and the store that the OPRF of Raghuraman and Rindal uses.
 pub mod hash;
 pub mod okvs;
+pub mod python;

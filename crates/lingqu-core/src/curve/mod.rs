@@ -1,0 +1,186 @@
+//! Batches of ristretto255 (RFC 9496): elements hashed to the group and raised to one secret scalar.
+#[cfg(target_arch = "x86_64")]
+mod field8;
+mod formulas;
+#[cfg(target_arch = "x86_64")]
+mod points8;
+
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::IsIdentity;
+use sha2::{Digest, Sha512};
+
+/// An encoded point.
+pub type Encoded = [u8; 32];
+/// 64 bytes that the group's map takes.
+pub type Uniform = [u8; 64];
+
+/// A scalar from 64 uniform bytes; None when it is zero, which happens with a chance of 2^-252.
+pub fn scalar(bytes: &Uniform) -> Option<Scalar> {
+    let value = Scalar::from_bytes_mod_order_wide(bytes);
+    (value != Scalar::ZERO).then_some(value)
+}
+
+/// expand_message_xmd with SHA-512 and 64 bytes (RFC 9380, section 5.3.1) for every element, which ends at its offset.
+///
+/// None when offsets do not rise from 0 to the length of the data, or the tag has no or more than 255 bytes.
+pub fn expand(tag: &[u8], data: &[u8], offsets: &[i64]) -> Option<Vec<Uniform>> {
+    let size = u8::try_from(tag.len()).ok().filter(|size| *size > 0)?;
+    let begun = Sha512::new_with_prefix([0u8; 128]);
+    let mut start = usize::try_from(*offsets.first()?).ok()?;
+    let mut out = Vec::with_capacity(offsets.len() - 1);
+    for end in &offsets[1..] {
+        let end = usize::try_from(*end).ok()?;
+        let first = begun.clone().chain_update(data.get(start..end)?).chain_update([0, 64, 0]);
+        let first = first.chain_update(tag).chain_update([size]).finalize();
+        let second = Sha512::new_with_prefix(first).chain_update([1]).chain_update(tag).chain_update([size]);
+        out.push(second.finalize().into());
+        start = end;
+    }
+    Some(out)
+}
+
+/// The mapped element times the scalar, encoded, for every 64 uniform bytes.
+pub fn map_and_multiply(uniform: &[Uniform], scalar: &Scalar) -> Vec<Encoded> {
+    #[cfg(target_arch = "x86_64")]
+    if wide::available() {
+        return wide::map_and_multiply(uniform, scalar);
+    }
+    uniform.iter().map(|bytes| (RistrettoPoint::from_uniform_bytes(bytes) * scalar).compress().0).collect()
+}
+
+/// Every point times the scalar, encoded; the index of the first that is no point, or is the identity.
+pub fn multiply(points: &[Encoded], scalar: &Scalar) -> Result<Vec<Encoded>, usize> {
+    #[cfg(target_arch = "x86_64")]
+    if wide::available() {
+        return wide::multiply(points, scalar);
+    }
+    multiply_portable(points, scalar)
+}
+
+fn multiply_portable(points: &[Encoded], scalar: &Scalar) -> Result<Vec<Encoded>, usize> {
+    let product = |(i, bytes): (usize, &Encoded)| {
+        let point = CompressedRistretto(*bytes).decompress().filter(|point| !point.is_identity()).ok_or(i)?;
+        Ok((point * scalar).compress().0)
+    };
+    points.iter().enumerate().map(product).collect()
+}
+
+/// The same on eight points at a time.
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    use super::formulas::{digits, CONSTANTS};
+    use super::points8::{decode, encode_doubled, from_uniform, multiply as multiply_points, Points};
+    use super::{Encoded, Uniform};
+    use curve25519_dalek::scalar::Scalar;
+
+    /// Points that share an inversion.
+    const BATCH: usize = 512;
+
+    pub fn available() -> bool {
+        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma")
+    }
+
+    /// The encoding doubles, so the points are multiplied by half the scalar.
+    fn half(scalar: &Scalar) -> [i8; 64] {
+        digits(&(scalar * Scalar::from(2u8).invert()))
+    }
+
+    pub fn map_and_multiply(uniform: &[Uniform], scalar: &Scalar) -> Vec<Encoded> {
+        let digits = half(scalar);
+        let mut out = Vec::with_capacity(uniform.len().next_multiple_of(8));
+        for batch in uniform.chunks(BATCH) {
+            // SAFETY: the caller has asked `available`.
+            unsafe { map_batch(batch, &digits, &mut out) };
+            let extra = batch.len().next_multiple_of(8) - batch.len();
+            out.truncate(out.len() - extra);
+        }
+        out
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn map_batch(batch: &[Uniform], digits: &[i8; 64], out: &mut Vec<Encoded>) {
+        let mut products: Vec<Points> = Vec::with_capacity(batch.len().div_ceil(8));
+        for eight in batch.chunks(8) {
+            let (mut low, mut high) = ([[0u8; 32]; 8], [[0u8; 32]; 8]);
+            for (lane, bytes) in eight.iter().enumerate() {
+                low[lane].copy_from_slice(&bytes[..32]);
+                high[lane].copy_from_slice(&bytes[32..]);
+            }
+            products.push(multiply_points(&from_uniform(&low, &high, &CONSTANTS), digits, &CONSTANTS));
+        }
+        encode_doubled(&products, &CONSTANTS, out);
+    }
+
+    pub fn multiply(points: &[Encoded], scalar: &Scalar) -> Result<Vec<Encoded>, usize> {
+        let digits = half(scalar);
+        let mut out = Vec::with_capacity(points.len().next_multiple_of(8));
+        for (number, batch) in points.chunks(BATCH).enumerate() {
+            // SAFETY: the caller has asked `available`.
+            unsafe { multiply_batch(batch, &digits, &mut out) }.map_err(|i| number * BATCH + i)?;
+            let extra = batch.len().next_multiple_of(8) - batch.len();
+            out.truncate(out.len() - extra);
+        }
+        Ok(out)
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn multiply_batch(batch: &[Encoded], digits: &[i8; 64], out: &mut Vec<Encoded>) -> Result<(), usize> {
+        let mut products: Vec<Points> = Vec::with_capacity(batch.len().div_ceil(8));
+        for (number, eight) in batch.chunks(8).enumerate() {
+            let mut bytes = [[0u8; 32]; 8];
+            bytes[..eight.len()].copy_from_slice(eight);
+            let (decoded, valid) = decode(&bytes, &CONSTANTS);
+            let first = valid.trailing_ones() as usize;
+            if first < eight.len() {
+                return Err(8 * number + first);
+            }
+            products.push(multiply_points(&decoded, digits, &CONSTANTS));
+        }
+        encode_doubled(&products, &CONSTANTS, out);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prg::Prg;
+
+    fn uniform(seed: u8, count: usize) -> Vec<Uniform> {
+        let mut words = vec![0u64; 8 * count];
+        Prg::new(&[seed; 16]).fill(&mut words);
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.chunks_exact(64).map(|chunk| chunk.try_into().unwrap()).collect()
+    }
+
+    #[test]
+    fn batches_agree_with_one_at_a_time() {
+        for (count, seed) in [(0usize, 1u8), (1, 2), (7, 3), (8, 4), (513, 5)] {
+            let a = scalar(&uniform(seed, 1)[0]).unwrap();
+            let inputs = uniform(seed + 50, count);
+            let expected: Vec<Encoded> =
+                inputs.iter().map(|bytes| (RistrettoPoint::from_uniform_bytes(bytes) * a).compress().0).collect();
+            assert_eq!(map_and_multiply(&inputs, &a), expected);
+            assert_eq!(multiply(&expected, &a), multiply_portable(&expected, &a));
+        }
+    }
+
+    #[test]
+    fn scalars_at_the_edges() {
+        let points = map_and_multiply(&uniform(9, 3), &Scalar::ONE);
+        for a in [Scalar::ONE, Scalar::from(2u8), Scalar::from(15u8), -Scalar::ONE, -Scalar::from(8u8)] {
+            assert_eq!(multiply(&points, &a), multiply_portable(&points, &a));
+        }
+    }
+
+    #[test]
+    fn what_is_no_point_is_named() {
+        let mut points = map_and_multiply(&uniform(9, 20), &Scalar::ONE);
+        points[17] = [0; 32];
+        assert_eq!(multiply(&points, &Scalar::ONE), Err(17));
+        assert_eq!(multiply_portable(&points, &Scalar::ONE), Err(17));
+        points[11] = [0xff; 32];
+        assert_eq!(multiply(&points, &Scalar::ONE), Err(11));
+    }
+}

@@ -1,0 +1,100 @@
+//! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
+use super::{hash, okvs};
+use crate::curve;
+use crate::prg::Prg;
+use curve25519_dalek::scalar::Scalar;
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+type Bytes<'py> = PyReadonlyArray1<'py, u8>;
+type Words<'py> = PyReadonlyArray1<'py, u64>;
+type Offsets<'py> = PyReadonlyArray1<'py, i64>;
+type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
+
+fn blocks(words: &[u64]) -> PyResult<Vec<u128>> {
+    if words.len() % 2 != 0 {
+        return Err(PyValueError::new_err("a block has two words"));
+    }
+    Ok(words.chunks_exact(2).map(|pair| u128::from(pair[0]) | u128::from(pair[1]) << 64).collect())
+}
+
+fn words(blocks: &[u128]) -> Vec<u64> {
+    blocks.iter().flat_map(|block| [*block as u64, (*block >> 64) as u64]).collect()
+}
+
+fn bad_offsets() -> PyErr {
+    PyValueError::new_err("offsets do not fit the data")
+}
+
+/// One secret scalar of ristretto255; points go in and out as 32 bytes each.
+#[pyclass(module = "lingqu._core", frozen)]
+pub struct GroupKey(Scalar);
+
+#[pymethods]
+impl GroupKey {
+    #[new]
+    fn new(uniform: [u8; 64]) -> PyResult<Self> {
+        curve::scalar(&uniform).map(GroupKey).ok_or_else(|| PyValueError::new_err("the scalar is zero"))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "GroupKey(<redacted>)"
+    }
+
+    fn map<'py>(&self, py: Python<'py>, tag: &[u8], data: Bytes<'py>, offsets: Offsets<'py>) -> Out<'py, u8> {
+        let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
+        let points = py.detach(|| {
+            curve::expand(tag, data, offsets).map(|uniform| curve::map_and_multiply(&uniform, &self.0).concat())
+        });
+        Ok(points.ok_or_else(bad_offsets)?.into_pyarray(py))
+    }
+
+    fn multiply<'py>(&self, py: Python<'py>, points: Bytes<'py>) -> Out<'py, u8> {
+        let (points, rest) = points.as_slice()?.as_chunks::<32>();
+        if !rest.is_empty() {
+            return Err(PyValueError::new_err("a point has 32 bytes"));
+        }
+        let products = py.detach(|| curve::multiply(points, &self.0).map(|points| points.concat()));
+        let products = products.map_err(|index| PyValueError::new_err(format!("element {index} is no point")))?;
+        Ok(products.into_pyarray(py))
+    }
+}
+
+#[pyfunction]
+pub fn element_digests<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, offsets: Offsets<'py>) -> Out<'py, u64> {
+    let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
+    let found = py.detach(|| hash::digests(&salt, data, offsets).map(|digests| words(&digests)));
+    Ok(found.ok_or_else(bad_offsets)?.into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn okvs_columns(keys: usize) -> usize {
+    okvs::columns(keys)
+}
+
+#[pyfunction]
+pub fn okvs_encode<'py>(
+    py: Python<'py>,
+    seed: [u8; 16],
+    keys: Words<'py>,
+    values: Words<'py>,
+    columns: usize,
+    fill: [u8; 16],
+) -> PyResult<Option<Bound<'py, PyArray1<u64>>>> {
+    let (keys, values) = (blocks(keys.as_slice()?)?, blocks(values.as_slice()?)?);
+    if keys.len() != values.len() || columns < okvs::columns(keys.len()) {
+        return Err(PyValueError::new_err("keys, values and columns do not fit each other"));
+    }
+    let store = py.detach(|| okvs::encode(&seed, &keys, &values, columns, &mut Prg::new(&fill)));
+    Ok(store.map(|store| words(&store).into_pyarray(py)))
+}
+
+#[pyfunction]
+pub fn okvs_decode<'py>(py: Python<'py>, seed: [u8; 16], keys: Words<'py>, store: Words<'py>) -> Out<'py, u64> {
+    let (keys, store) = (blocks(keys.as_slice()?)?, blocks(store.as_slice()?)?);
+    if store.len() < okvs::columns(0) {
+        return Err(PyValueError::new_err("a store has more columns"));
+    }
+    Ok(py.detach(|| words(&okvs::decode(&seed, &keys, &store))).into_pyarray(py))
+}

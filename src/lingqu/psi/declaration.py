@@ -1,0 +1,37 @@
+"""What psi.ecdh declares: threat, cost and disclosure.
+
+Sizes. left, right: the sides' numbers of elements; recipients: 1 (the left side) or 2.
+"""
+
+from __future__ import annotations
+
+from lingqu.kinds.disclosure import Audience, Fact, Reveals
+from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
+from lingqu.psi.agreement import MESSAGE, tag_bytes
+from lingqu.psi.ecdh import NAME, POINT
+
+SIZES = Reveals(to=Audience.COMPUTE, fact=Fact.ROW_COUNT, about="how many different keys either side has")
+ELEMENTS = Reveals(to=Audience.RECIPIENT, fact=Fact.INTERSECTION, about="which of its own keys the other side has too")
+NUMBER = Reveals(to=Audience.RECIPIENT, fact=Fact.INTERSECTION_SIZE, about="how many keys both sides have")
+
+
+def _cost(sizes: Sizes) -> Cost:
+    left, right = sizes["left"], sizes["right"]
+    answered = left + (right if sizes.get("recipients", 1) == 2 else 0)
+    return Cost(3, 2 * MESSAGE + POINT * (left + right) + tag_bytes((left, right)) * answered)
+
+
+DECLARATION = Declaration(
+    name=NAME,
+    title="Private set intersection by commuting exponents",
+    source="Meadows (S&P 1986); De Cristofaro, Gasti, Tsudik (CANS 2012); RFC 9380, RFC 9496",
+    threat=Threat(
+        Adversary.SEMI_HONEST, 2, 1, "decisional Diffie-Hellman on ristretto255, hashing to the group a random oracle"
+    ),
+    operations={
+        "intersect": Operation("intersect", _cost, "Meadows (S&P 1986)", (SIZES, ELEMENTS)),
+        "intersection_size": Operation(
+            "intersection_size", _cost, "De Cristofaro, Gasti, Tsudik (CANS 2012), section 3", (SIZES, NUMBER)
+        ),
+    },
+)

@@ -1,0 +1,114 @@
+"""Keys as elements: forms, several columns, nulls, duplicates."""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lingqu.kinds.errors import BadInput
+from lingqu.psi import Elements, elements, normalise
+
+
+def contents(found: Elements) -> list[bytes]:
+    raw = found.data.tobytes()
+    return [raw[a:b] for a, b in zip(found.offsets, found.offsets[1:], strict=False)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.none() | st.text(max_size=3), st.none() | st.integers(-3, 3)), max_size=30))
+def test_elements_are_equal_exactly_when_keys_are(rows: list[tuple[str | None, int | None]]) -> None:
+    columns = [pa.array([row[0] for row in rows], pa.string()), pa.array([row[1] for row in rows], pa.int64())]
+    found = elements(columns, ["exact/1", "exact/1"])
+    complete = [row for row in rows if None not in row]
+    assert len(found) == len(set(complete)) == len(set(contents(found)))
+    for i, row in enumerate(rows):
+        assert (found.element_of[i] == -1) == (None in row)
+        for j in range(i):
+            if None not in row and None not in rows[j]:
+                assert (found.element_of[i] == found.element_of[j]) == (row == rows[j])
+
+
+def test_columns_do_not_run_into_each_other() -> None:
+    one = elements([["ab", "a"], ["c", "bc"]], ["exact/1", "exact/1"])
+    assert len(one) == 2
+
+
+def test_the_way_back_to_rows() -> None:
+    found = elements([["x", None, "y", "x", "z"]], ["exact/1"])
+    assert found.rows_of(np.array([0, 2])).tolist() == [0, 3, 4]
+    assert found.rows_of(np.array([], np.int64)).tolist() == []
+    data, offsets = found.take(np.array([2, 0]))
+    assert data.tobytes()[offsets[0] : offsets[1]].endswith(b"z")
+
+
+def test_digests_depend_on_the_salt_and_the_element_alone() -> None:
+    one, two = elements([["a", "b"]], ["exact/1"]), elements([["b", "c"]], ["exact/1"])
+    salt = secrets.token_bytes(32)
+    assert one.digests(salt)[2:].tolist() == two.digests(salt)[:2].tolist()
+    assert one.digests(salt).tolist() != one.digests(secrets.token_bytes(32)).tolist()
+
+
+def test_slices_dictionaries_and_chunks() -> None:
+    whole = pa.array(["a", "b", None, "c"])
+    for column in (whole.slice(1), whole.dictionary_encode().slice(1), pa.chunked_array([["b"], [None, "c"]])):
+        assert [part[-1:] for part in contents(elements([column], ["exact/1"]))] == [b"b", b"c"]
+
+
+@pytest.mark.parametrize(
+    ("form", "given_value", "expected"),
+    [
+        ("text/1", "  Ａda　LOVELACE ", "ada lovelace"),
+        ("text/1", "Straße", "strasse"),
+        ("text/1", "é", "é"),
+        ("identity/1", "11010519491231002x", "11010519491231002X"),
+        ("identity/1", "110105491231002", "11010519491231002X"),
+        ("identity/1", "１１０１０５ 19491231002X", "11010519491231002X"),
+        ("phone/1", "+86 138-0013-8000", "13800138000"),
+        ("phone/1", "0086(138)00138000", "13800138000"),
+        ("phone/1", "+44 20 7946 0958", "+442079460958"),
+        ("date/1", "1949-12-31", "19491231"),
+        ("date/1", "1949年12月31日", "19491231"),
+        ("date/1", "1949/1/2", "19490102"),
+        ("date/1", "19491231", "19491231"),
+        ("exact/1", "  A ", "  A "),
+    ],
+)
+def test_normal_forms(form: str, given_value: str, expected: str) -> None:
+    assert normalise([given_value], form).to_pylist() == [expected.encode()]
+
+
+def test_dates_and_numbers_have_one_form() -> None:
+    day = pa.array([datetime.date(1949, 12, 31)])
+    assert normalise(day, "date/1").equals(normalise(["1949-12-31"], "date/1"))
+    assert normalise(np.array([7, -7]), "exact/1").to_pylist() == [b"7", b"-7"]
+
+
+@pytest.mark.parametrize(
+    ("form", "bad"),
+    [
+        ("identity/1", "110105194912310021"),
+        ("identity/1", "1101051949123100"),
+        ("phone/1", "call me"),
+        ("date/1", "1949-02-30"),
+        ("date/1", "31.12.1949"),
+        ("date/1", "194912"),
+    ],
+)
+def test_what_has_no_normal_form_names_its_row_and_no_value(form: str, bad: str) -> None:
+    with pytest.raises(BadInput, match="row 2") as raised:
+        normalise([None, bad], form)
+    assert bad not in str(raised.value)
+
+
+def test_wrong_columns_are_refused() -> None:
+    for columns, forms in ([], []), ([["a"]], []), ([["a"], ["b", "c"]], ["exact/1"] * 2), ([[1.5]], ["exact/1"]):
+        with pytest.raises(BadInput):
+            elements(columns, forms)
+    with pytest.raises(BadInput, match="exact/2"):
+        elements([["a"]], ["exact/2"])
