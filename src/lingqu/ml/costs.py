@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from lingqu.kinds.mechanism import log2_ceil
-from lingqu.ml.ranges import Schedule
-from lingqu.ml.training import METRIC_BITS, SCORE_BITS
+from lingqu.ml.ranges import RESIDUAL, Schedule
+from lingqu.ml.training import (
+    METRIC_BITS,
+    PRODUCT_SHIFT,
+    SCORE_BITS,
+    SCORE_SHIFT,
+    STEP_SHIFT,
+    gradient_shift,
+    hessian_shift,
+)
 from lingqu.plan.choose import Work
 
 
@@ -12,20 +20,21 @@ def training_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...]:
     """What `training.train` does.  width: columns of the design matrix, the leading 1 included."""
     rows, times = run.rows, len(run.momentum)
     square = Work("matmul", {"rows": width, "inner": width, "columns": width}, run.doublings)
-    smaller = Work("truncate", {"rows": width * width}, run.doublings)
+    product = Work("truncate", {"rows": width * width, "bits": PRODUCT_SHIFT}, run.doublings)
+    inverse = Work("truncate", {"rows": width * width, "bits": RESIDUAL}, run.doublings)
     return (
         *([Work("multiply", {"rows": rows})] if held else []),
         Work("multiply", {"rows": rows * width}),
         Work("matmul", {"rows": width, "inner": rows, "columns": width}),
-        Work("truncate", {"rows": width * width}),
-        *(square, smaller, square, smaller),
+        Work("truncate", {"rows": width * width, "bits": hessian_shift(run)}),
+        *(square, product, square, inverse),
         Work("matmul", {"rows": rows, "inner": width, "columns": 1}, times),
-        Work("truncate", {"rows": rows}, times),
+        Work("truncate", {"rows": rows, "bits": run.fraction}, times),
         Work("sigmoid", {"rows": rows}, times),
         Work("matmul", {"rows": 1, "inner": rows, "columns": width}, times),
-        Work("truncate", {"rows": width}, times),
+        Work("truncate", {"rows": width, "bits": gradient_shift(run)}, times),
         Work("matmul", {"rows": width, "inner": width, "columns": 1}, times),
-        Work("truncate", {"rows": 2 * width}, times),
+        Work("truncate", {"rows": 2 * width, "bits": STEP_SHIFT}, times),
     )
 
 
@@ -45,11 +54,11 @@ def evaluation_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...
         Work("multiply", {"rows": rows}),
         Work("multiply", {"rows": 2 * rows}),
         Work("matmul", {"rows": rows, "inner": width, "columns": 1}),
-        Work("truncate", {"rows": rows}),
+        Work("truncate", {"rows": rows, "bits": run.fraction}),
         Work("less_than", {"rows": 2 * rows}),
         Work("inject", {"rows": 2 * rows}),
         Work("multiply", {"rows": rows}),
-        Work("truncate", {"rows": rows}),
+        Work("truncate", {"rows": rows, "bits": SCORE_SHIFT}),
         Work("to_bits", {"rows": rows}),
         Work("select", {"rows": rows}),
         Work("sort", {"rows": rows, "bits": SCORE_BITS}),

@@ -20,6 +20,12 @@ from lingqu.share import Machine, Relation, Shared, join
 SCORE_BITS = 12
 """Scores are ranked in 2**12 buckets between -SCORE_LIMIT and SCORE_LIMIT; equal buckets count as ties."""
 SCORE_LIMIT = 16
+SCORE_SHIFT = FRACTION + 1 + (SCORE_LIMIT - 1).bit_length() - SCORE_BITS
+"""Bits of a fixed-point score below one bucket."""
+STEP_SHIFT = INVERSE + RESIDUAL - FRACTION + 2
+"""Bits that a step of the descent has more than the weights; 2 of them are for momentum in quarters."""
+PRODUCT_SHIFT = HESSIAN + INVERSE - RESIDUAL
+"""Bits that the product of the Hessian and its inverse has more than the residual."""
 METRIC_BITS = {"auc": 12, "accuracy": 10, "base_rate": 10}
 """Metrics are released in units of 2**-bits: of some hundred people or more, no count can be computed from that."""
 
@@ -30,6 +36,16 @@ class Trained:
 
     weights: Shared
     rows: Shared
+
+
+def hessian_shift(schedule: Schedule) -> int:
+    """Bits to cut from the Gram matrix for H / 2**shift."""
+    return 2 * schedule.fraction + 2 + schedule.shift - HESSIAN
+
+
+def gradient_shift(schedule: Schedule) -> int:
+    """Bits to cut from the sum over the rows for the gradient."""
+    return schedule.fraction + FRACTION + schedule.shift - RESIDUAL
 
 
 def join_rows(machine: Machine, step: Step, inputs: Sequence[Any], context: Context) -> Relation:
@@ -83,7 +99,7 @@ def descend(machine: Machine, design: Shared, label: Shared, schedule: Schedule)
         residual = machine.subtract(chance, label)
         total = machine.matmul(residual.reshape(1, -1), design).reshape(-1)
         total = machine.add(total, machine.scale(ahead, penalty))
-        gradient = machine.truncate(total, schedule.fraction + FRACTION + schedule.shift - RESIDUAL)
+        gradient = machine.truncate(total, gradient_shift(schedule))
         step = machine.matmul(inverse, gradient.reshape(-1, 1)).reshape(-1)
         here, ahead = _advance(machine, ahead, here, step, quarters)
     return here
@@ -91,10 +107,10 @@ def descend(machine: Machine, design: Shared, label: Shared, schedule: Schedule)
 
 def _advance(machine: Machine, ahead: Shared, here: Shared, step: Shared, quarters: int) -> tuple[Shared, Shared]:
     """The next weights v - step, and the point ahead of them by momentum; both in one truncation."""
-    bits = INVERSE + RESIDUAL - FRACTION
+    bits = STEP_SHIFT - 2
     landed = machine.subtract(machine.scale(ahead, 1 << bits), step)
     beyond = machine.subtract(machine.scale(landed, 4 + quarters), machine.scale(here, quarters << bits))
-    both = machine.truncate(machine.stack([machine.scale(landed, 4), beyond]), bits + 2)
+    both = machine.truncate(machine.stack([machine.scale(landed, 4), beyond]), STEP_SHIFT)
     return both[0], both[1]
 
 
@@ -104,7 +120,7 @@ def hessian(machine: Machine, design: Shared, schedule: Schedule) -> Shared:
     Source: Boehning, Lindsay 1988: p (1 - p) <= 1/4.
     """
     gram = machine.matmul(design.transpose(), design)
-    scaled = machine.truncate(gram, 2 * schedule.fraction + 2 + schedule.shift - HESSIAN)
+    scaled = machine.truncate(gram, hessian_shift(schedule))
     width = design.shape[1]
     penalty = np.eye(width, dtype=np.int64) * round(schedule.l2 * 2.0 ** (HESSIAN - schedule.shift))
     penalty[0, 0] = 0
@@ -121,7 +137,7 @@ def damped_inverse(machine: Machine, matrix: Shared, schedule: Schedule) -> Shar
     inverse = machine.constant(np.eye(width, dtype=np.int64) * ((1 << INVERSE) // schedule.start))
     twice = np.eye(width, dtype=np.int64) * (2 << RESIDUAL)
     for _ in range(schedule.doublings):
-        product = machine.truncate(machine.matmul(matrix, inverse), HESSIAN + INVERSE - RESIDUAL)
+        product = machine.truncate(machine.matmul(matrix, inverse), PRODUCT_SHIFT)
         residual = machine.add(machine.negate(product), twice)
         inverse = machine.truncate(machine.matmul(inverse, residual), RESIDUAL)
     return inverse
@@ -159,15 +175,14 @@ def evaluate(machine: Machine, step: Step, inputs: Sequence[Any], context: Conte
 
 def score_buckets(machine: Machine, scores: Shared) -> Shared:
     """Integers 0 .. 2**SCORE_BITS - 1 that order as the scores do, those beyond +-SCORE_LIMIT cut off."""
-    width = FRACTION + 1 + (SCORE_LIMIT - 1).bit_length() - SCORE_BITS
     # One bucket is left free below, so that a truncation that rounds down at the bottom stays above 0.
-    lifted = machine.add(scores, (SCORE_LIMIT << FRACTION) - (1 << width))
-    ceiling = (2 * SCORE_LIMIT << FRACTION) - (2 << width)
+    lifted = machine.add(scores, (SCORE_LIMIT << FRACTION) - (1 << SCORE_SHIFT))
+    ceiling = (2 * SCORE_LIMIT << FRACTION) - (2 << SCORE_SHIFT)
     pair = machine.stack([lifted, machine.subtract(machine.constant(np.full(len(scores), ceiling)), lifted)])
     outside = machine.inject(machine.less_than(pair, 0))
     floored = machine.multiply(machine.negate(machine.sum(outside, axis=0)), lifted)
     kept = machine.add(machine.add(lifted, floored), machine.scale(outside[1], ceiling))
-    return machine.truncate(machine.add(kept, 1 << width), width)
+    return machine.truncate(machine.add(kept, 1 << SCORE_SHIFT), SCORE_SHIFT)
 
 
 def metrics(machine: Machine, buckets: Shared, positive: Shared, negative: Shared) -> dict[str, Shared]:

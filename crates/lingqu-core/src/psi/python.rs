@@ -13,7 +13,7 @@ type Offsets<'py> = PyReadonlyArray1<'py, i64>;
 type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
 
 fn blocks(words: &[u64]) -> PyResult<Vec<u128>> {
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return Err(PyValueError::new_err("a block has two words"));
     }
     Ok(words.chunks_exact(2).map(|pair| u128::from(pair[0]) | u128::from(pair[1]) << 64).collect())
