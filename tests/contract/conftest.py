@@ -78,7 +78,7 @@ def build_request(terms: Terms, **changes: Any) -> Request:
         "techniques": terms.techniques,
         "adversary": terms.adversary,
         "minimum_group": terms.minimum_group,
-        "recipient": "big-data",
+        "recipients": ("big-data",),
     }
     return Request(**{**fields, **changes})
 

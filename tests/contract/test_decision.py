@@ -50,7 +50,9 @@ def test_the_agreed_run_is_allowed(
         ({"parties": ("civil-affairs", "big-data", "human-resources")}, "parties"),
         ({"parties": ("big-data", "civil-affairs", "stranger")}, "parties"),
         ({"requester": "civil-affairs"}, "recipients"),
-        ({"recipient": "civil-affairs"}, "recipients"),
+        ({"recipients": ("civil-affairs",)}, "recipients"),
+        ({"recipients": ("big-data", "civil-affairs")}, "recipients"),
+        ({"outside": ("big-data",)}, "parties"),
         ({"techniques": ("local", "share.plain")}, "techniques"),
         ({"minimum_group": 9}, "minimum_group"),
         ({"assets": (RESIDENTS.model_copy(update={"id": "civil-affairs/graves"}),)}, "assets"),
@@ -80,7 +82,7 @@ def test_weaker_security_is_refused(make_terms: Callable[..., Terms], make_reque
     assert refused.value.term == "adversary"
 
 
-def test_two_recipients_do_not_ask_for_each_other(
+def test_of_two_recipients_either_asks_and_both_receive(
     make_terms: Callable[..., Terms], make_request: Callable[..., Request]
 ) -> None:
     shared = make_terms(recipients=("big-data", "civil-affairs"))
@@ -88,7 +90,14 @@ def test_two_recipients_do_not_ask_for_each_other(
         Approval(contract=shared.sha256(), statement=shared.statement_digest, party=name, decided=NOW)
         for name in shared.owners
     ]
-    decide(shared, signed, [], 0, make_request(shared, requester="civil-affairs", recipient="civil-affairs"), NOW)
+    decide(
+        shared,
+        signed,
+        [],
+        0,
+        make_request(shared, requester="civil-affairs", recipients=("civil-affairs", "big-data")),
+        NOW,
+    )
     with pytest.raises(Refused) as refused:
         decide(shared, signed, [], 0, make_request(shared, requester="civil-affairs"), NOW)
     assert refused.value.term == "recipients"

@@ -279,7 +279,7 @@ def test_rows_below_the_minimum_and_guarded_values_are_zero() -> None:
         guards={"sum": constant([5, 2, 1, 9])},
     )
     asked: list[int] = []
-    opened = open_values(machine, sealed, to=1, minimum=3, gate=lambda: asked.append(1))
+    opened = open_values(machine, sealed, to=[1], minimum=3, gate=lambda: asked.append(1))
     assert opened is not None
     assert asked == [1]
     rows = sorted(zip(opened.values["key"][:, 0], opened.values["sum"][:, 0], opened.guarded["sum"], strict=True))

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from lingqu.engine.mechanism import machine_for
 from lingqu.engine.supervisor import Supervisor, Worker
-from lingqu.engine.worker import ORPHANED, JobLine, machine_for
+from lingqu.engine.worker import ORPHANED, JobLine
 from lingqu.identity import Certificate, NodeKey
 from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.errors import LingquError, PartyLost, Refused, Unavailable

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lingqu.kinds.errors import BadInput, Refused
+from lingqu.kinds.errors import Refused
 from lingqu.kinds.mechanism import Adversary
 from lingqu.plan import statement
 from lingqu.plan.explain import Measured, explain, explain_text
@@ -149,11 +149,24 @@ def test_no_mechanism_fits(bureaus: Any, changes: dict[str, Any], why: str) -> N
     assert caught.value.term == "techniques"
 
 
-def test_owners_and_recipients_compute(bureaus: Any) -> None:
-    with pytest.raises(BadInput, match="none of the compute parties"):
-        bureaus.compile(QUERY, recipient="somebody")
-    with pytest.raises(BadInput, match="human-resources is none of the compute parties"):
-        bureaus.compile(QUERY, parties=("civil-affairs", "big-data", "third"))
+def test_owners_and_recipients_that_do_not_compute_take_part_from_outside(bureaus: Any) -> None:
+    inside = bureaus.compile(QUERY)
+    assert inside.outside == ()
+    assert "outside" not in inside.canonical().decode()
+    plan = bureaus.compile(QUERY, parties=("civil-affairs", "big-data", "third"), copies_to=("somebody", "third"))
+    assert plan.outside == ("human-resources", "somebody")
+    assert plan.recipients == ("big-data", "somebody", "third")
+    assert {"human-resources", "somebody"} <= set(plan.statement.learned)
+    steps = {step.id: step for step in plan.steps}
+    assert "human-resources" in steps["input1"].parties
+    assert set(steps["release"].parties) == set(plan.everyone)
+    told = {party for line in plan.statement.learned for party in [line] if _results(plan, party)}
+    assert told == {"big-data", "somebody", "third"}
+    assert plan.steps[-1].bytes > inside.steps[-1].bytes
+
+
+def _results(plan: Any, party: str) -> bool:
+    return any(line.fact.value == "result-rows" for line in plan.statement.learned[party])
 
 
 def test_scans_are_over_all_rows_and_read_only_named_columns(bureaus: Any) -> None:

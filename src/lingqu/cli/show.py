@@ -209,6 +209,8 @@ def statement(view: Statement) -> RenderableType:
         table.add_row(party, cell.append("• nothing else" if view.learned[party] else "nothing"))
     if view.withheld:
         table.add_row("nobody", "\n".join(f"• {safe(line)}" for line in view.withheld))
+    if view.assumes:
+        table.add_row("on this condition", safe(view.assumes))
     return table
 
 
@@ -225,7 +227,7 @@ def plan(view: PlanView, run: JobView | None = None) -> list[RenderableType]:
         reason, _, choice = row.reason.partition(f"; {step.mechanism}: ")
         chosen |= {f"{step.mechanism}: {choice}": None} if choice else {}
         why = Text(safe(reason))
-        why.append(f"\ndiscloses: {safe(_told(step, view.plan.parties))}", style="dim")
+        why.append(f"\ndiscloses: {safe(_told(step, view.plan.everyone))}", style="dim")
         cells: list[RenderableType] = [
             row.step,
             row.technique,

@@ -16,6 +16,7 @@ from lingqu.cli.session import (
     sql_program,
     train_program,
 )
+from lingqu.kinds.mechanism import Adversary
 
 if TYPE_CHECKING:
     from lingqu.kinds.programs import Program, Value
@@ -38,6 +39,14 @@ BindOption = Annotated[
 TrainOption = Annotated[Path | None, typer.Option("--train", metavar="SPEC", help="A training specification (JSON).")]
 PartyOption = Annotated[
     list[str] | None, typer.Option("--party", help="A compute party; repeat.", show_default="chosen by the node")
+]
+RecipientOption = Annotated[
+    list[str] | None,
+    typer.Option("--recipient", help="Who receives the result; repeat.", show_default="this organisation"),
+]
+AdversaryOption = Annotated[
+    str,
+    typer.Option("--adversary", help="What to withstand: semi-honest or malicious parties."),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write it to a .csv, .parquet, .json or .md file.")
@@ -74,6 +83,8 @@ def explain(
     minimum_group: MinimumOption = 10,
     limits: LimitOption = None,
     parties: PartyOption = None,
+    recipients: RecipientOption = None,
+    adversary: AdversaryOption = "semi-honest",
     home: HomeOption = None,
     as_json: JsonOption = False,
     user: UserOption = None,
@@ -85,9 +96,21 @@ def explain(
         contract = run.contract
     if contract is not None and sql is None and train is None:
         terms = session.contract(contract).terms
-        view = session.remote.plan(terms.program, terms.minimum_group, terms.names)
+        view = session.remote.plan(
+            terms.program,
+            terms.minimum_group,
+            terms.compute,
+            recipients=terms.recipients,
+            adversary=terms.adversary.value,
+        )
     else:
-        view = session.remote.plan(_program(sql, train, limits), minimum_group, parties)
+        view = session.remote.plan(
+            _program(sql, train, limits),
+            minimum_group,
+            parties,
+            recipients=recipients,
+            adversary=Adversary.named(adversary).value,
+        )
     from lingqu.cli import show
 
     document = {"plan_view": view, "job": run} if run else view
@@ -104,6 +127,8 @@ def propose(
     minimum_group: MinimumOption = 10,
     limits: LimitOption = None,
     parties: PartyOption = None,
+    recipients: RecipientOption = None,
+    adversary: AdversaryOption = "semi-honest",
     home: HomeOption = None,
     as_json: JsonOption = False,
     user: UserOption = None,
@@ -121,6 +146,8 @@ def propose(
         uses=uses,
         expires=expiry(expires),
         parties=parties,
+        recipients=recipients,
+        adversary=Adversary.named(adversary).value,
     )
     session.give(view, show.contract(view))
 
@@ -148,6 +175,7 @@ def query(
     purpose: PurposeOption = None,
     contract: ContractOption = None,
     bindings: BindOption = None,
+    adversary: AdversaryOption = "semi-honest",
     output: OutputOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -155,7 +183,7 @@ def query(
 ) -> None:
     """Run a query under a contract in force and show the released result."""
     session = Session(home, as_json, user)
-    agreed, purpose = _agreed(session, sql_program(sql), contract, purpose)
+    agreed, purpose = _agreed(session, sql_program(sql), contract, purpose, Adversary.named(adversary))
     _run(session, agreed, purpose, bindings_of(bindings or ()), output)
 
 
@@ -163,6 +191,7 @@ def train(
     spec: Annotated[Path, typer.Argument(help="The training specification (JSON).")],
     purpose: PurposeOption = None,
     contract: ContractOption = None,
+    adversary: AdversaryOption = "semi-honest",
     output: OutputOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -170,7 +199,7 @@ def train(
 ) -> None:
     """Train a model under a contract in force and show its card."""
     session = Session(home, as_json, user)
-    agreed, purpose = _agreed(session, train_program(spec), contract, purpose)
+    agreed, purpose = _agreed(session, train_program(spec), contract, purpose, Adversary.named(adversary))
     _run(session, agreed, purpose, {}, output)
 
 
@@ -221,14 +250,17 @@ def _program(sql: str | None, train: Path | None, limits: list[str] | None) -> P
     return sql_program(sql, limits or ())
 
 
-def _agreed(session: Session, program: Program, contract: str | None, purpose: str | None) -> tuple[ContractView, str]:
+def _agreed(
+    session: Session, program: Program, contract: str | None, purpose: str | None, adversary: Adversary
+) -> tuple[ContractView, str]:
     """The contract to run under and the purpose to state; a named contract's program is left to the nodes to check."""
     from lingqu.kinds.errors import Refused
+    from lingqu.node.replies import check_adversary
 
     if contract is None:
         if purpose is None:
             raise typer.BadParameter("say what the answer is for, or name the contract", param_hint="--purpose")
-        return session.remote.matching(program, purpose), purpose
+        return session.remote.matching(program, purpose, adversary), purpose
     view = session.contract(contract)
     if not view.covers(program):
         raise Refused(
@@ -236,6 +268,7 @@ def _agreed(session: Session, program: Program, contract: str | None, purpose: s
             "Run what it names (`lingqu contracts ID` shows it), or propose a contract for this.",
             term="program",
         )
+    check_adversary(view.terms, adversary)
     return view, purpose or view.terms.purpose
 
 

@@ -15,10 +15,11 @@ from lingqu.client.answers import Explanation, Result, html_table
 from lingqu.contract import State
 from lingqu.kinds.documents import canonical
 from lingqu.kinds.errors import BadInput, Refused, Unavailable
+from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Parameter, Program, Value
 from lingqu.kinds.schema import Asset
 from lingqu.node.remote import Home, Progress, Remote, expiry
-from lingqu.node.replies import ContractView, JobView
+from lingqu.node.replies import ContractView, JobView, check_adversary
 
 if TYPE_CHECKING:
     from lingqu.ml import ModelRelease, TrainSpec
@@ -135,12 +136,16 @@ class Client:
         minimum_group: int = 10,
         parameters: Mapping[str, Limits] | None = None,
         parties: Sequence[str] | None = None,
+        recipients: Sequence[str] | None = None,
+        adversary: str = Adversary.SEMI_HONEST,
     ) -> Query:
         """A query, not yet asked.
 
         purpose: what the answer is for, in the words of the contract.  minimum_group: smaller groups are withheld.
-        parameters: limits of the open places `:name`; `run` binds them.  parties: the compute parties in order, chosen
-        by the node when not given.
+        parameters: limits of the open places `:name`; `run` binds them.  parties: the two or three compute parties in
+        order, chosen by the node when not given; owners beside them send their shares from outside.  recipients: who
+        receives the result, this organisation among them; it alone when not given.  adversary: "malicious-with-abort",
+        or "malicious" for short, has every step checked against parties that deviate.
 
         >>> client.sql(
         ...     "SELECT education, COUNT(*) AS people FROM civil_affairs.residents WHERE age >= :lo GROUP BY education",
@@ -149,7 +154,7 @@ class Client:
         """
         limits = {name: limits_of(value) for name, value in (parameters or {}).items()}
         program = Program(kind="sql", text=text.strip().removesuffix(";").rstrip(), parameters=limits)
-        return Query(self.remote, program, purpose, minimum_group, parties)
+        return Query(self.remote, program, purpose, minimum_group, Arranged(parties, recipients, adversary))
 
     def tables(
         self,
@@ -159,18 +164,22 @@ class Client:
         contract: str | None = None,
         minimum_group: int = 10,
         progress: Progress | None = None,
+        parties: Sequence[str] | None = None,
+        recipients: Sequence[str] | None = None,
+        adversary: str = Adversary.SEMI_HONEST,
     ) -> Tables:
         """One table or two joined ones, for an estimator's `fit`.
 
         on: the key columns, a pair where the two tables name them differently.  contract: the one to run under; the
-        one in force that covers the training when not given.
+        one in force that covers the training when not given.  parties, recipients, adversary: as for `sql`.
 
         >>> people = client.tables("civil-affairs/residents", "human-resources/employment", on="person_id",
         ...                        purpose="labour statistics")  # doctest: +SKIP
         >>> LogisticRegression().fit(people, label=("human-resources/employment.income", ">50K"),
         ...                          features=["civil-affairs/residents.age"])  # doctest: +SKIP
         """
-        return Tables(self.remote, tables, on, purpose, contract, minimum_group, progress)
+        arranged = Arranged(parties, recipients, adversary)
+        return Tables(self.remote, tables, on, purpose, contract, minimum_group, progress, arranged)
 
     join = tables
 
@@ -191,13 +200,15 @@ class Client:
         purpose: str,
         minimum_group: int = 10,
         parties: Sequence[str] | None = None,
+        recipients: Sequence[str] | None = None,
+        adversary: str = Adversary.SEMI_HONEST,
     ) -> Training:
-        """A training from its specification, not yet asked: to explain, propose and run."""
+        """A training from its specification, not yet asked: to explain, propose and run; arguments as for `sql`."""
         from lingqu.ml import TrainSpec
 
         if not isinstance(spec, TrainSpec):
             spec = TrainSpec.parse(canonical(spec))
-        return Training(self.remote, spec, purpose, minimum_group, parties)
+        return Training(self.remote, spec, purpose, minimum_group, Arranged(parties, recipients, adversary))
 
     def contracts(self) -> tuple[Agreement, ...]:
         """Every contract that this organisation is a party of."""
@@ -269,21 +280,40 @@ class Agreement:
         return f"<Agreement {self.id} {self.view.terms.title!r}: {self.view.state}{waiting}, {used}>"
 
 
+class Arranged:
+    """Who computes, who receives, and against whom; None: as the node chooses."""
+
+    def __init__(
+        self,
+        parties: Sequence[str] | None = None,
+        recipients: Sequence[str] | None = None,
+        adversary: str = Adversary.SEMI_HONEST,
+    ) -> None:
+        self.parties = tuple(parties) if parties is not None else None
+        self.recipients = tuple(recipients) if recipients is not None else None
+        self.adversary = Adversary.named(adversary)
+
+    def fields(self) -> dict[str, Any]:
+        """As requests carry it: what was chosen."""
+        chosen: dict[str, Any] = {"parties": self.parties, "recipients": self.recipients}
+        if self.adversary is not Adversary.SEMI_HONEST:
+            chosen["adversary"] = self.adversary.value
+        return chosen
+
+
 class _Asked:
     """A program with a purpose: what queries and trainings share."""
 
-    def __init__(
-        self, remote: Remote, program: Program, purpose: str, minimum_group: int, parties: Sequence[str] | None
-    ) -> None:
+    def __init__(self, remote: Remote, program: Program, purpose: str, minimum_group: int, arranged: Arranged) -> None:
         self._remote = remote
         self.program = program
         self.purpose = purpose
         self.minimum_group = minimum_group
-        self.parties = tuple(parties) if parties is not None else None
+        self.arranged = arranged
 
     def explain(self) -> Explanation:
         """The plan: steps, technique and reason, estimated cost, and who will learn what.  Nothing runs."""
-        return Explanation(self._remote.plan(self.program, self.minimum_group, self.parties))
+        return Explanation(self._remote.plan(self.program, self.minimum_group, **self.arranged.fields()))
 
     def propose(self, *, title: str, uses: int = 1, expires: str | timedelta | date = "30d") -> Agreement:
         """Sign a contract over this and send it to the other parties.
@@ -297,7 +327,7 @@ class _Asked:
             minimum_group=self.minimum_group,
             uses=uses,
             expires=expiry(expires),
-            parties=self.parties,
+            **self.arranged.fields(),
         )
         return Agreement(self._remote, view)
 
@@ -305,7 +335,10 @@ class _Asked:
         self, contract: str | Agreement | None, bindings: Mapping[str, Value], progress: Progress | None
     ) -> Result:
         if contract is None:
-            contract = self._remote.matching(self.program, self.purpose).id
+            contract = self._remote.matching(self.program, self.purpose, self.arranged.adversary).id
+        elif self.arranged.adversary is not Adversary.SEMI_HONEST:
+            terms = self._remote.contract(contract if isinstance(contract, str) else contract.id).terms
+            check_adversary(terms, self.arranged.adversary)
         started = self._remote.start(contract if isinstance(contract, str) else contract.id, self.purpose, bindings)
         ended = self._remote.follow(started.id, progress).checked()
         return Result(self._remote, ended, self._remote.result(ended.id))
@@ -354,6 +387,7 @@ class Tables:
         contract: str | None,
         minimum_group: int,
         progress: Progress | None,
+        arranged: Arranged,
     ) -> None:
         names = [on] if isinstance(on, str) else list(on)
         keys = [(name, name) if isinstance(name, str) else (name[0], name[1]) for name in names]
@@ -366,6 +400,7 @@ class Tables:
         self.contract = contract
         self.minimum_group = minimum_group
         self.progress = progress
+        self.arranged = arranged
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tables)
@@ -381,7 +416,7 @@ class Tables:
         >>> spec = model.specification(label=..., features=..., on=people.on)  # doctest: +SKIP
         >>> people.asked(spec).propose(title="Who earns more").wait()  # doctest: +SKIP
         """
-        return Training(self._remote, spec, self.purpose, self.minimum_group, None)
+        return Training(self._remote, spec, self.purpose, self.minimum_group, self.arranged)
 
     def train(self, spec: TrainSpec) -> ModelRelease:
         """Train under the contract; what an estimator's `fit` calls.
@@ -399,10 +434,10 @@ class Tables:
 class Training(_Asked):
     """A training with its purpose: explain it, propose a contract over it, run it."""
 
-    def __init__(
-        self, remote: Remote, spec: TrainSpec, purpose: str, minimum_group: int, parties: Sequence[str] | None
-    ) -> None:
-        super().__init__(remote, Program(kind="train", text=spec.canonical().decode()), purpose, minimum_group, parties)
+    def __init__(self, remote: Remote, spec: TrainSpec, purpose: str, minimum_group: int, arranged: Arranged) -> None:
+        super().__init__(
+            remote, Program(kind="train", text=spec.canonical().decode()), purpose, minimum_group, arranged
+        )
         self.spec = spec
 
     def run(self, contract: str | Agreement | None = None, *, progress: Progress | None = None) -> ModelRelease:

@@ -32,7 +32,8 @@ class Request(Document):
     """One run as a node is asked to take part in it, with what the node itself compiled from the program.
 
     plan, statement: digests of what this node compiled, never those that the requester claims.
-    assets, parties, techniques, adversary, minimum_group, recipient: what that plan uses.
+    assets, parties (all that take part), outside (those that do not compute), techniques, minimum_group, recipients:
+    what that plan uses.  adversary: what the weakest of its techniques withstands.
     """
 
     contract: Digest
@@ -47,7 +48,8 @@ class Request(Document):
     techniques: tuple[str, ...]
     adversary: Adversary
     minimum_group: int
-    recipient: PartyName
+    recipients: tuple[PartyName, ...]
+    outside: tuple[PartyName, ...] = ()
 
 
 def signatories(terms: Terms, approvals: Iterable[Approval]) -> frozenset[PartyName]:
@@ -155,7 +157,7 @@ def _standing(
 
 
 def _people(terms: Terms, request: Request) -> None:
-    """Refuse another purpose, other parties, another asker or another recipient."""
+    """Refuse another purpose, other parties, another asker or other recipients."""
     if request.purpose != terms.purpose:
         _refuse(
             "purpose",
@@ -163,12 +165,15 @@ def _people(terms: Terms, request: Request) -> None:
             "State the agreed purpose, or propose a contract for the new one.",
         )
     if request.parties != terms.names:
-        _refuse("parties", "The run has other compute parties than agreed.", f"Agreed: {', '.join(terms.names)}.")
-    for name in (request.requester, request.recipient):
+        _refuse("parties", "The run has other parties than agreed.", f"Agreed: {', '.join(terms.names)}.")
+    if request.outside != terms.outside:
+        _refuse("parties", "Others would compute than agreed.", f"Agreed: {', '.join(terms.compute)} compute.")
+    for name in (request.requester, *request.recipients):
         if name not in terms.recipients:
             _refuse("recipients", f"{name} may not receive results.", f"Agreed: {', '.join(terms.recipients)}.")
-    if request.requester != request.recipient:
-        _refuse("recipients", "The result would go to another party than the one that asks.", "Ask for oneself.")
+    missing = [name for name in terms.recipients if name not in request.recipients]
+    if missing:
+        _refuse("recipients", f"{missing[0]} would not receive the result.", "Run the plan that was signed.")
 
 
 def _work(terms: Terms, request: Request) -> None:
@@ -201,8 +206,7 @@ def _limits(terms: Terms, request: Request) -> None:
     extra = sorted(set(request.techniques) - set(terms.techniques))
     if extra:
         _refuse("techniques", f"The technique {extra[0]} is not agreed.", f"Agreed: {', '.join(terms.techniques)}.")
-    strength = list(Adversary)  # from the weakest promise to the strongest
-    if strength.index(request.adversary) < strength.index(terms.adversary):
+    if not request.adversary.withstands(terms.adversary):
         _refuse(
             "adversary",
             f"The run withstands only {request.adversary.value} parties.",

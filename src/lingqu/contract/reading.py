@@ -19,6 +19,9 @@ def render(terms: Terms) -> list[tuple[str, str]]:
         ("Proposed by", _who(terms, terms.proposer)),
         ("Parties", "; ".join(_who(terms, name) for name in terms.names)),
     ]
+    if terms.outside:
+        lines.append(("Computed by", "; ".join(_who(terms, name) for name in terms.compute)))
+        lines.append(("Take part without computing", "; ".join(_who(terms, name) for name in terms.outside)))
     lines += [
         (f"Data of {asset.id.partition('/')[0]}", f"{asset.id}, version {asset.version}: {', '.join(asset.columns)}")
         for asset in terms.assets
@@ -37,6 +40,7 @@ def render(terms: Terms) -> list[tuple[str, str]]:
         ("In force", f"from {terms.not_before} until {terms.expires}, once every party has signed"),
         ("Techniques", ", ".join(terms.techniques)),
         ("Secure against", f"{terms.adversary.value} parties"),
+        *([("On this condition", terms.statement.assumes)] if terms.statement.assumes else []),
         ("Plan", terms.plan),
         ("Disclosure statement", terms.statement_digest),
     ]

@@ -23,8 +23,9 @@ Reason = Annotated[str, StringConstraints(max_length=400)]
 class Terms(Document):
     """What the parties sign; the digest of these terms is the contract's identifier.
 
-    parties: all who sign, in compute order.  owners: those whose assets are used.  recipients: who may ask and learn
-    results.  plan, statement_digest: what was compiled from the program; nothing else may run.  adversary: the weakest
+    parties: all who sign: the compute parties in compute order, then outside: who owns data or receives results without
+    computing.  owners: those whose assets are used.  recipients: who may ask; every run's result goes to all of them.
+    plan, statement_digest: what was compiled from the program; nothing else may run.  adversary: the weakest
     behaviour the techniques must withstand.  minimum_group: smallest group of rows whose result is released.
     uses: runs in all.  In force from not_before until just before expires.
     """
@@ -47,6 +48,7 @@ class Terms(Document):
     uses: Annotated[int, Field(ge=1, le=MAX_USES)]
     not_before: Instant
     expires: Instant
+    outside: tuple[PartyName, ...] = Field(default=(), exclude_if=lambda names: not names)
 
     @model_validator(mode="after")
     def _consistent(self) -> Terms:
@@ -64,6 +66,8 @@ class Terms(Document):
             raise ValueError("proposer, owners, recipients and those who learn must be among the parties")
         if {asset.id.partition("/")[0] for asset in self.assets} != set(self.owners):
             raise ValueError("owners must be exactly the owners of the assets")
+        if self.outside and (self.outside != names[-len(self.outside) :] or len(self.compute) < 2):
+            raise ValueError("outside parties must stand last among the parties, after two compute parties or more")
         if self.statement.sha256() != self.statement_digest:
             raise ValueError("statement_digest is not the statement's digest")
         if clock.read(self.not_before) >= clock.read(self.expires):
@@ -74,6 +78,11 @@ class Terms(Document):
     def names(self) -> tuple[PartyName, ...]:
         """The parties' names in compute order."""
         return tuple(party.name for party in self.parties)
+
+    @property
+    def compute(self) -> tuple[PartyName, ...]:
+        """The names of those that compute, in order."""
+        return self.names[: len(self.names) - len(self.outside)]
 
     def party(self, name: str) -> Party | None:
         """The party of that name, or None."""

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lingqu.engine.inputs import share_rows
-from lingqu.engine.release import Release, release
+from lingqu.engine.meeting import Outside
+from lingqu.engine.release import Layout, Release, release
 from lingqu.kinds.channel import Traffic
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.programs import Value
@@ -35,33 +36,35 @@ def execute(
     job: str,
     traffic: Callable[[], Traffic] | None = None,
     operators: Mapping[str, OperatorFn] | None = None,
+    outside: Outside | None = None,
 ) -> Release | None:
-    """Run a plan at one party; the Release at the recipient, None at the others.
+    """Run a plan at one compute party; the Release at the recipients, None at the others.
 
     local: the scanned columns of one of this party's "scan" steps (the parameters in its SQL are the caller's to bind,
     with `plan.inputs.bound`).  bindings: values of the program's parameters.
     on_step: told each step when it ends, with the traffic it took.  traffic: this party's running counters.
     gate: asked (step id, False) before every step, and (step id, True) before values are opened; it raises to stop, and
     nothing is opened before every party's gate has let it pass.  job: the run's id, 32 hexadecimal digits, salt of
-    hashed keys.  operators: None for the installed frontend's.
+    hashed keys.  operators: None for the installed frontend's.  outside: how this party meets those that do not compute
+    (their own part is `outside.take_part`); None where there are none, and in the plain twin.
     BadInput, Refused and RangeError as steps raise them.  Discloses: what the plan's statement says.
     """
     check_bindings(plan.program, bindings)
-    _check_job(job)
+    check_job(job)
     known = operators_for(plan.program.kind) if operators is None else operators
-    everyone = all(machine.owns(place) for place in range(len(plan.parties)))
+    everyone = all(machine.owns(place) for place in range(len(plan.everyone)))
     context = Context(plan, job, None if everyone else plan.parties[machine.party], bindings)
     results: dict[str, Any] = {}
     last_use = {name: step.id for step in plan.steps for name in step.inputs}
-    before = _counters(traffic)
+    before = counters(traffic)
     for step in plan.steps:
         gate(step.id, False)
-        results[step.id] = _run(plan, machine, step, results, local, context, gate, known)
+        results[step.id] = _run(plan, machine, step, results, local, context, gate, known, outside)
         for name in step.inputs:
             if last_use[name] == step.id:
                 results.pop(name, None)
-        now = _counters(traffic)
-        on_step(step, _spent(before, now))
+        now = counters(traffic)
+        on_step(step, spent(before, now))
         before = now
     found = results[plan.steps[-1].id]
     assert found is None or isinstance(found, Release)
@@ -77,26 +80,44 @@ def _run(
     context: Context,
     gate: Gate,
     operators: Mapping[str, OperatorFn],
+    outside: Outside | None,
 ) -> Any:
     inputs = [results[name] for name in step.inputs]
     if step.operator == "scan":
         return _scan(plan, machine, step, local)
     if step.operator == "input":
         arguments = InputArguments.parse(json.dumps(step.arguments))
-        return share_rows(machine, arguments, inputs[0], plan.parties.index(arguments.owner), context.job)
+        owner = plan.everyone.index(arguments.owner)
+        entry = outside.door if outside is not None and owner >= len(plan.parties) else None
+        return share_rows(machine, arguments, inputs[0], owner, context.job, entry)
     if step.operator == "release":
         sealed = inputs[0]
         if not isinstance(sealed, Sealed):
             raise Refused("The plan releases what is not sealed for release.", "Run the signed plan.", term="plan")
-        return release(machine, plan, step, sealed, job=context.job, gate=lambda: gate(step.id, True))
+        return _release(machine, plan, step, sealed, context, gate, outside)
     if step.operator not in operators:
         raise Refused(f"Nothing here runs the step {step.operator!r}.", "Install its frontend.", term="plan")
     return operators[step.operator](machine, step, inputs, context)
 
 
+def _release(
+    machine: Machine, plan: Plan, step: Step, sealed: Sealed, context: Context, gate: Gate, outside: Outside | None
+) -> Release | None:
+    """The release, behind this party's gate and those of all outside parties."""
+    if outside is None:
+        return release(machine, plan, step, sealed, job=context.job, gate=lambda: gate(step.id, True))
+    door = outside
+
+    def every_gate() -> None:
+        gate(step.id, True)
+        door.consent(Layout.of(sealed))
+
+    return release(machine, plan, step, sealed, job=context.job, gate=every_gate, show=door.show)
+
+
 def _scan(plan: Plan, machine: Machine, step: Step, local: LocalRows) -> Mapping[str, npt.NDArray[Any]] | None:
     """The scanned columns at their owner, None elsewhere."""
-    if not machine.owns(plan.parties.index(step.parties[0])):
+    if not machine.owns(plan.everyone.index(step.parties[0])):
         return None
     return {name: np.asarray(values) for name, values in local(step).items()}
 
@@ -111,7 +132,8 @@ def operators_for(kind: str) -> Mapping[str, OperatorFn]:
     return operators
 
 
-def _check_job(job: str) -> None:
+def check_job(job: str) -> None:
+    """BadInput for a job's id that is none."""
     try:
         fits = len(bytes.fromhex(job)) == 16
     except ValueError:
@@ -120,14 +142,16 @@ def _check_job(job: str) -> None:
         raise BadInput("A job's id has 32 hexadecimal digits.", "Use the id that the coordinator gave.")
 
 
-def _counters(traffic: Callable[[], Traffic] | None) -> Traffic:
+def counters(traffic: Callable[[], Traffic] | None) -> Traffic:
+    """A copy of the running counters; zeros where there are none."""
     if traffic is None:
         return Traffic()
     now = traffic()
     return Traffic(now.sent, now.received, now.messages, now.rounds)
 
 
-def _spent(before: Traffic, now: Traffic) -> Traffic:
+def spent(before: Traffic, now: Traffic) -> Traffic:
+    """What passed between two readings of the counters."""
     return Traffic(
         now.sent - before.sent,
         now.received - before.received,

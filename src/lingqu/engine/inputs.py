@@ -7,7 +7,7 @@ import secrets
 import struct
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from lingqu.kinds.errors import BadInput, RangeError
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.inputs import InputArguments, InputColumn, InputKey
 from lingqu.share import Machine, Relation, Shared, SharedBits
+from lingqu.share.api import Integers, Shape
+from lingqu.share.outside import Outsider
 
 Scanned = Mapping[str, npt.NDArray[Any]]
 WORD = 64
@@ -24,16 +26,35 @@ _TAGS = {ColumnType.STRING: b"s", ColumnType.INT: b"i", ColumnType.DATE: b"d", C
 _AGAIN = "Register the table again; the contract is about what was published."
 
 
-def share_rows(machine: Machine, arguments: InputArguments, scanned: Scanned | None, owner: int, job: str) -> Relation:
+class Entry(Protocol):
+    """Through which an owner's values become shares: the machine, or a door to owners that do not compute."""
+
+    def input(self, owner: int, values: Integers | None, shape: Shape) -> Shared:
+        """As Machine.input."""
+
+    def input_bits(self, owner: int, words: Integers | None, shape: Shape, width: int) -> SharedBits:
+        """As Machine.input_bits."""
+
+
+def share_rows(
+    machine: Machine,
+    arguments: InputArguments,
+    scanned: Scanned | None,
+    owner: int,
+    job: str,
+    entry: Entry | None = None,
+) -> Relation:
     """Share an owner's columns, keys and validity as a relation.
 
     scanned: the owner's columns by name, each of arguments.rows values; None at the other parties.  owner: index.
+    entry: the door to an owner that does not compute, whose own side is `give_rows`; None: the machine itself.
     job: hexadecimal id of the run, the salt of hashed keys.
     RangeError for a value outside the published bounds, BadInput for a key that occurs twice. All parties hear of it,
     so neither shows a value or a count of rows.
     Cost: one input of all columns, one input of words a key.  Discloses: nothing.
     """
     rows = arguments.rows
+    entry = machine if entry is None else entry
     if scanned is not None:
         _check_rows(arguments, scanned)
     names = [column.name for column in arguments.columns]
@@ -41,12 +62,25 @@ def share_rows(machine: Machine, arguments: InputArguments, scanned: Scanned | N
     table: Shared | None = None
     if width:
         values = None if scanned is None else _table(arguments, scanned)
-        table = machine.input(owner, values, (rows, width))
-    keys = {key.name: _share_key(machine, key, scanned, owner, rows, job) for key in arguments.keys}
+        table = entry.input(owner, values, (rows, width))
+    keys = {key.name: _share_key(entry, key, scanned, owner, rows, job) for key in arguments.keys}
     valid = machine.constant(np.ones(rows, np.int64))
     if table is not None and arguments.valid is not None:
         valid = table[:, width - 1]
     return Relation({} if table is None else {name: table[:, i] for i, name in enumerate(names)}, keys, valid)
+
+
+def give_rows(outsider: Outsider, arguments: InputArguments, scanned: Scanned, job: str) -> None:
+    """The side of an owner that does not compute, of what the compute parties do in `share_rows`; errors alike."""
+    rows = arguments.rows
+    _check_rows(arguments, scanned)
+    width = len(arguments.columns) + int(arguments.valid is not None)
+    if width:
+        outsider.input(_table(arguments, scanned), (rows, width))
+    for key in arguments.keys:
+        count = -(-key.width // WORD)
+        for words in _key_words(key, scanned, rows, job):
+            outsider.input_bits(words, (rows,), key.width // count)
 
 
 def _check_rows(arguments: InputArguments, scanned: Scanned) -> None:
@@ -90,20 +124,22 @@ def _bounds(column: InputColumn) -> str:
 
 
 def _share_key(
-    machine: Machine, key: InputKey, scanned: Scanned | None, owner: int, rows: int, job: str
+    entry: Entry, key: InputKey, scanned: Scanned | None, owner: int, rows: int, job: str
 ) -> tuple[SharedBits, ...]:
     """A key's words, the most significant first."""
     count = -(-key.width // WORD)
     width = key.width // count
-    values: list[npt.NDArray[np.uint64]] | None = None
-    if scanned is not None:
-        if key.kind == "hashed":
-            values = _hashed(key, scanned, rows, job)
-        else:
-            values = [_codes(key, scanned) if key.kind == "codes" else _numbers(key, scanned)]
+    values = None if scanned is None else _key_words(key, scanned, rows, job)
     return tuple(
-        machine.input_bits(owner, None if values is None else values[place], (rows,), width) for place in range(count)
+        entry.input_bits(owner, None if values is None else values[place], (rows,), width) for place in range(count)
     )
+
+
+def _key_words(key: InputKey, scanned: Scanned, rows: int, job: str) -> list[npt.NDArray[np.uint64]]:
+    """A key's words at its owner, the most significant first."""
+    if key.kind == "hashed":
+        return _hashed(key, scanned, rows, job)
+    return [_codes(key, scanned) if key.kind == "codes" else _numbers(key, scanned)]
 
 
 def _present(key: InputKey, scanned: Scanned, rows: int) -> npt.NDArray[np.bool_]:

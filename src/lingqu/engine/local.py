@@ -1,4 +1,4 @@
-"""`lingqu.local()`: three real protocol parties in processes of this machine, for notebooks, tests and benchmarks.
+"""`lingqu.local()`: real protocol parties in processes of this machine, for notebooks, tests and benchmarks.
 
 The parties share nothing but the loopback: each is a process of its own with its own memory and keys, and talks to the
 others as the workers of nodes do, over a mesh of mutual TLS.  Their parent owns all inputs and sees all results, so a
@@ -25,9 +25,11 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lingqu.engine.mechanism import fitting
 from lingqu.engine.party import MAX_LINE, dump, load
 from lingqu.identity import Certificate, NodeKey
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, Unavailable
+from lingqu.kinds.mechanism import Adversary, installed
 
 NAMES = ("alpha", "beta", "gamma")
 REAP_SECONDS = 2.0
@@ -139,16 +141,22 @@ class _Process:
 
 
 class Local:
-    """Three parties on this machine; `lingqu.local()` makes it.  A context manager: its end ends the processes."""
+    """Parties on this machine; `lingqu.local()` makes it.  A context manager: its end ends the processes.
 
-    def __init__(self, latency: float | None, bandwidth: float | None, tls: bool) -> None:
+    mechanism: the name of the protocol that they run.
+    """
+
+    def __init__(self, parties: int, mechanism: str, latency: float | None, bandwidth: float | None, tls: bool) -> None:
+        self.mechanism = mechanism
+        self._names = NAMES[:parties]
         self._shape = (latency, bandwidth)
         self._tls = tls
         self._processes: list[_Process] = []
         self._setup = 0.0
 
     def __repr__(self) -> str:
-        return f"Local(parties={len(NAMES)}, tls={self._tls}, running={bool(self._processes)})"
+        running = bool(self._processes)
+        return f"Local(parties={len(self._names)}, mechanism={self.mechanism!r}, tls={self._tls}, running={running})"
 
     def __enter__(self) -> Self:
         if self._processes:
@@ -186,8 +194,8 @@ class Local:
         function: defined at the top level of a module that a new process can import, not in a notebook's cell:
         no code is sent to the parties, they import it by name.  It returns what it revealed: an array or number, a
         tuple or dictionary of those, or None.
-        arrays: integers and booleans become integers, floats fixed-point reals.  owners: who inputs each, 0 to 2; by
-        default the first array is party 0's, the second party 1's, and so on in turn.
+        arrays: integers and booleans become integers, floats fixed-point reals.  owners: who inputs each, by
+        its index; by default the first array is party 0's, the second party 1's, and so on in turn.
         repeat: runs on the same shares, for stable times; the last run's result and operations are reported.
         Sharing the arrays is not part of the figures.  Raises the failing party's error with its name in `party`;
         after that the trial has ended.
@@ -196,9 +204,10 @@ class Local:
             raise BadInput("This trial's parties do not run.", "Use `with lingqu.local() as trial:`.")
         if repeat < 1:
             raise BadInput(f"A function cannot be run {repeat} times.", "Give `repeat` at least 1.")
-        whose = [i % len(NAMES) for i in range(len(arrays))] if owners is None else list(owners)
-        if len(whose) != len(arrays) or not set(whose) <= set(range(len(NAMES))):
-            raise BadInput(f"{len(arrays)} arrays need as many owners among 0 to 2.", "Name one for each.")
+        whose = [i % len(self._names) for i in range(len(arrays))] if owners is None else list(owners)
+        if len(whose) != len(arrays) or not set(whose) <= set(range(len(self._names))):
+            last = len(self._names) - 1
+            raise BadInput(f"{len(arrays)} arrays need as many owners among 0 to {last}.", "Name one for each.")
         module, name = place_of(function)
         inputs = [np.asarray(array) for array in arrays]
         for array in inputs:
@@ -220,11 +229,12 @@ class Local:
         session = secrets.token_hex(16)
         with tempfile.TemporaryDirectory(prefix="lingqu-local-") as directory:
             if self._tls:
-                _throw_away_keys(Path(directory))
-            for party, name in enumerate(NAMES):
+                _throw_away_keys(Path(directory), self._names)
+            for party, name in enumerate(self._names):
                 opening = {
                     "party": party,
-                    "names": NAMES,
+                    "names": self._names,
+                    "mechanism": self.mechanism,
                     "session": session,
                     "directory": directory if self._tls else None,
                     "latency": latency,
@@ -279,20 +289,27 @@ class Local:
         )
 
 
-def local(parties: int = 3, latency: float | None = None, bandwidth: float | None = None, *, tls: bool = True) -> Local:
-    """Three parties of share.rep3 in processes of this machine, to be used in a `with` statement.
+def local(
+    parties: int = 3,
+    latency: float | None = None,
+    bandwidth: float | None = None,
+    *,
+    adversary: str = Adversary.SEMI_HONEST,
+    tls: bool = True,
+) -> Local:
+    """Two or three parties in processes of this machine, to be used in a `with` statement.
 
+    adversary: "malicious-with-abort", or "malicious" for short, runs a protocol whose every step is checked.
     latency: one way, seconds; bandwidth: bytes a second from each party to each other one; None: as the loopback is.
     tls: False runs the parties over plain TCP on the loopback, which whoever administers the machine can read; it is
     for benchmarks only, to tell the protocol's cost from that of TLS.
-    Raises BadInput for another number of parties.  Discloses: the caller sees all inputs and results anyway.
+    Raises BadInput where no installed protocol fits.  Discloses: the caller sees all inputs and results anyway.
     """
-    if parties != len(NAMES):
-        raise BadInput(f"There is no protocol for {parties} parties to try.", "Use parties=3.")
+    mechanism = fitting(parties, Adversary.named(adversary), installed().declarations.values())
     for name, value in (("latency", latency), ("bandwidth", bandwidth)):
         if value is not None and not (0 <= value < float("inf") and (value > 0 or name == "latency")):
             raise BadInput(f"A {name} of {value} cannot be.", "Give seconds, or bytes a second above 0.")
-    return Local(latency, bandwidth, tls)
+    return Local(parties, mechanism, latency, bandwidth, tls)
 
 
 def place_of(function: Callable[..., object]) -> tuple[str, str]:
@@ -312,9 +329,9 @@ def place_of(function: Callable[..., object]) -> tuple[str, str]:
     return module, name
 
 
-def _throw_away_keys(directory: Path) -> None:
+def _throw_away_keys(directory: Path, names: Sequence[str]) -> None:
     """A key and a certificate for each party, for this session only."""
-    for name in NAMES:
+    for name in names:
         key = NodeKey.generate()
         key.save(directory / f"{name}.pem")
         (directory / f"{name}.crt").write_text(Certificate.issue(key, name, name).pem, encoding="ascii")

@@ -237,11 +237,11 @@ def main() -> NoReturn:
     parent = Parent()
     opening, _ = parent.hear()
     sys.path[:] = opening["path"]
-    from lingqu.share.rep3 import connect
+    from lingqu.engine.mechanism import connect
 
     try:
         channel = join(parent, opening)
-        machine = connect(channel)
+        machine = connect(opening["mechanism"], channel)
         parent.tell({"meshed": True})
         while True:
             order, blobs = parent.hear()

@@ -7,7 +7,8 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from math import prod
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -83,31 +84,75 @@ class Opened:
     guarded: Mapping[str, npt.NDArray[np.bool_]]
 
 
-def open_values(machine: Machine, sealed: Sealed, *, to: int, minimum: int, gate: Callable[[], None]) -> Opened | None:
-    """Zero under the protocol what rests on fewer than `minimum` rows, shuffle the rows, and open to one party.
+class Layout(Document):
+    """What is opened, in public: all of it follows from the plan.
 
-    to: the recipient's index.  gate: asked when it is known under shares what suffices; it raises Refused to stop.
+    rows: how many.  guards: names of values with a count of their own.  values: names and widths.
+    fractions: fraction bits by name.
+    """
+
+    rows: Annotated[int, Field(ge=0)]
+    guards: tuple[str, ...]
+    values: tuple[tuple[str, Annotated[int, Field(ge=0)]], ...]
+    fractions: dict[str, int]
+
+    @classmethod
+    def of(cls, sealed: Sealed) -> Layout:
+        """The layout of sealed values."""
+        return cls(
+            rows=len(sealed.count),
+            guards=tuple(sealed.guards),
+            values=tuple((name, prod(value.shape[1:])) for name, value in sealed.values.items()),
+            fractions=dict(sealed.fractions),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the one array that is opened: flags of rows and guards, then the values side by side."""
+        return self.rows, 1 + len(self.guards) + sum(width for _, width in self.values)
+
+    def read(self, opened: npt.NDArray[np.int64]) -> Opened:
+        """The opened array by its parts."""
+        ends = np.cumsum([1 + len(self.guards), *(width for _, width in self.values)])
+        return Opened(
+            values={name: opened[:, ends[i] : ends[i + 1]] for i, (name, _) in enumerate(self.values)},
+            kept=opened[:, 0] == 1,
+            guarded={name: opened[:, 1 + i] == 1 for i, name in enumerate(self.guards)},
+        )
+
+
+def open_values(
+    machine: Machine,
+    sealed: Sealed,
+    *,
+    to: Sequence[int],
+    minimum: int,
+    gate: Callable[[], None],
+    show: Callable[[Shared], None] | None = None,
+) -> Opened | None:
+    """Zero under the protocol what rests on fewer than `minimum` rows, shuffle the rows, and open to the recipients.
+
+    to: indices of recipients that compute.  show: opens to those that do not.
+    gate: asked when it is known under shares what suffices; it raises Refused to stop.
     What follows it, from the injection on, needs a message of every party that has passed its own gate: one party's no
     keeps the values closed to all, though the opening itself is a single message.
-    Returns None at every party but the recipient.
-    Cost: one comparison, one conjunction, one injection, one multiplication, one shuffle, one opening of all values.
-    Discloses: to the recipient the values of sufficient rows and how many those are; to the others nothing.
+    Returns None at every party but the recipients.
+    Cost: one comparison, one conjunction, one injection, one multiplication, one shuffle, one opening of all values to
+    each recipient.
+    Discloses: to the recipients the values of sufficient rows and how many those are; to the others nothing.
     """
     rows = len(sealed.count)
-    names = list(sealed.values)
     guards = list(sealed.guards)
     enough = _enough(machine, sealed, guards, minimum)
     gate()
     flags = machine.inject(enough)
     parts: list[Shared] = [flags.transpose()]
     weights: list[Shared] = []
-    widths: list[int] = []
     tables: list[Shared] = []
-    for name in names:
-        table = sealed.values[name].reshape(rows, -1)
+    for name, value in sealed.values.items():
+        table = value.reshape(rows, -1)
         flag = flags[1 + guards.index(name) if name in sealed.guards else 0]
         tables.append(table)
-        widths.append(table.shape[1])
         weights.append(flag.reshape(-1, 1).broadcast_to(table.shape))
     if tables:
         parts.append(machine.multiply(machine.concat(tables, axis=1), machine.concat(weights, axis=1)))
@@ -116,15 +161,11 @@ def open_values(machine: Machine, sealed: Sealed, *, to: int, minimum: int, gate
         shuffled = machine.shuffle([everything])[0]
         assert isinstance(shuffled, Shared)
         everything = shuffled
-    opened = machine.reveal(everything, to=to)
-    if opened is None:
-        return None
-    ends = np.cumsum([1 + len(guards), *widths])
-    return Opened(
-        values={name: opened[:, ends[i] : ends[i + 1]] for i, name in enumerate(names)},
-        kept=opened[:, 0] == 1,
-        guarded={name: opened[:, 1 + i] == 1 for i, name in enumerate(guards)},
-    )
+    found = [machine.reveal(everything, to=place) for place in to]
+    if show is not None:
+        show(everything)
+    opened = next((values for values in found if values is not None), None)
+    return None if opened is None else Layout.of(sealed).read(opened)
 
 
 def _enough(machine: Machine, sealed: Sealed, guards: Sequence[str], minimum: int) -> SharedBits:
@@ -142,23 +183,39 @@ def _enough(machine: Machine, sealed: Sealed, guards: Sequence[str], minimum: in
 
 
 def release(
-    machine: Machine, plan: Plan, step: Step, sealed: Sealed, *, job: str, gate: Callable[[], None]
+    machine: Machine,
+    plan: Plan,
+    step: Step,
+    sealed: Sealed,
+    *,
+    job: str,
+    gate: Callable[[], None],
+    show: Callable[[Shared], None] | None = None,
 ) -> Release | None:
-    """Run the plan's release step: open to the recipient and build its Release; None at the other parties."""
-    arguments = ReleaseArguments.parse(json.dumps(step.arguments))
-    to = plan.parties.index(plan.recipient)
-    opened = open_values(machine, sealed, to=to, minimum=plan.minimum_group, gate=gate)
-    if opened is None or not machine.owns(to):
+    """Run the plan's release step: open to the recipients and build the Release of the one here; None elsewhere.
+
+    gate, show: as for `open_values`.
+    """
+    places = [plan.everyone.index(name) for name in plan.recipients]
+    inside = [place for place in places if place < len(plan.parties) or machine.owns(place)]
+    opened = open_values(machine, sealed, to=inside, minimum=plan.minimum_group, gate=gate, show=show)
+    mine = next((plan.everyone[place] for place in inside if machine.owns(place)), None)
+    if opened is None or mine is None:
         return None
-    if arguments.kind == "model":
-        return _model(plan, sealed, opened, arguments, job)
-    return _table(plan, sealed, opened, arguments, job)
+    return released(plan, step, Layout.of(sealed), opened, recipient=mine, job=job)
 
 
-def _model(plan: Plan, sealed: Sealed, opened: Opened, arguments: ReleaseArguments, job: str) -> Release:
+def released(plan: Plan, step: Step, layout: Layout, opened: Opened, *, recipient: str, job: str) -> Release:
+    """The Release of opened values at one recipient."""
+    arguments = ReleaseArguments.parse(json.dumps(step.arguments))
+    form = _model if arguments.kind == "model" else _table
+    return form(plan, layout, opened, arguments, job).model_copy(update={"recipient": recipient})
+
+
+def _model(plan: Plan, layout: Layout, opened: Opened, arguments: ReleaseArguments, job: str) -> Release:
     kept = bool(opened.kept.all())
     values = {
-        name: tuple(float(number) / (1 << sealed.fractions.get(name, 0)) for number in found.reshape(-1).tolist())
+        name: tuple(float(number) / (1 << layout.fractions.get(name, 0)) for number in found.reshape(-1).tolist())
         for name, found in opened.values.items()
     }
     return Release(
@@ -177,12 +234,12 @@ def _columns(plan: Plan) -> tuple[ResultColumn, ...]:
     return tuple(ResultColumn(name=o.name, type=o.type, computed=o.computed) for o in plan.outputs)
 
 
-def _table(plan: Plan, sealed: Sealed, opened: Opened, arguments: ReleaseArguments, job: str) -> Release:
+def _table(plan: Plan, layout: Layout, opened: Opened, arguments: ReleaseArguments, job: str) -> Release:
     keys = {key.name: key for key in arguments.keys}
     found = [
         (
             tuple(_key(key, int(opened.values[name][row, 0])) for name, key in keys.items()),
-            tuple(_cell(column, keys, sealed, opened, row) for column in arguments.columns),
+            tuple(_cell(column, keys, layout, opened, row) for column in arguments.columns),
         )
         for row in np.flatnonzero(opened.kept).tolist()
     ]
@@ -228,14 +285,14 @@ def _key(key: ReleasedKey, word: int) -> Cell:
     return bool(word + key.offset) if key.type is ColumnType.BOOL else word + key.offset
 
 
-def _cell(column: ReleasedColumn, keys: Mapping[str, ReleasedKey], sealed: Sealed, opened: Opened, row: int) -> Cell:
+def _cell(column: ReleasedColumn, keys: Mapping[str, ReleasedKey], layout: Layout, opened: Opened, row: int) -> Cell:
     number = int(opened.values[column.value][row, 0])
     if column.kind == "key":
         return _key(keys[column.value], number)
     guard = opened.guarded.get(column.value)
     if guard is not None and not guard[row]:
         return None
-    unit = 1 << sealed.fractions.get(column.value, 0)
+    unit = 1 << layout.fractions.get(column.value, 0)
     if column.kind == "ratio":
         count = int(opened.values[column.by or ""][row, 0])
         return number / (unit * count) if count else None

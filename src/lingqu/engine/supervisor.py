@@ -111,9 +111,9 @@ class Worker:
             _close(end)
         if error is None and not finished:
             error = PartyLost(
-                f"The worker process of {self._line.plan.parties[self._line.party]} ended with status {status}.",
+                f"The worker process of {self._line.plan.everyone[self._line.party]} ended with status {status}.",
                 f"Look at jobs/{self._line.job}/worker.log in its home, then run the job again.",
-                party=self._line.plan.parties[self._line.party],
+                party=self._line.plan.everyone[self._line.party],
             )
         self._handler.ended(figures, None if error else release, error)
 

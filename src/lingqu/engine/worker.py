@@ -26,20 +26,24 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 from pydantic import Field
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable, revived
+from lingqu.kinds.errors import LingquError, Refused, Unavailable, revived
 from lingqu.kinds.programs import Value
 from lingqu.kinds.schema import Asset
-from lingqu.plan.plan import LOCAL, Plan, Step
+from lingqu.plan.plan import Plan, Step
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from lingqu.engine.execute import LocalRows
+    from lingqu.engine.release import Release
     from lingqu.kinds.channel import Channel, Traffic
     from lingqu.net.tls import Listener
 
 MAX_LINE = 32 << 20
 ORPHANED = 3
+OUTSIDE_PATIENCE = 7 * 86_400.0
+"""Seconds for which an outside party waits for compute parties that live; they watch each other more closely."""
 _PR_SET_PDEATHSIG = 1
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
@@ -55,8 +59,8 @@ class LocalTable(Document):
 class JobLine(Document):
     """All that a worker is told.
 
-    job: the session's 16 bytes, hexadecimal.  party: this party's place in plan.parties.
-    certificates: the parties' pinned certificates (PEM), in compute order.  key, certificate: this party's files.
+    job: the session's 16 bytes, hexadecimal.  party: this party's place in plan.everyone.
+    certificates: the pinned certificates (PEM) of everyone, in that order.  key, certificate: this party's files.
     tables: this party's tables by asset id.  host, first, last: where to listen (0, 0: any free port).
     directory: the job's own folder.  record: a folder for a recording of the messages, for tests; or None.
     """
@@ -133,30 +137,6 @@ class Progress:
         self._clock = now
 
 
-def machine_for(plan: Plan, channel: Channel) -> Any:
-    """The one mechanism that the plan's steps name, connected over the channel.
-
-    Found among installed packages by the entry points `lingqu.machines`; a name from a plan only selects among them.
-    Refused for a plan that mixes mechanisms and for an ideal one, which computes in the clear.
-    """
-    from importlib.metadata import entry_points
-
-    from lingqu.kinds.mechanism import installed
-
-    names = sorted({step.mechanism for step in plan.steps} - {LOCAL})
-    if len(names) != 1:
-        raise Refused(
-            f"The plan uses {', '.join(names) or 'no mechanism'}.", "One mechanism a plan.", term="techniques"
-        )
-    if installed().get(names[0]).ideal:
-        raise Refused(f"{names[0]} computes in the clear.", "It is for tests only.", term="techniques")
-    points = entry_points(group="lingqu.machines", name=names[0])
-    if not points:
-        raise BadInput(f"Nothing installed runs {names[0]}.", "Install the package that declares it.")
-    connect: Callable[[Channel], Any] = next(iter(points)).load()
-    return connect(channel)
-
-
 def local_rows(job: JobLine) -> Callable[[Step], dict[str, npt.NDArray[np.generic]]]:
     """What the engine calls for a "scan" step: this party's own rows, projected by its own database."""
     if not job.tables:  # a party without data is spared the database
@@ -195,10 +175,52 @@ def _without_place(error: LingquError, table: LocalTable) -> LingquError:
     return error
 
 
+def computes(job: JobLine) -> bool:
+    """Whether this party is one of the compute parties."""
+    return job.party < len(job.plan.parties)
+
+
+def compute(pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress) -> Release | None:
+    """A compute party's part."""
+    from lingqu.engine.execute import execute
+    from lingqu.engine.mechanism import doorway, machine_for, mechanism_of
+    from lingqu.engine.meeting import Outside
+    from lingqu.net.inner import InnerChannel
+
+    job, plan, outside = pipe.job, pipe.job.plan, None
+    inside = len(plan.parties)
+    machine = machine_for(plan, InnerChannel(channel, inside))
+    if plan.outside:
+        recipients = [plan.everyone.index(party) for party in plan.recipients if party in plan.outside]
+        places = range(inside, len(plan.everyone))
+        outside = Outside(doorway(mechanism_of(plan)).door(machine, channel), channel, places, recipients)
+    return execute(
+        plan,
+        machine,
+        rows,
+        job.bindings,
+        progress,
+        pipe.gate,
+        job=job.job,
+        traffic=lambda: channel.traffic,
+        outside=outside,
+    )
+
+
+def from_outside(pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress) -> Release | None:
+    """The part of an owner or recipient that does not compute."""
+    from lingqu.engine.mechanism import doorway, mechanism_of
+    from lingqu.engine.outsider import take_part
+
+    job = pipe.job
+    outsider = doorway(mechanism_of(job.plan)).outsider(channel)
+    return take_part(job.plan, outsider, channel, rows, job.bindings, progress, pipe.gate, job=job.job)
+
+
 def run(pipe: Pipe) -> Mapping[str, Any]:
     """Listen, mesh up, run the plan; what `done` carries."""
-    from lingqu.engine.execute import execute
     from lingqu.identity import Certificate
+    from lingqu.net.stream import Limits
 
     job = pipe.job
     pinned = [Certificate.parse(pem) for pem in job.certificates]
@@ -207,24 +229,21 @@ def run(pipe: Pipe) -> Mapping[str, Any]:
     rows = local_rows(job)  # loads the database while the other parties get ready
     endpoints = pipe.start()
     channel: Channel = listener.mesh(
-        bytes.fromhex(job.job), job.party, job.plan.parties, endpoints, pinned, timeout=job.timeout
+        bytes.fromhex(job.job),
+        job.party,
+        job.plan.everyone,
+        endpoints,
+        pinned,
+        timeout=job.timeout,
+        limits=Limits() if computes(job) else Limits(patience=OUTSIDE_PATIENCE),
     )
     if job.record is not None:
         from lingqu.net.record import RecordingChannel
 
-        channel = RecordingChannel(channel, Path(job.record) / f"{job.job}.{job.plan.parties[job.party]}.recording")
+        channel = RecordingChannel(channel, Path(job.record) / f"{job.job}.{job.plan.everyone[job.party]}.recording")
     progress = Progress(pipe)
     with contextlib.closing(channel):
-        opened = execute(
-            job.plan,
-            machine_for(job.plan, channel),
-            rows,
-            job.bindings,
-            progress,
-            pipe.gate,
-            job=job.job,
-            traffic=lambda: channel.traffic,
-        )
+        opened = (compute if computes(job) else from_outside)(pipe, channel, rows, progress)
     done: dict[str, Any] = {"rounds": progress.rounds, "bytes": progress.bytes, "release": None}
     if opened is not None:
         path = Path(job.directory) / "release.json"
@@ -251,7 +270,7 @@ def _listen(job: JobLine) -> Listener:
 
 
 def _unforeseen(error: Exception, job: JobLine) -> LingquError:
-    party = job.plan.parties[job.party]
+    party = job.plan.everyone[job.party]
     if isinstance(error, OSError) and error.errno in _DISK:
         return Unavailable(
             f"The disk that holds {error.filename or job.directory} cannot be written: {error.strerror}.",

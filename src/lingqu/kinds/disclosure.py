@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from lingqu.kinds.documents import Document
 from lingqu.kinds.parties import PartyName
@@ -22,6 +22,7 @@ class Fact(StrEnum):
     MODEL = "model"
     METRIC = "metric"
     TIMING = "timing"
+    ABORT = "abort"  # that a check of the protocol failed
 
 
 class Audience(StrEnum):
@@ -51,8 +52,10 @@ class Learned(Document):
 class Statement(Document):
     """The disclosure statement that owners sign: for every party exactly what it will learn.
 
-    withheld: what nobody learns, said because people ask.
+    withheld: what nobody learns, said because people ask.  assumes: what must hold of the compute parties for this to
+    be true; empty in statements of versions that did not say it.
     """
 
     learned: dict[PartyName, tuple[Learned, ...]]
     withheld: tuple[str, ...]
+    assumes: Annotated[str, StringConstraints(max_length=1000)] = Field(default="", exclude_if=lambda text: not text)

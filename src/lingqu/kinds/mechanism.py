@@ -8,12 +8,25 @@ from enum import StrEnum
 from importlib.metadata import entry_points
 
 from lingqu.kinds.disclosure import Reveals
-from lingqu.kinds.errors import LingquError
+from lingqu.kinds.errors import BadInput, LingquError
 
 
 class Adversary(StrEnum):
     SEMI_HONEST = "semi-honest"
     MALICIOUS_ABORT = "malicious-with-abort"
+
+    def withstands(self, other: Adversary) -> bool:
+        """Whether a promise against this behaviour holds against the other as well."""
+        strength = list(Adversary)  # from the weakest promise to the strongest
+        return strength.index(self) >= strength.index(other)
+
+    @classmethod
+    def named(cls, text: str) -> Adversary:
+        """By its name, or "malicious" for short; BadInput for any other."""
+        for adversary in cls:
+            if text in (adversary.value, adversary.value.partition("-with-")[0]):
+                return adversary
+        raise BadInput(f"{text!r} is no behaviour of parties.", f"Known: {', '.join(cls)}; malicious for short.")
 
 
 @dataclass(frozen=True)

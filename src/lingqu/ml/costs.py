@@ -13,7 +13,8 @@ from lingqu.ml.training import (
     gradient_shift,
     hessian_shift,
 )
-from lingqu.plan.choose import Work
+from lingqu.plan.choose import Work, opening
+from lingqu.plan.plan import Setting
 
 
 def training_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...]:
@@ -77,11 +78,11 @@ def evaluation_work(run: Schedule, width: int, *, held: bool) -> tuple[Work, ...
     )
 
 
-def release_work(values: int) -> tuple[Work, ...]:
-    """What opening a model to one party takes: its count is compared, its numbers multiplied by the outcome."""
+def release_work(setting: Setting, values: int) -> tuple[Work, ...]:
+    """What opening a model to its recipients takes: its count is compared, its numbers multiplied by the outcome."""
     return (
         Work("less_than", {"rows": 1}),
         Work("inject", {"rows": 1}),
         Work("multiply", {"rows": values}),
-        Work("reveal", {"rows": values + 1, "recipients": 1}),
+        *opening(setting, values + 1, 1),
     )

@@ -14,7 +14,7 @@ from lingqu.ml.ranges import FRACTION, Schedule, schedule
 from lingqu.ml.spec import Encoded, TrainSpec
 from lingqu.ml.steps import EvaluateArguments, JoinArguments, TrainArguments
 from lingqu.ml.training import METRIC_BITS, evaluate, join_rows, train
-from lingqu.plan.choose import Work
+from lingqu.plan.choose import Work, entering
 from lingqu.plan.draft import Draft
 from lingqu.plan.frontend import OperatorFn
 from lingqu.plan.inputs import InputArguments, InputColumn, InputKey, Projected, ScanArguments, key_width
@@ -77,6 +77,7 @@ class TrainFrontend:
             reason=f"logistic regression on shares, {spec.iterations} iterations",
         )
         metrics = spec.metrics if holdout else ()
+        receivers = "the recipients" if setting.copies_to else "the recipient"
         evaluation = EvaluateArguments(
             columns=names,
             label=LABEL,
@@ -99,8 +100,8 @@ class TrainFrontend:
             "release",
             [measured],
             ReleaseArguments(kind="model").arguments(),
-            release_work(len(encoding) + 1 + len(metrics)),
-            reason=f"opened to the recipient only, if {setting.minimum_group} people of each kind stand behind it",
+            release_work(setting, len(encoding) + 1 + len(metrics)),
+            reason=f"opened to {receivers} only, if {setting.minimum_group} people of each kind stand behind it",
             reveals=_told(spec, encoding, setting),
         )
         columns = {table: _columns(spec, table) for table in spec.tables}
@@ -186,9 +187,7 @@ def _owner_steps(
     arguments = InputArguments(
         owner=asset.owner, rows=asset.rows, valid=VALID, columns=tuple(columns), keys=hashed
     ).arguments()
-    work = [Work("input", {"rows": asset.rows, "columns": len(columns) + 1})]
-    if hashed:
-        work.append(Work("input_bits", {"rows": asset.rows, "columns": 1, "bits": hashed[0].width}))
+    work = entering(draft.setting, asset.owner, asset.rows, len(columns) + 1, [key.width for key in hashed])
     return draft.shared(f"input{place}", "input", [scan], arguments, work, reason="the owner shares its columns")
 
 
@@ -247,11 +246,12 @@ def _told(spec: TrainSpec, encoding: Sequence[Encoded], setting: Setting) -> tup
         f"the model: {len(encoding)} coefficients and an intercept for {spec.label.column} = {spec.label.positive}"
     )
     few = f"or only that fewer than {setting.minimum_group} people of one kind stand behind it"
-    told = [Told(party=setting.recipient, fact=Fact.MODEL, about=f"{weights}; {few}")]
+    told = [Told(party=party, fact=Fact.MODEL, about=f"{weights}; {few}") for party in setting.recipients]
     if spec.holdout:
         told += [
-            Told(party=setting.recipient, fact=Fact.METRIC, about=f"{_METRICS[name]}, to 1/{2 ** METRIC_BITS[name]}")
+            Told(party=party, fact=Fact.METRIC, about=f"{_METRICS[name]}, to 1/{2 ** METRIC_BITS[name]}")
             for name in spec.metrics
+            for party in setting.recipients
         ]
     return tuple(told)
 

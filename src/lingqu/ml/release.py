@@ -66,6 +66,8 @@ def model_release(
         contract=contract,
         purpose=purpose,
         released=released,
+        outside=plan.outside,
+        copies_to=plan.copies_to,
     )
 
 
@@ -197,10 +199,11 @@ def _factor(name: str, effect: float, change: str) -> Factor:
 def _parties(release: ModelRelease) -> tuple[str, ...]:
     owners: dict[PartyName, None] = dict.fromkeys(table.owner for table in release.tables)
     lines = []
-    for party in release.parties:
+    for party in (*release.parties, *release.outside):
         roles = ["gave data"] if party in owners else []
-        roles += ["received the model"] if party == release.recipient else []
-        lines.append(f"{party}: {' and '.join([*roles, 'computed on shares'])}.")
+        roles += ["received the model"] if party in (release.recipient, *release.copies_to) else []
+        roles += ["computed on shares"] if party in release.parties else []
+        lines.append(f"{party}: {' and '.join(roles)}.")
     return tuple(lines)
 
 
@@ -221,7 +224,7 @@ def _training(release: ModelRelease) -> tuple[str, ...]:
 
 def _visibility(release: ModelRelease) -> tuple[str, ...]:
     lines = []
-    for party in release.parties:
+    for party in (*release.parties, *release.outside):
         learned = [line.about for line in release.statement.learned.get(party, ())]
         lines.append(_items(f"{party} learned", learned) if learned else f"{party} learned nothing.")
     return (*lines, _items("Nobody learned", release.statement.withheld))

@@ -117,7 +117,8 @@ class ModelRelease(Document):
     """A trained model as its recipient gets it; nothing in it is a row.
 
     coefficients: one an encoded column, in order.  metrics: over the held-out people, rounded; empty without holdout.
-    classes: the label's values, negative first.
+    classes: the label's values, negative first.  parties: those that computed; outside: owners and recipients that did
+    not.  recipient, copies_to: who received the model.
     """
 
     spec: TrainSpec
@@ -136,6 +137,8 @@ class ModelRelease(Document):
     contract: Digest | None = None
     purpose: str | None = None
     released: Instant
+    outside: tuple[PartyName, ...] = Field(default=(), exclude_if=lambda names: not names)
+    copies_to: tuple[PartyName, ...] = Field(default=(), exclude_if=lambda names: not names)
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelRelease:

@@ -237,9 +237,7 @@ def _tables(app: FastAPI, node: Node) -> None:
     @app.post("/v1/plans", openapi_extra=takes(v.PlanIn))
     def plan(asked: Annotated[v.PlanIn, Depends(body(v.PlanIn))]) -> r.PlanView:
         """What a program would do, cost and disclose."""
-        if asked.recipients not in (None, (node.core.name,)):
-            raise Refused("Results go to the node that asks.", f"Name {node.core.name} alone.", term="recipients")
-        return v.plan_out(node.contracts.plan(asked.program, asked.minimum_group, asked.parties))
+        return v.plan_out(node.contracts.plan(asked.program, asked.minimum_group, asked.arrangement))
 
 
 def _agreements(app: FastAPI, node: Node) -> None:
@@ -258,7 +256,7 @@ def _agreements(app: FastAPI, node: Node) -> None:
                 minimum_group=asked.minimum_group,
                 uses=asked.uses,
                 expires=asked.expires,
-                parties=asked.parties,
+                wanted=asked.arrangement,
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import entry_points
 
@@ -30,7 +30,6 @@ from lingqu.kinds.errors import BadInput, LingquError, Refused, Tampered
 from lingqu.kinds.mechanism import Adversary, installed
 from lingqu.kinds.parties import PartyName
 from lingqu.kinds.programs import Program, Value
-from lingqu.kinds.schema import Asset
 from lingqu.ledger import Approved, Proposed, Rejected, Revoked
 from lingqu.node.catalogue import Catalogue
 from lingqu.node.core import Core, require_parties
@@ -43,8 +42,25 @@ from lingqu.plan.frontend import Frontend
 from lingqu.plan.plan import LOCAL, Plan, Setting
 from lingqu.wire.jws import MAX_SKEW
 
-PARTIES = 3
+PARTIES = (2, 3)
+"""How many parties compute a run."""
 Opinion = Approval | Rejection | Revocation
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """What an asker may choose of a computation beside its program.
+
+    parties: those that compute, in order; None: this node and its confirmed peers.  recipients: None: this node alone.
+    adversary: what the mechanism must withstand.  latency, bandwidth: of the network, for the choice among mechanisms
+    that fit, seconds and bytes a second; None: the reference network.
+    """
+
+    parties: Sequence[str] | None = None
+    recipients: Sequence[str] | None = None
+    adversary: Adversary = Adversary.SEMI_HONEST
+    latency: float | None = None
+    bandwidth: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,15 +101,28 @@ class Contracts:
 
     # Plans
 
-    def plan(self, program: Program, minimum_group: int, parties: Sequence[str] | None) -> Plan:
-        """Compile a program for this node as recipient; a refusal is noted in the ledger with its term."""
+    def plan(self, program: Program, minimum_group: int, wanted: Arrangement) -> Plan:
+        """Compile a program for this node as a recipient; a refusal is noted in the ledger with its term."""
         try:
             assets = self._catalogue.assets()
             everything = tuple(name for name, d in self._registry.declarations.items() if not d.ideal)
-            names = self._parties(parties)
-            plan = self._compile(program, assets, names, self._core.name, minimum_group, everything)
+            setting = Setting(
+                self._parties(wanted.parties),
+                self._core.name,
+                minimum_group,
+                wanted.adversary,
+                everything,
+                self._registry,
+                self._copies(wanted.recipients),
+                wanted.latency,
+                wanted.bandwidth,
+            )
+            compiler = frontend(program.kind)
+            plan = compiler.compile(program, assets, setting)
+            for name in plan.outside:
+                self._known(name)
             # Compiled again with exactly the techniques that the terms will name, as every other node will.
-            return self._compile(program, assets, names, self._core.name, minimum_group, techniques(plan))
+            return compiler.compile(program, assets, replace(setting, techniques=techniques(plan)))
         except LingquError as error:
             self._refuse(error, "program")
             raise
@@ -101,38 +130,47 @@ class Contracts:
     def recompile(self, terms: Terms) -> Plan:
         """This node's own plan of a contract: from its own catalogue, at the versions the contract names."""
         assets = self._catalogue.agreed(terms.assets)
-        recipient = terms.recipients[0]
-        if len(terms.recipients) != 1:
-            raise Refused("The contract names several recipients.", "Propose it with one.", term="recipients")
-        return self._compile(
-            terms.program, assets, terms.names, recipient, terms.minimum_group, terms.techniques, terms.adversary
+        recipient, *copies = terms.recipients
+        setting = Setting(
+            terms.compute,
+            recipient,
+            terms.minimum_group,
+            terms.adversary,
+            terms.techniques,
+            self._registry,
+            tuple(copies),
         )
+        return frontend(terms.program.kind).compile(terms.program, assets, setting)
 
-    def _compile(
-        self,
-        program: Program,
-        assets: Mapping[str, Asset],
-        parties: tuple[str, ...],
-        recipient: str,
-        minimum_group: int,
-        allowed: tuple[str, ...],
-        adversary: Adversary = Adversary.SEMI_HONEST,
-    ) -> Plan:
-        setting = Setting(parties, recipient, minimum_group, adversary, allowed, self._registry)
-        return frontend(program.kind).compile(program, assets, setting)
+    def _copies(self, recipients: Sequence[str] | None) -> tuple[str, ...]:
+        """The recipients beside this node, which asks and so receives."""
+        if recipients is None:
+            return ()
+        if self._core.name not in recipients:
+            raise Refused(
+                f"{self._core.name} asks, but is not among the recipients.",
+                f"Name it too: {', '.join((self._core.name, *recipients))}.",
+                term="recipients",
+            )
+        for name in recipients:
+            self._known(name)
+        return tuple(name for name in recipients if name != self._core.name)
 
     def _parties(self, named: Sequence[str] | None) -> tuple[str, ...]:
         if named is None:
             named = sorted({self._core.name, *self._core.confirmed()})
-            if len(named) != PARTIES:
+            if len(named) not in PARTIES:
                 raise BadInput(
-                    f"{self._core.name} and its confirmed peers are {len(named)} parties; a run takes {PARTIES}.",
-                    "Pair with more nodes." if len(named) < PARTIES else "Name the three parties that shall compute.",
+                    f"{self._core.name} and its confirmed peers are {len(named)} parties; two or three compute a run.",
+                    "Pair with another node." if len(named) < min(PARTIES) else "Name those that shall compute.",
                 )
         for name in named:
-            if self._core.known_party(name) is None:
-                raise BadInput(f"{name} is no confirmed peer of {self._core.name}.", "Pair with it, or name another.")
+            self._known(name)
         return tuple(named)
+
+    def _known(self, name: str) -> None:
+        if self._core.known_party(name) is None:
+            raise BadInput(f"{name} is no confirmed peer of {self._core.name}.", "Pair with it, or name another.")
 
     # What parties say of contracts
 
@@ -145,15 +183,15 @@ class Contracts:
         minimum_group: int,
         uses: int,
         expires: str,
-        parties: Sequence[str] | None,
+        wanted: Arrangement,
     ) -> str:
         """Compile, sign and send a contract to its parties; its id."""
-        plan = self.plan(program, minimum_group, parties)
+        plan = self.plan(program, minimum_group, wanted)
         try:
             terms = Terms(
                 title=title,
                 proposer=self._core.name,
-                parties=tuple(party for name in plan.parties if (party := self._core.known_party(name))),
+                parties=tuple(party for name in plan.everyone if (party := self._core.known_party(name))),
                 owners=tuple(sorted({asset.id.partition("/")[0] for asset in plan.assets})),
                 assets=plan.assets,
                 purpose=purpose,
@@ -162,8 +200,9 @@ class Contracts:
                 statement=plan.statement,
                 statement_digest=plan.statement.sha256(),
                 techniques=techniques(plan),
-                adversary=Adversary.SEMI_HONEST,
-                recipients=(self._core.name,),
+                adversary=wanted.adversary,
+                recipients=plan.recipients,
+                outside=plan.outside,
                 minimum_group=minimum_group,
                 uses=uses,
                 # A peer's clock may be behind this one's; the terms should hold there at once.
@@ -351,11 +390,12 @@ class Contracts:
             plan=plan.sha256(),
             statement=plan.statement.sha256(),
             assets=plan.assets,
-            parties=plan.parties,
+            parties=plan.everyone,
+            outside=plan.outside,
             techniques=techniques(plan),
-            adversary=standing.terms.adversary,
+            adversary=self._withstood(plan),
             minimum_group=plan.minimum_group,
-            recipient=plan.recipient,
+            recipients=plan.recipients,
         )
         used = standing.spent + standing.reserved
         decide(
@@ -364,6 +404,11 @@ class Contracts:
         check_bindings(plan.program, offer.bindings)
 
     # Below
+
+    def _withstood(self, plan: Plan) -> Adversary:
+        """What the weakest mechanism of a plan withstands, by its own declaration."""
+        threats = [self._registry.get(name).threat.adversary for name in techniques(plan)]
+        return min(threats, key=list(Adversary).index)
 
     def _check_compilation(self, terms: Terms) -> None:
         plan = self.recompile(terms)

@@ -92,7 +92,7 @@ class Coordination:
             self._local.spawn(run)
             own = self._local.endpoint(run)
             endpoints = {self._core.name: own} | {name: task.result() for name, task in answers.items()}
-            ordered = tuple(endpoints[name] for name in run.plan.parties)
+            ordered = tuple(endpoints[name] for name in run.plan.everyone)
             start = m.JobStart(job=run.offer.job, endpoints=ordered)
             for task in [self._pool.submit(self._send, run, name, start) for name in run.others]:
                 task.result()

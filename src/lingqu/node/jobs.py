@@ -100,7 +100,7 @@ class Jobs:
         return self.job(job)
 
     def result(self, job: str, user: str) -> Release:
-        """The released result, for the analyst who asked; Refused for everyone else."""
+        """The released result, for the analyst who asked, or any of a further recipient; Refused for everyone else."""
         return Release.parse(self._result(job, user).document)
 
     def plan(self, job: str, user: str) -> Plan:
@@ -112,7 +112,9 @@ class Jobs:
 
     def _result(self, job: str, user: str) -> Result:
         row = self.job(job)
-        if row.user != user:
+        terms = self._contracts.standing(row.contract).terms
+        # A job that another recipient asked for belongs to no one user of this one: its analysts may read it.
+        if row.user not in (None, user) or self.name not in terms.recipients:
             raise Refused(
                 "This result belongs to another analyst.", "Ask under a contract of your own.", term="recipients"
             )
@@ -143,7 +145,7 @@ class Jobs:
         run = self._runs.get(start.job)
         if run is None or run.coordinator != peer:
             raise NotFound(f"Job {start.job} is not under way at {self.name}.", "Start a new job.")
-        if len(start.endpoints) != len(run.plan.parties):
+        if len(start.endpoints) != len(run.plan.everyone):
             raise Refused(
                 f"Job {start.job} starts with {len(start.endpoints)} endpoints.", "One a party.", term="parties"
             )
@@ -152,7 +154,7 @@ class Jobs:
     def ended(self, peer: str, message: m.JobEnded) -> None:
         """A peer says that its part of the job ended badly."""
         run = self._runs.get(message.job)
-        if run is None or peer not in run.plan.parties:
+        if run is None or peer not in run.plan.everyone:
             return
         error = revived(message.code, message.cause, message.cure, message.term, message.party or peer)
         self.finish(run, JobState(message.state), error, told=peer)
@@ -265,7 +267,7 @@ class Jobs:
     def removed(self, peer: str) -> None:
         """A peer was removed: the runs that it is a party of end now."""
         for run in list(self._runs.values()):
-            if peer in run.plan.parties:
+            if peer in run.plan.everyone:
                 error = Refused(f"{self.name} removed {peer} while the job ran.", "Pair again.", term="parties")
                 self.finish(run, JobState.REFUSED, error)
 
@@ -342,7 +344,7 @@ class Jobs:
                 worker.kill()
 
     def _line(self, run: Run) -> JobLine:
-        parties, config = run.plan.parties, self._core.config
+        parties, config = run.plan.everyone, self._core.config
         own = self._core.certificate.pem
         return JobLine(
             job=run.offer.job,
@@ -405,7 +407,7 @@ class Jobs:
         """The worker is gone: the job is done, or has failed and everyone hears of it."""
         if isinstance(error, PartyLost) and error.party in run.others:
             run.over.wait(WORD_SECONDS)  # its own account, which is on its way, says more than that it is gone
-        if error is None and (release is not None) == (run.plan.recipient == self.name):
+        if error is None and (release is not None) == (self.name in run.plan.recipients):
             try:
                 self.finish(run, JobState.DONE, None, release=release)
                 return

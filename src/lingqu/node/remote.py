@@ -20,6 +20,7 @@ import httpx
 from lingqu.contract import State
 from lingqu.kinds import clock
 from lingqu.kinds.errors import BadInput, Refused, Tampered, Unavailable
+from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program, Value
 from lingqu.kinds.schema import Asset
 from lingqu.node.replies import (
@@ -33,6 +34,7 @@ from lingqu.node.replies import (
     PeerView,
     PlanView,
     UserView,
+    check_adversary,
     decoded,
     event_data,
     parsed,
@@ -228,9 +230,14 @@ class Remote:
         """Every table that this node and its peers publish."""
         return self._views(Asset, "/v1/catalog", "assets")
 
-    def plan(self, program: Program, minimum_group: int = 10, parties: Sequence[str] | None = None) -> PlanView:
-        """Compile a program without running it (analyst)."""
-        body = {"program": _json(program), "minimum_group": minimum_group} | _given(parties=parties)
+    def plan(
+        self, program: Program, minimum_group: int = 10, parties: Sequence[str] | None = None, **arranged: Any
+    ) -> PlanView:
+        """Compile a program without running it (analyst).
+
+        parties: those that compute.  arranged: recipients, adversary, latency, bandwidth, as `contracts.Arrangement`.
+        """
+        body = {"program": _json(program), "minimum_group": minimum_group} | _given(parties=parties, **arranged)
         return self._view(PlanView, "POST", "/v1/plans", body)
 
     # Contracts
@@ -245,8 +252,9 @@ class Remote:
         uses: int,
         expires: str,
         parties: Sequence[str] | None = None,
+        **arranged: Any,
     ) -> ContractView:
-        """Sign a contract over a program and send it to its parties (analyst)."""
+        """Sign a contract over a program and send it to its parties (analyst); parties, arranged: as `plan`."""
         body = {
             "title": title,
             "purpose": purpose,
@@ -255,7 +263,7 @@ class Remote:
             "uses": uses,
             "expires": expires,
         }
-        return self._view(ContractView, "POST", "/v1/contracts", body | _given(parties=parties))
+        return self._view(ContractView, "POST", "/v1/contracts", body | _given(parties=parties, **arranged))
 
     def contracts(self) -> tuple[ContractView, ...]:
         """Every contract that this node is a party of."""
@@ -277,17 +285,21 @@ class Remote:
         """Take back a signature; it stops running jobs before their result opens (owner)."""
         return self._view(ContractView, "POST", f"/v1/contracts/{_part(contract)}/revoke", _given(reason=reason))
 
-    def matching(self, program: Program, purpose: str) -> ContractView:
-        """The contract in force that covers this program and purpose, the one that expires last.
+    def matching(self, program: Program, purpose: str, adversary: Adversary = Adversary.SEMI_HONEST) -> ContractView:
+        """The contract in force that covers this program and purpose and this adversary, the one that expires last.
 
         A template's contract matches by its text: the bindings are checked against its limits by every node.
-        Raises Refused with the nearest contract's term: purpose, uses, expires, revoked; "signatures" where none is.
+        Raises Refused with the nearest contract's term: purpose, adversary, uses, expires, revoked; "signatures" where
+        none is.
         """
         same = [view for view in self.contracts() if view.covers(program)]
         fitting = [view for view in same if view.terms.purpose == purpose.strip()]
         valid = [view for view in fitting if view.state == State.IN_FORCE]
-        if valid:
-            return max(valid, key=lambda view: view.terms.expires)
+        strong = [view for view in valid if view.terms.adversary.withstands(adversary)]
+        if strong:
+            return max(strong, key=lambda view: view.terms.expires)
+        for view in valid:
+            check_adversary(view.terms, adversary)
         raise why_none(fitting, same)
 
     # Jobs and results

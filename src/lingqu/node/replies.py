@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lingqu.contract import State, Terms
 from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable
+from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import ColumnType
 from lingqu.node.errors import revived
@@ -257,6 +258,16 @@ def why_none(fitting: Sequence[ContractView], same: Sequence[ContractView]) -> R
             f"The contract over this program is for another purpose: {'; '.join(purposes)}.", propose, term="purpose"
         )
     return Refused("No contract in force covers this program.", propose, term="signatures")
+
+
+def check_adversary(terms: Terms, asked: Adversary) -> None:
+    """Refused (term "adversary") when a contract promises less than is asked for."""
+    if not terms.adversary.withstands(asked):
+        raise Refused(
+            f"The contract withstands {terms.adversary.value} parties only; {asked.value} is asked for.",
+            "Propose one against that adversary.",
+            term="adversary",
+        )
 
 
 def event_data(lines: Iterable[str]) -> Iterator[str]:

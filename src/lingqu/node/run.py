@@ -56,7 +56,7 @@ class Run:
             step.id: {
                 "id": step.id,
                 "operator": step.operator,
-                "state": "waiting",
+                "state": "waiting" if {jobs.name} & {*plan.parties, *step.parties} else "elsewhere",
                 "rounds": 0,
                 "bytes": 0,
                 "seconds": 0.0,
@@ -67,7 +67,7 @@ class Run:
     @property
     def others(self) -> list[str]:
         """The other parties."""
-        return [name for name in self.plan.parties if name != self._jobs.name]
+        return [name for name in self.plan.everyone if name != self._jobs.name]
 
     def ready(self, endpoint: str) -> None:
         """The worker listens."""

@@ -11,11 +11,12 @@ from pydantic import Field
 from lingqu.identity import Pinned
 from lingqu.kinds import clock
 from lingqu.kinds.documents import Document
+from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.parties import Digest, Instant, Purpose, Role
 from lingqu.kinds.programs import Program, Value
 from lingqu.kinds.schema import Asset, Grade, TableName
 from lingqu.ledger import Entry
-from lingqu.node.contracts import Standing
+from lingqu.node.contracts import Arrangement, Standing
 from lingqu.node.core import Core
 from lingqu.node.replies import ContractView, HealthView, JobView, NodeView, PeerView, PlanView, RefusalView, StepView
 from lingqu.node.store.models import Job, Peer
@@ -59,21 +60,33 @@ class CatalogOut(Document):
     assets: tuple[Asset, ...]
 
 
-class PlanIn(Document):
-    program: Program
-    minimum_group: int
+class ArrangedIn(Document):
+    """Who computes and who receives, against whom, and over which network; see `contracts.Arrangement`."""
+
     parties: tuple[str, ...] | None = None
     recipients: tuple[str, ...] | None = None
+    adversary: Adversary = Adversary.SEMI_HONEST
+    latency: float | None = None
+    bandwidth: float | None = None
+
+    @property
+    def arrangement(self) -> Arrangement:
+        """What the contracts take."""
+        return Arrangement(self.parties, self.recipients, self.adversary, self.latency, self.bandwidth)
 
 
-class ContractIn(Document):
+class PlanIn(ArrangedIn):
+    program: Program
+    minimum_group: int
+
+
+class ContractIn(ArrangedIn):
     title: str
     purpose: str
     program: Program
     minimum_group: int
     uses: int
     expires: Instant
-    parties: tuple[str, ...] | None = None
 
 
 class ContractsOut(Document):

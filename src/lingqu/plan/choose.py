@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lingqu.kinds.errors import Refused
-from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Sizes
+from lingqu.kinds.mechanism import Cost, Declaration, Sizes
 from lingqu.plan.plan import Setting
 
 LATENCY = 0.002
 """Seconds a round is taken to cost in estimates: two machines in one city."""
 BANDWIDTH = 12_500_000
 """Bytes a second that estimates assume: 100 Mbit/s between all parties together."""
-
-_STRENGTH = {Adversary.SEMI_HONEST: 0, Adversary.MALICIOUS_ABORT: 1}
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,33 @@ class Work:
     times: int = 1
 
 
-def seconds(cost: Cost) -> float:
-    """The estimated duration of a cost on the reference network (LATENCY, BANDWIDTH); computation is not counted."""
-    return cost.rounds * LATENCY + cost.bytes / BANDWIDTH
+def entering(setting: Setting, owner: str, rows: int, columns: int, words: Sequence[int] = ()) -> list[Work]:
+    """The operations by which an owner's rows become shares.
+
+    columns: values a row.  words: bits of each key.  An owner that does not compute sends its shares from outside.
+    """
+    outside = "" if owner in setting.parties else "_outside"
+    work = [Work(f"input{outside}", {"rows": rows, "columns": columns})] if columns else []
+    work += [Work(f"input_bits{outside}", {"rows": rows, "columns": 1, "bits": bits}) for bits in words]
+    return work
+
+
+def opening(setting: Setting, rows: int, columns: int) -> list[Work]:
+    """The operations by which values are opened to every recipient, whether it computes or not."""
+    sizes = {"rows": rows, "columns": columns}
+    return [
+        Work("reveal", {**sizes, "recipients": 1}) if name in setting.parties else Work("reveal_outside", sizes)
+        for name in setting.recipients
+    ]
+
+
+def seconds(cost: Cost, latency: float | None = None, bandwidth: float | None = None) -> float:
+    """The estimated duration of a cost on a network; None: as the reference network (LATENCY, BANDWIDTH).
+
+    latency: of a round, seconds.  bandwidth: bytes a second.  Computation is not counted.
+    """
+    wait, width = (LATENCY if latency is None else latency), (BANDWIDTH if bandwidth is None else bandwidth)
+    return cost.rounds * wait + cost.bytes / width
 
 
 def cost(declaration: Declaration, work: Sequence[Work]) -> Cost:
@@ -50,7 +72,8 @@ def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
         declaration = setting.registry.declarations[name]
         failure = _failure(declaration, setting, work)
         if failure is None:
-            fitting.append((seconds(cost(declaration, work)), name, declaration))
+            duration = seconds(cost(declaration, work), setting.latency, setting.bandwidth)
+            fitting.append((duration, name, declaration))
         else:
             failures.append(f"{name}: {failure}")
     if not fitting:
@@ -69,7 +92,7 @@ def _failure(declaration: Declaration, setting: Setting, work: Sequence[Work]) -
         return "computes in the clear, for tests only"
     if declaration.name not in setting.techniques:
         return "not among the techniques that the contract allows"
-    if _STRENGTH[declaration.threat.adversary] < _STRENGTH[setting.adversary]:
+    if not declaration.threat.adversary.withstands(setting.adversary):
         return f"withstands {declaration.threat.adversary.value} parties only, {setting.adversary.value} is asked for"
     if declaration.threat.parties != len(setting.parties):
         return f"needs {declaration.threat.parties} compute parties, there are {len(setting.parties)}"

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from lingqu.kinds.disclosure import Audience, Fact
-from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Declaration
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, AssetUse
@@ -34,8 +33,7 @@ class Draft:
     lines: list[_Line] = field(default_factory=list)
 
     def local(self, name: str, operator: str, owner: str, arguments: dict[str, JsonValue], reason: str) -> str:
-        """Add a step that one owner does alone; returns its id.  BadInput when the owner is no compute party."""
-        self._known(owner)
+        """Add a step that one owner does alone, whether it computes or not; returns its id."""
         step = Step(id=name, operator=operator, mechanism=LOCAL, parties=(owner,), arguments=arguments, reason=reason)
         self.lines.append(_Line(step, None))
         return name
@@ -53,6 +51,7 @@ class Draft:
     ) -> str:
         """Add a step that all compute parties do under a mechanism; returns its id.
 
+        An "input" of an owner that does not compute, and the "release" to such a recipient, are that party's step too.
         work: the operations it uses with their public sizes; their declared costs and disclosures become the step's.
         reason: what the step is for, put before the reason of the choice.  reveals: what this step tells beyond those.
         """
@@ -60,7 +59,7 @@ class Draft:
             id=name,
             operator=operator,
             mechanism="",
-            parties=self.setting.parties,
+            parties=(*self.setting.parties, *self._with(operator, arguments)),
             inputs=tuple(inputs),
             arguments=arguments,
             reason=reason,
@@ -92,16 +91,20 @@ class Draft:
             minimum_group=self.setting.minimum_group,
             assets=tuple(asset_use(assets[name], columns[name]) for name in sorted(columns)),
             steps=steps,
-            statement=compose(steps, self.setting, [assets[name] for name in sorted(columns)], withheld),
+            statement=compose(
+                steps, self.setting, declaration.threat, [assets[name] for name in sorted(columns)], withheld
+            ),
             outputs=tuple(outputs),
+            outside=self.setting.outside(owners),
+            copies_to=self.setting.copies_to,
+            adversary=self.setting.adversary,
         )
 
-    def _known(self, owner: str) -> None:
-        if owner not in self.setting.parties:
-            raise BadInput(
-                f"The owner {owner} is none of the compute parties {', '.join(self.setting.parties)}.",
-                "Name the owners of all tables among the compute parties.",
-            )
+    def _with(self, operator: str, arguments: Mapping[str, JsonValue]) -> tuple[str, ...]:
+        """The outside parties of a shared step."""
+        if operator == "input":
+            return tuple({str(arguments["owner"])} - set(self.setting.parties))
+        return self.setting.outside(()) if operator == "release" else ()
 
     def _finished(self, line: _Line, declaration: Declaration, why: str, owners: tuple[str, ...]) -> Step:
         if line.work is None:
@@ -110,7 +113,7 @@ class Draft:
         audiences = {
             Audience.COMPUTE: self.setting.parties,
             Audience.OWNER: owners,
-            Audience.RECIPIENT: (self.setting.recipient,),
+            Audience.RECIPIENT: self.setting.recipients,
         }
         declared = dict.fromkeys(
             Told(party=party, fact=reveals.fact, about=reveals.about)

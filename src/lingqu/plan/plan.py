@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -24,9 +26,12 @@ LOCAL = "local"
 class Setting:
     """Who computes, who receives, and what the contract allows.
 
-    parties: the compute parties in protocol order.  recipient: the party that learns the result.
+    parties: the compute parties in protocol order.  recipient: the party that learns the result; copies_to: others that
+    learn it too.  Recipients and owners need not compute: they then send or receive shares as outside parties.
     minimum_group: rows that a released value must rest on.  adversary: what the mechanism must withstand.
     techniques: names of the mechanisms that may be used.  registry: what is installed.
+    latency, bandwidth: of the network between the parties, seconds one way and bytes a second from all parties
+    together; None takes the reference network.  They only weigh in the choice among mechanisms that fit.
     """
 
     parties: tuple[PartyName, ...]
@@ -35,17 +40,29 @@ class Setting:
     adversary: Adversary
     techniques: tuple[str, ...]
     registry: Registry
+    copies_to: tuple[PartyName, ...] = ()
+    latency: float | None = None
+    bandwidth: float | None = None
 
     def __post_init__(self) -> None:
         if self.minimum_group < 2:
             raise BadInput(f"A minimum group of {self.minimum_group} rows protects nobody.", "Ask for at least 2.")
         if len(set(self.parties)) != len(self.parties):
             raise BadInput("A compute party is named twice.", "Name each compute party once.")
-        if self.recipient not in self.parties:
-            raise BadInput(
-                f"The recipient {self.recipient} is none of the compute parties {', '.join(self.parties)}.",
-                "Let the recipient's node take part as a compute party.",
-            )
+        if len(set(self.recipients)) != len(self.recipients):
+            raise BadInput("A recipient is named twice.", "Name each recipient once.")
+        for name, value in (("latency", self.latency), ("bandwidth", self.bandwidth)):
+            if value is not None and not (0 <= value < math.inf and (value > 0 or name == "latency")):
+                raise BadInput(f"A {name} of {value} cannot be.", "Give seconds, or bytes a second above 0.")
+
+    @property
+    def recipients(self) -> tuple[PartyName, ...]:
+        """All that learn the result."""
+        return (self.recipient, *self.copies_to)
+
+    def outside(self, owners: Iterable[PartyName]) -> tuple[PartyName, ...]:
+        """Owners and recipients that do not compute, sorted."""
+        return tuple(sorted({*owners, *self.recipients} - set(self.parties)))
 
 
 class Told(Document):
@@ -87,7 +104,9 @@ class Output(Document):
 class Plan(Document):
     """A program compiled against the catalogue: equal inputs give equal bytes at every node.
 
-    parties: compute parties in protocol order.  assets: what is read, at which version, which columns.
+    parties: compute parties in protocol order.  outside: owners and recipients that do not compute.
+    recipient, copies_to: who learns the result.  adversary: what the mechanism had to withstand.
+    assets: what is read, at which version, which columns.
     steps: in an order in which they can run; the last one releases.  statement: composed from the steps' reveals.
     `sha256()` is the plan's digest.
     """
@@ -101,6 +120,12 @@ class Plan(Document):
     steps: tuple[Step, ...]
     statement: Statement
     outputs: tuple[Output, ...]
+    # Left out where they say nothing new, so that plans without them keep their digests.
+    outside: tuple[PartyName, ...] = Field(default=(), exclude_if=lambda names: not names)
+    copies_to: tuple[PartyName, ...] = Field(default=(), exclude_if=lambda names: not names)
+    adversary: Adversary = Field(
+        default=Adversary.SEMI_HONEST, exclude_if=lambda adversary: adversary is Adversary.SEMI_HONEST
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Plan:
@@ -108,16 +133,28 @@ class Plan(Document):
         for step in self.steps:
             if step.id in seen or not seen.issuperset(step.inputs):
                 raise ValueError(f"step {step.id} stands twice or before its inputs")
-            if not set(self.parties).issuperset(step.parties):
-                raise ValueError(f"step {step.id} names a party that does not compute")
+            if not set(self.everyone).issuperset(step.parties):
+                raise ValueError(f"step {step.id} names a party that takes no part")
             seen.add(step.id)
         if not self.steps or self.steps[-1].operator != "release":
             raise ValueError("the last step is no release")
-        if self.recipient not in self.parties:
-            raise ValueError("the recipient does not compute")
+        if len(set(self.everyone)) != len(self.everyone) or len(set(self.recipients)) != len(self.recipients):
+            raise ValueError("a party is named twice")
+        if not set(self.everyone).issuperset(self.recipients):
+            raise ValueError("a recipient takes no part")
         if any(step.operator == "release" for step in self.steps[:-1]):
             raise ValueError("a plan has one release, its last step")
         return self
+
+    @property
+    def everyone(self) -> tuple[PartyName, ...]:
+        """All that take part, the compute parties first."""
+        return (*self.parties, *self.outside)
+
+    @property
+    def recipients(self) -> tuple[PartyName, ...]:
+        """All that learn the result."""
+        return (self.recipient, *self.copies_to)
 
     def step(self, name: str) -> Step:
         """The step of that id; KeyError when there is none."""

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lingqu.kinds.disclosure import Fact, Learned, Statement
+from lingqu.kinds.mechanism import Adversary, Threat
 from lingqu.kinds.schema import Asset
 from lingqu.plan.plan import Setting, Step
 
 CATALOGUE = "catalogue"
 """Where a line of a statement comes from that no step reveals: what the catalogue publishes anyway."""
+ABORT = "if a check fails: that the computation was aborted by it, and when; not who deviated, nothing of a result"
 
 
-def compose(steps: Sequence[Step], setting: Setting, assets: Sequence[Asset], withheld: Sequence[str]) -> Statement:
-    """What each compute party will learn: others' row counts, public shapes, what steps reveal; and nothing else.
+def compose(
+    steps: Sequence[Step], setting: Setting, threat: Threat, assets: Sequence[Asset], withheld: Sequence[str]
+) -> Statement:
+    """What each party will learn: others' row counts, public shapes, what steps reveal; and nothing else.
 
-    withheld: what nobody learns.  Lines keep the order of the steps; a line that is said twice is said once.
+    threat: of the mechanism that was chosen.  withheld: what nobody learns.
+    Lines keep the order of the steps; a line that is said twice is said once.
     """
     learned: dict[str, tuple[Learned, ...]] = {}
-    for party in sorted(setting.parties):
+    outside = setting.outside(asset.owner for asset in assets)
+    for party in sorted((*setting.parties, *outside)):
         lines = [
             Learned(
                 fact=Fact.ROW_COUNT,
@@ -34,8 +40,30 @@ def compose(steps: Sequence[Step], setting: Setting, assets: Sequence[Asset], wi
                 if told.party == party and (told.fact, told.about) not in said:
                     said.add((told.fact, told.about))
                     lines.append(Learned(fact=told.fact, about=told.about, step=step.id))
+        if threat.adversary is Adversary.MALICIOUS_ABORT:
+            lines.append(Learned(fact=Fact.ABORT, about=ABORT, step=steps[-1].id))
         learned[party] = tuple(lines)
-    return Statement(learned=learned, withheld=tuple(withheld))
+    return Statement(learned=learned, withheld=tuple(withheld), assumes=assumption(setting.parties, threat))
+
+
+def assumption(parties: Sequence[str], threat: Threat) -> str:
+    """What must hold of the compute parties for a statement to be true, in words.
+
+    threat: of the mechanism; its corruptions are the parties that may work against the others together.
+    """
+    names = ", ".join(parties)
+    few = {1: "one", 2: "two"}.get(threat.corruptions, str(threat.corruptions))
+    allies = "they do not" if len(parties) == 2 else "no two of them" if few == "one" else f"no more than {few} of them"
+    if threat.adversary is Adversary.MALICIOUS_ABORT:
+        return (
+            f"{names} compute on shares. This holds whatever {few} of them may do instead of following the protocol, "
+            f"as long as {allies} act together: a deviation is found before anything is opened and ends "
+            f"the computation ({threat.assumption})."
+        )
+    return (
+        f"{names} compute on shares. This holds while each of them follows the protocol and {allies} pool what they "
+        f"hold; a party that deviates is not noticed ({threat.assumption})."
+    )
 
 
 def text(statement: Statement) -> str:
@@ -49,4 +77,6 @@ def text(statement: Statement) -> str:
     if statement.withheld:
         lines.append("Nobody learns:")
         lines += [f"  - {line}" for line in statement.withheld]
+    if statement.assumes:
+        lines += ["On this condition:", f"  - {statement.assumes}"]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from lingqu.kinds.disclosure import Fact
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, ColumnType
-from lingqu.plan.choose import Work
+from lingqu.plan.choose import Work, opening
 from lingqu.plan.draft import Draft
 from lingqu.plan.inputs import InputKey, key_width
 from lingqu.plan.logical import Aggregate, Expression, Local, Query, conjuncts, joins, scans
@@ -308,7 +308,7 @@ class Lowering:
                 Work("inject", {"rows": bound * flags}),
                 Work("multiply", {"rows": bound, "columns": width}),
                 *([Work("shuffle", {"rows": bound, "columns": width + flags})] if bound > 1 else []),
-                Work("reveal", {"rows": bound, "columns": width + flags, "recipients": 1}),
+                *opening(self.setting, bound, width + flags),
             ],
             reason=f"groups of fewer than {self.setting.minimum_group} rows are zeroed under the protocol, then opened",
             reveals=self._told(keys),
@@ -358,7 +358,9 @@ class Lowering:
             lines.append(f"also the result rows that LIMIT {self.query.limit} leaves out: it is applied after opening")
         if keys:
             lines.append("which groups are missing from the result, but not whether they are small or absent")
-        return [Told(party=self.setting.recipient, fact=Fact.RESULT_ROWS, about=line) for line in lines]
+        return [
+            Told(party=party, fact=Fact.RESULT_ROWS, about=line) for party in self.setting.recipients for line in lines
+        ]
 
     def _outputs(self) -> list[Output]:
         names = {a.name: a for a in self.query.aggregates}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lingqu.kinds.errors import RangeError
 from lingqu.kinds.schema import ColumnType
-from lingqu.plan.choose import Work
+from lingqu.plan.choose import entering
 from lingqu.plan.draft import Draft
 from lingqu.plan.inputs import BUDGET, InputArguments, InputColumn, InputKey, Projected, ScanArguments
 from lingqu.plan.logical import Local, Scan
@@ -242,8 +242,9 @@ class Owner:
         arguments = InputArguments(
             owner=self.scan.asset.owner, rows=self.rows, valid=valid, columns=columns, keys=tuple(self.keys)
         )
-        work = [Work("input", {"rows": self.rows, "columns": len(columns) + int(valid is not None), "bits": WORD})]
-        work += [Work("input_bits", {"rows": self.rows, "columns": 1, "bits": key.width}) for key in self.keys]
+        width = len(columns) + int(valid is not None)
+        owner = self.scan.asset.owner
+        work = entering(draft.setting, owner, self.rows, width, [key.width for key in self.keys])
         return draft.shared(
             f"input{self.place}", "input", [scan], arguments.arguments(), work, reason="the owner shares its columns"
         )

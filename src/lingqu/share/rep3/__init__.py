@@ -2,5 +2,6 @@
 
 from lingqu.share.rep3.declaration import DECLARATION
 from lingqu.share.rep3.machine import Rep3, connect
+from lingqu.share.rep3.outside import DOORWAY
 
-__all__ = ["DECLARATION", "Rep3", "connect"]
+__all__ = ["DECLARATION", "DOORWAY", "Rep3", "connect"]

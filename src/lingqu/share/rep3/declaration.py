@@ -3,6 +3,7 @@
 Sizes. rows and columns (1 where not given) of the operands; bits: width of words, of a comparison (64), or of all keys
 together; inner: the shared dimension of a matrix product; recipients of an opening (3 or 1).
 Sizes of what is written over Machine: see share/composed.py.
+Operations whose names end in "_outside" are with a party that does not compute.
 """
 
 from __future__ import annotations
@@ -53,6 +54,14 @@ OPERATIONS = (
         f"{ARAKI_2016}, section 3.1",
         OPENED,
     ),
+    _operation("input_outside", lambda t, z: t.enter(WORD * _count(z)), f"{ARAKI_2016}, section 3.1", INPUT),
+    _operation(
+        "input_bits_outside",
+        lambda t, z: t.enter(WORD * packed(_count(z), z["bits"])),
+        f"{ARAKI_2016}, section 3.1",
+        INPUT,
+    ),
+    _operation("reveal_outside", lambda t, z: t.leave(WORD * _count(z)), f"{ARAKI_2016}, section 3.3", OPENED),
     _operation("multiply", lambda t, z: t.multiply(_count(z)), f"{ARAKI_2016}, section 3.2"),
     _operation("multiply_real", lambda t, z: t.multiply_real(_count(z)), f"{ABY3}, section 5.1"),
     _operation("matmul", lambda t, z: t.multiply(_count(z)), f"{ABY3}, section 5.1"),

@@ -150,6 +150,10 @@ class Rep3:
         words = self._open(x, to, ADDITIVE, 64)
         return None if words is None else decode(words)
 
+    def zeroed(self, words: Words) -> Words:
+        """Ring elements plus this party's part of a fresh sharing of zero, for those who open to outside parties."""
+        return self._session.zeroed(words)
+
     # Local
 
     def _other(self, y: Shared | Public) -> Shared:

@@ -91,6 +91,10 @@ class Session:
         self.send(self.before, component, group)
         return component, self.receive(self.after, len(component), group)
 
+    def zeroed(self, words: Words) -> Words:
+        """Words plus this party's part of a fresh sharing of zero: free.  Araki et al. (CCS 2016) section 3.3."""
+        return words + self.draw(self.party, len(words)) - self.draw(self.party + 1, len(words))
+
     def place(self, index: int, words: Words | None, count: int) -> Parts:
         """The sharing whose component `index` is what its two holders know, the others 0: free."""
         zero = np.zeros(count, np.uint64)

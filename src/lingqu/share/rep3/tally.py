@@ -49,6 +49,17 @@ class Tally:
         """Session.give."""
         self.wave((owner, owner + 1, size))
 
+    def enter(self, size: int) -> None:
+        """An owner that does not compute shares: one component goes to its two holders."""
+        start = max(self._depth)
+        self._depth = [max(depth, start + 1) for depth in self._depth]
+        self._bytes += 2 * size
+
+    def leave(self, size: int) -> None:
+        """Opening to a recipient that does not compute: a message from each."""
+        self._depth = [depth + 1 for depth in self._depth]
+        self._bytes += 3 * size
+
     def reshare(self, size: int) -> None:
         """Session.reshare."""
         self.wave(*((party, party - 1, size) for party in range(3)))

@@ -1,0 +1,67 @@
+"""The machine that a plan names, found among installed packages and connected; a name only ever selects among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from lingqu.kinds.channel import Channel
+from lingqu.kinds.errors import BadInput, Refused
+from lingqu.kinds.mechanism import Adversary, Declaration, installed
+from lingqu.plan.plan import LOCAL, Plan
+from lingqu.share.outside import Doorway
+
+
+def mechanism_of(plan: Plan) -> str:
+    """The one mechanism that a plan's steps name; Refused for a mixture and for one that computes in the clear."""
+    names = sorted({step.mechanism for step in plan.steps} - {LOCAL})
+    if len(names) != 1:
+        raise Refused(
+            f"The plan uses {', '.join(names) or 'no mechanism'}.", "One mechanism a plan.", term="techniques"
+        )
+    if installed().get(names[0]).ideal:
+        raise Refused(f"{names[0]} computes in the clear.", "It is for tests only.", term="techniques")
+    return names[0]
+
+
+def connect(name: str, channel: Channel) -> Any:
+    """A machine of an installed mechanism over a channel of its compute parties (entry points `lingqu.machines`)."""
+    made: Callable[[Channel], Any] = _loaded("lingqu.machines", name)
+    return made(channel)
+
+
+def machine_for(plan: Plan, channel: Channel) -> Any:
+    """The machine of the one mechanism that a plan names, over a channel of its compute parties."""
+    return connect(mechanism_of(plan), channel)
+
+
+def doorway(name: str) -> Doorway:
+    """How a mechanism meets parties that do not compute (entry points `lingqu.doorways`)."""
+    found: Doorway = _loaded("lingqu.doorways", name)
+    return found
+
+
+def fitting(parties: int, adversary: Adversary, declarations: Iterable[Declaration]) -> str:
+    """The mechanism of so many parties that withstands the adversary, none stronger than needed; BadInput if none."""
+    able = [
+        declaration
+        for declaration in declarations
+        if not declaration.ideal
+        and declaration.threat.parties == parties
+        and declaration.threat.adversary.withstands(adversary)
+        and entry_points(group="lingqu.machines", name=declaration.name)
+    ]
+    if not able:
+        raise BadInput(
+            f"There is no protocol for {parties} parties against {adversary.value} ones to try.",
+            "Use parties=3, or 2 semi-honest ones.",
+        )
+    return min(able, key=lambda one: (not adversary.withstands(one.threat.adversary), one.name)).name
+
+
+def _loaded(group: str, name: str) -> Any:
+    points = entry_points(group=group, name=name)
+    if not points:
+        raise BadInput(f"Nothing installed runs {name} here ({group}).", "Install the package that declares it.")
+    return next(iter(points)).load()
