@@ -47,7 +47,11 @@ Nobody learns:
   - how many are in both civil-affairs/residents and human-resources/employment, beyond the counts in the result rows
   - which rows meet the conditions
   - anything of groups with fewer than 2 rows
-  - sums, averages and extremes over fewer than 2 non-null values"""
+  - sums, averages and extremes over fewer than 2 non-null values
+On this condition:
+  - civil-affairs, human-resources, big-data compute on shares. This holds while each of them follows the protocol and \
+no two of them pool what they hold; a party that deviates is not noticed (honest majority, private pairwise channels, \
+AES-128 as a pseudorandom function)."""
 
 
 def test_statement(bureaus: Any) -> None:

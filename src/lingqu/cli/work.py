@@ -16,9 +16,9 @@ from lingqu.cli.session import (
     sql_program,
     train_program,
 )
-from lingqu.kinds.mechanism import Adversary
 
 if TYPE_CHECKING:
+    from lingqu.kinds.mechanism import Adversary
     from lingqu.kinds.programs import Program, Value
     from lingqu.node.replies import ContractView, JobView
 
@@ -109,7 +109,7 @@ def explain(
             minimum_group,
             parties,
             recipients=recipients,
-            adversary=Adversary.named(adversary).value,
+            adversary=_adversary(adversary).value,
         )
     from lingqu.cli import show
 
@@ -147,7 +147,7 @@ def propose(
         expires=expiry(expires),
         parties=parties,
         recipients=recipients,
-        adversary=Adversary.named(adversary).value,
+        adversary=_adversary(adversary).value,
     )
     session.give(view, show.contract(view))
 
@@ -183,7 +183,7 @@ def query(
 ) -> None:
     """Run a query under a contract in force and show the released result."""
     session = Session(home, as_json, user)
-    agreed, purpose = _agreed(session, sql_program(sql), contract, purpose, Adversary.named(adversary))
+    agreed, purpose = _agreed(session, sql_program(sql), contract, purpose, _adversary(adversary))
     _run(session, agreed, purpose, bindings_of(bindings or ()), output)
 
 
@@ -199,7 +199,7 @@ def train(
 ) -> None:
     """Train a model under a contract in force and show its card."""
     session = Session(home, as_json, user)
-    agreed, purpose = _agreed(session, train_program(spec), contract, purpose, Adversary.named(adversary))
+    agreed, purpose = _agreed(session, train_program(spec), contract, purpose, _adversary(adversary))
     _run(session, agreed, purpose, {}, output)
 
 
@@ -248,6 +248,12 @@ def _program(sql: str | None, train: Path | None, limits: list[str] | None) -> P
         return train_program(train)
     assert sql is not None
     return sql_program(sql, limits or ())
+
+
+def _adversary(text: str) -> Adversary:
+    from lingqu.kinds.mechanism import Adversary
+
+    return Adversary.named(text)
 
 
 def _agreed(

@@ -106,13 +106,13 @@ def _release(
     """The release, behind this party's gate and those of all outside parties."""
     if outside is None:
         return release(machine, plan, step, sealed, job=context.job, gate=lambda: gate(step.id, True))
-    door = outside
+    meeting = outside
 
     def every_gate() -> None:
         gate(step.id, True)
-        door.consent(Layout.of(sealed))
+        meeting.consent(Layout.of(sealed))
 
-    return release(machine, plan, step, sealed, job=context.job, gate=every_gate, show=door.show)
+    return release(machine, plan, step, sealed, job=context.job, gate=every_gate, door=meeting.door)
 
 
 def _scan(plan: Plan, machine: Machine, step: Step, local: LocalRows) -> Mapping[str, npt.NDArray[Any]] | None:

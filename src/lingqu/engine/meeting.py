@@ -1,4 +1,4 @@
-"""Where compute parties meet parties that do not compute: their consent before the reveal, and the opening to them."""
+"""Where compute parties meet parties that do not compute: their consent before the reveal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from lingqu.engine.release import Layout
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import ProtocolViolation
-from lingqu.share import Shared
 from lingqu.share.outside import Door
 
 MAX_LAYOUT = 1 << 20
@@ -19,13 +18,11 @@ class Outside:
     """A compute party's side.
 
     door: the mechanism's.  channel: of all parties.  places: indices of the outside parties.
-    recipients: of those that learn the result.
     """
 
     door: Door
     channel: Channel
     places: Sequence[int]
-    recipients: Sequence[int]
 
     def consent(self, layout: Layout) -> None:
         """Say that this party's own gate let the result pass, and wait until every outside party's gate did.
@@ -37,11 +34,6 @@ class Outside:
             self.channel.send(place, data, Tag.DOCUMENT)
         for place in self.places:
             self.channel.receive(place, 0, Tag.DOCUMENT)
-
-    def show(self, x: Shared) -> None:
-        """Open to the outside recipients."""
-        for place in self.recipients:
-            self.door.reveal(x, place)
 
 
 def await_consent(channel: Channel, count: int) -> Layout:

@@ -22,6 +22,7 @@ from lingqu.plan.frontend import Sealed
 from lingqu.plan.outputs import Order, ReleaseArguments, ReleasedColumn, ReleasedKey
 from lingqu.plan.plan import Plan, Step
 from lingqu.share import Machine, Shared, SharedBits
+from lingqu.share.outside import Door
 
 Cell = bool | int | float | str | None
 Row = tuple[Cell, ...]
@@ -128,11 +129,12 @@ def open_values(
     to: Sequence[int],
     minimum: int,
     gate: Callable[[], None],
-    show: Callable[[Shared], None] | None = None,
+    door: Door | None = None,
+    away: Sequence[int] = (),
 ) -> Opened | None:
     """Zero under the protocol what rests on fewer than `minimum` rows, shuffle the rows, and open to the recipients.
 
-    to: indices of recipients that compute.  show: opens to those that do not.
+    to: indices of recipients that compute.  door, away: the way to recipients that do not, and their indices.
     gate: asked when it is known under shares what suffices; it raises Refused to stop.
     What follows it, from the injection on, needs a message of every party that has passed its own gate: one party's no
     keeps the values closed to all, though the opening itself is a single message.
@@ -162,8 +164,9 @@ def open_values(
         assert isinstance(shuffled, Shared)
         everything = shuffled
     found = [machine.reveal(everything, to=place) for place in to]
-    if show is not None:
-        show(everything)
+    if door is not None:
+        for place in away:
+            door.reveal(everything, place)
     opened = next((values for values in found if values is not None), None)
     return None if opened is None else Layout.of(sealed).read(opened)
 
@@ -190,15 +193,16 @@ def release(
     *,
     job: str,
     gate: Callable[[], None],
-    show: Callable[[Shared], None] | None = None,
+    door: Door | None = None,
 ) -> Release | None:
     """Run the plan's release step: open to the recipients and build the Release of the one here; None elsewhere.
 
-    gate, show: as for `open_values`.
+    gate, door: as for `open_values`.
     """
     places = [plan.everyone.index(name) for name in plan.recipients]
     inside = [place for place in places if place < len(plan.parties) or machine.owns(place)]
-    opened = open_values(machine, sealed, to=inside, minimum=plan.minimum_group, gate=gate, show=show)
+    away = [place for place in places if place not in inside]
+    opened = open_values(machine, sealed, to=inside, minimum=plan.minimum_group, gate=gate, door=door, away=away)
     mine = next((plan.everyone[place] for place in inside if machine.owns(place)), None)
     if opened is None or mine is None:
         return None

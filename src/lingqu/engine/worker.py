@@ -191,9 +191,8 @@ def compute(pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress) -
     inside = len(plan.parties)
     machine = machine_for(plan, InnerChannel(channel, inside))
     if plan.outside:
-        recipients = [plan.everyone.index(party) for party in plan.recipients if party in plan.outside]
-        places = range(inside, len(plan.everyone))
-        outside = Outside(doorway(mechanism_of(plan)).door(machine, channel), channel, places, recipients)
+        door = doorway(mechanism_of(plan)).door(machine, channel)
+        outside = Outside(door, channel, range(inside, len(plan.everyone)))
     return execute(
         plan,
         machine,

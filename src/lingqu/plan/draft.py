@@ -51,7 +51,7 @@ class Draft:
     ) -> str:
         """Add a step that all compute parties do under a mechanism; returns its id.
 
-        An "input" of an owner that does not compute, and the "release" to such a recipient, are that party's step too.
+        An "input" of an owner that does not compute, and the "release", are steps of outside parties too.
         work: the operations it uses with their public sizes; their declared costs and disclosures become the step's.
         reason: what the step is for, put before the reason of the choice.  reveals: what this step tells beyond those.
         """
@@ -84,6 +84,12 @@ class Draft:
         declaration, why = choose(self.setting, work)
         owners = tuple(dict.fromkeys(assets[name].owner for name in sorted(columns)))
         steps = tuple(self._finished(line, declaration, why, owners) for line in self.lines)
+        outside = self.setting.outside(owners)
+        if outside:  # every party's consent is needed for the release, and of some their ear
+            steps = tuple(
+                step.model_copy(update={"parties": (*step.parties, *outside)}) if step.operator == "release" else step
+                for step in steps
+            )
         return Plan(
             program=program,
             parties=self.setting.parties,
@@ -95,16 +101,14 @@ class Draft:
                 steps, self.setting, declaration.threat, [assets[name] for name in sorted(columns)], withheld
             ),
             outputs=tuple(outputs),
-            outside=self.setting.outside(owners),
+            outside=outside,
             copies_to=self.setting.copies_to,
             adversary=self.setting.adversary,
         )
 
     def _with(self, operator: str, arguments: Mapping[str, JsonValue]) -> tuple[str, ...]:
         """The outside parties of a shared step."""
-        if operator == "input":
-            return tuple({str(arguments["owner"])} - set(self.setting.parties))
-        return self.setting.outside(()) if operator == "release" else ()
+        return tuple({str(arguments["owner"])} - set(self.setting.parties)) if operator == "input" else ()
 
     def _finished(self, line: _Line, declaration: Declaration, why: str, owners: tuple[str, ...]) -> Step:
         if line.work is None:
