@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import socket
@@ -129,10 +130,12 @@ class Bureau:
 class Trio:
     """Three nodes, paired, with their tables registered."""
 
+    names: tuple[str, ...] = (CIVIL, HUMAN, BIG)
+
     def __init__(self, root: Path, **more: Any) -> None:
         self.root = root
-        self.nodes = {name: Bureau(root, name, **more) for name in (CIVIL, HUMAN, BIG)}
-        self.civil, self.human, self.big = self.nodes.values()
+        self.nodes = {name: Bureau(root, name, **more) for name in self.names}
+        self.civil, self.human, self.big = (self.nodes[name] for name in (CIVIL, HUMAN, BIG))
 
     def start(self) -> None:
         """Start all three at once."""
@@ -144,7 +147,7 @@ class Trio:
 
     def pair(self) -> None:
         """Every pair of nodes, confirmed on both sides."""
-        for inviter, joiner in ((self.civil, self.human), (self.civil, self.big), (self.human, self.big)):
+        for inviter, joiner in itertools.combinations(self.nodes.values(), 2):
             code = inviter.call("manager", "POST", "/v1/invitations", {})["code"]
             peer = joiner.call("manager", "POST", "/v1/peers", {"code": code})
             confirmed = {"comparison": peer["comparison"]}
@@ -179,7 +182,7 @@ class Trio:
     def agree(self, uses: int = 1, **more: Any) -> str:
         """A contract in force."""
         contract = self.propose(uses, **more)
-        for owner in (self.civil, self.human):
+        for owner in (node for node in self.nodes.values() if node is not self.big):
             owner.call("owner", "POST", f"/v1/contracts/{contract}/approve", {})
         return contract
 

@@ -142,6 +142,10 @@ OPERATIONS: dict[str, tuple[dict[str, int], Any, Any]] = {
 }
 
 
+def _with(outside: Any, array: Any, outsider: Outsider, place: int) -> Any:
+    return outside(outsider, array)
+
+
 @pytest.mark.parametrize("name", MECHANISMS)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_costs_and_shapes_are_as_declared(name: str, operation: str) -> None:
@@ -150,8 +154,7 @@ def test_costs_and_shapes_are_as_declared(name: str, operation: str) -> None:
     arrays = [np.zeros(600, np.int64), np.random.default_rng(3).integers(0, 2**62, 600)]
     place = declaration.threat.parties
     runs = [
-        run(name, lambda m, door: inside(m, door, place), lambda o, _, array=array: outside(o, array))
-        for array in arrays
+        run(name, functools.partial(inside, place=place), functools.partial(_with, outside, array)) for array in arrays
     ]
     assert runs[0].cost == declaration.cost(operation, sizes)
     assert runs[0].shapes == runs[1].shapes

@@ -101,6 +101,8 @@ def history_faults(account: Account) -> Iterator[str]:
             case Released():
                 if body.job in released:
                     yield f"{where} — the job's result was released already"
+                if body.recipient not in agreed.get(body.contract, {}).get("recipients", [body.recipient]):
+                    yield f"{where} — {body.recipient} received the result and is no recipient by the contract"
                 if body.job not in spent[body.contract]:
                     yield f"{where} — a result was released without a use being spent"
                 released.add(body.job)
@@ -219,10 +221,12 @@ def _jobs(accounts: Sequence[Account]) -> Iterator[str]:
             if isinstance(body, Proposed | Stance):
                 continue
             job = getattr(body, "job", None)
-            for name in ("contract", "plan", "requester", "recipient", "result"):
+            for name in ("contract", "plan", "requester", "result"):
                 value = getattr(body, name, None)
                 if job is not None and value is not None and (name != "plan" or isinstance(body, RunStarted)):
-                    told[job, name].setdefault(value, f"entry {index} of {account.party}")
+                    # Each recipient has a document of its own.
+                    where = f" at {body.recipient}" if isinstance(body, Released) and name == "result" else ""
+                    told[job, name + where].setdefault(value, f"entry {index} of {account.party}")
     for (job, name), by_value in sorted(told.items()):
         if len(by_value) > 1:
             places = " and ".join(sorted(by_value.values()))
@@ -241,7 +245,7 @@ def _receipts(accounts: Sequence[Account]) -> Iterator[str]:
             if isinstance(body, RunStarted):
                 plans[body.job].setdefault(body.plan, place)
             if isinstance(body, Released):
-                results[body.job].setdefault(body.result, place)
+                results[f"{body.job} at {body.recipient}"].setdefault(body.result, place)
         receipts = {index: body for index, body in account.events if isinstance(body, ReceiptLogged)}
         for fact in account.facts:
             if fact.entry in receipts and fact.kind == "receipt":
@@ -250,7 +254,7 @@ def _receipts(accounts: Sequence[Account]) -> Iterator[str]:
                 plans[job].setdefault(str(fact.document.get("plan")), place)
                 outcomes[job].setdefault(str(fact.document.get("outcome")), place)
                 if fact.document.get("result") is not None:
-                    results[job].setdefault(str(fact.document["result"]), place)
+                    results[f"{job} at {fact.author}"].setdefault(str(fact.document["result"]), place)
     for (job, author), by_digest in sorted(said.items()):
         if len(by_digest) > 1:
             yield f"job {job}: {author} gave different receipts: {' and '.join(sorted(by_digest.values()))}"
