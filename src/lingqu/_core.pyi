@@ -41,6 +41,19 @@ def xor_rows(out: _Words, x: Sequence[_Words], length: int, rows: list[int]) -> 
 def and_known(x: _Words, y: _Words, adds: bool, mine: Prg, next: Prg) -> _Words:
     """This party's XOR component of a product to which it adds x & y, or nothing, masked by a share of zero."""
 
+def pair_planes(table: _Words, columns: int, bits: int, pairs: tuple[_Indices, _Indices]) -> _Words:
+    """Planes of x ^ y, then planes of y, `bits` each, for pairs (x, y) of rows of `columns` words, the lowest first."""
+
+def choose_rows(
+    x: tuple[Sequence[_Words], Sequence[_Words]], length: int, nodes: tuple[list[int], list[int]], mine: Prg, next: Prg
+) -> _Words:
+    """This party's XOR component of a level of choices, masked by a share of zero; rows as in and_rows.
+
+    nodes: the numbers of the rows (chooses, value) of every node, the lowest first; neighbours combine, an odd node at
+    the top is left out.  First the values of all pairs, the upper's where it chooses and the lower's where not; then of
+    all pairs but the lowest whether one of the two chooses.
+    """
+
 def truncate_lead(a: _Words, bits: int, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
     """Party 0 of an exact truncation of a + b: components x_0 and x_1, and the message to party 1."""
 

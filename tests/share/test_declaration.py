@@ -258,6 +258,9 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
         (lambda v: [v.bits(90, width=7)], lambda m, x: m.sort(x), {"rows": 90, "bits": 7}),
         (lambda v: [v.bits(9, width=1), v.bits(9, width=3)], lambda m, x: m.sort(x), {"rows": 9, "bits": 4}),
         (lambda v: [v.bits(1, width=7)], lambda m, x: m.sort(x), {"rows": 1, "bits": 7}),
+        (lambda v: [v.bits(300, width=7)], lambda m, x: m.sort(x), {"rows": 300, "bits": 7}),
+        (lambda v: [v.bits(700, width=64)], lambda m, x: m.sort(x), {"rows": 700, "bits": 64}),
+        (lambda v: [v.bits(2000, width=9), v.bits(2000, width=3)], lambda m, x: m.sort(x), {"rows": 2000, "bits": 12}),
     ],
     "apply": [
         (lambda v: (v.order(20), v.shared(20, 3)), lambda m, x: m.apply(x[0], [x[1]]), {"rows": 20, "columns": 3})

@@ -61,7 +61,18 @@ def _select(a: list[Words]) -> object:
     return _core.multiply_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT)
 
 
+def _choose(a: list[Words]) -> object:
+    """A level of the tree that finds the first difference of two keys: four nodes of two rows each."""
+    return _core.choose_rows(([a[0]], [a[1]]), WORDS // 8, ([0, 1, 2, 3], [4, 5, 6, 7]), MINE, NEXT)
+
+
+def _pairs(a: list[Words]) -> object:
+    """Planes of chosen pairs of rows; which pairs is public."""
+    return _core.pair_planes(a[0], 2, 100, (EARLIER, LATER))
+
+
 MINE, NEXT = _mine(), _mine()
+EARLIER, LATER = (np.arange(i, WORDS // 2 - 1 + i, dtype=np.uint32) for i in (0, 1))
 SIZES = (16, 16, 16)
 CASES: dict[str, Case] = {
     "and_shares": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4),
@@ -71,6 +82,9 @@ CASES: dict[str, Case] = {
     "selection": Case(_select, 4, 1),
     "comparison": Case(_compare, 2),
     "comparison of minus one": Case(_compare, 2, (1 << 64) - 1),
+    "choices": Case(_choose, 2),
+    "choices of ones": Case(_choose, 2, (1 << 64) - 1),
+    "pairs": Case(_pairs, 1),
     "to_planes": Case(lambda a: _core.to_planes(a[0], 64), 1),
     "from_planes": Case(lambda a: _core.from_planes(a[0], WORDS), 1),
     "pack": Case(lambda a: _core.pack(a[0], 3), 1, width=3),

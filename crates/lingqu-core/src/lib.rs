@@ -1,6 +1,7 @@
 //! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
 pub mod bits;
 pub mod curve;
+pub mod order;
 pub mod ot;
 pub mod prg;
 pub mod psi;
@@ -275,6 +276,40 @@ fn from_planes<'py>(py: Python<'py>, planes: Words<'py>, n: usize) -> Out<'py, u
     Ok(py.detach(|| bits::from_planes(planes, n)).into_pyarray(py))
 }
 
+#[pyfunction]
+fn pair_planes<'py>(
+    py: Python<'py>,
+    table: Words<'py>,
+    columns: usize,
+    bits: usize,
+    pairs: (Indices<'py>, Indices<'py>),
+) -> Out<'py, u64> {
+    let (left, right) = (pairs.0.as_slice()?, pairs.1.as_slice()?);
+    if left.len() != right.len() || bits > 64 * columns {
+        return Err(PyValueError::new_err("pairs have two rows each, and a row has 64 bits a column"));
+    }
+    let keys = order::Keys { table: table.as_slice()?, columns, bits };
+    Ok(py.detach(|| order::pair_planes(keys, left, right)).ok_or_else(out_of_range)?.into_pyarray(py))
+}
+
+#[pyfunction]
+fn choose_rows<'py>(
+    py: Python<'py>,
+    x: (Vec<Words<'py>>, Vec<Words<'py>>),
+    length: usize,
+    nodes: (Vec<u32>, Vec<u32>),
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> Out<'py, u64> {
+    let x = (rows_of(&x.0, length)?, rows_of(&x.1, length)?);
+    if nodes.0.len() != nodes.1.len() {
+        return Err(PyValueError::new_err("a node has two rows"));
+    }
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    let out = py.detach(|| order::choose_rows((&x.0, &x.1), (&nodes.0, &nodes.1), mine, next));
+    Ok(out.ok_or_else(out_of_range)?.into_pyarray(py))
+}
+
 fn out_of_range() -> PyErr {
     PyValueError::new_err("an index is out of range")
 }
@@ -313,9 +348,9 @@ mod _core {
     use super::psi::python::{element_digests, okvs_columns, okvs_decode, okvs_encode, GroupKey};
     #[pymodule_export]
     use super::{
-        and_known, and_rows, and_shares, as_permutation, from_planes, gather, matmul, matmul_shares, multiply_shares,
-        pack, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, unpack, xor_rows,
-        Prg,
+        and_known, and_rows, and_shares, as_permutation, choose_rows, from_planes, gather, matmul, matmul_shares,
+        multiply_shares, pack, pair_planes, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead,
+        truncate_other, unpack, xor_rows, Prg,
     };
     #[pymodule_export]
     use crate::ot::python::{

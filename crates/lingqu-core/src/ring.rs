@@ -5,7 +5,7 @@ use crate::prg::{Prg, CHUNK};
 pub type Pair<'a> = (&'a [u64], &'a [u64]);
 
 #[cfg(target_arch = "x86_64")]
-fn wide_available() -> bool {
+pub(crate) fn wide_available() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
 }
 
@@ -19,7 +19,7 @@ macro_rules! widened {
                 fn wide($($arg: $ty),*) {
                     $body($($arg),*);
                 }
-                if wide_available() {
+                if $crate::ring::wide_available() {
                     // SAFETY: the processor has the features the function was compiled for.
                     return unsafe { wide($($arg),*) };
                 }
@@ -28,6 +28,7 @@ macro_rules! widened {
         }
     };
 }
+pub(crate) use widened;
 
 #[inline(always)]
 fn cross_add(out: &mut [u64], x: Pair, y: Pair, plus: &[u64], minus: &[u64]) {
@@ -90,8 +91,13 @@ impl<'a> Rows<'a> {
         Rows { tables, length }
     }
 
+    /// Words of a row.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
     /// The words of a row, if it is there.
-    fn row(&self, mut row: usize) -> Option<&'a [u64]> {
+    pub fn row(&self, mut row: usize) -> Option<&'a [u64]> {
         for table in &self.tables {
             let count = table.len().checked_div(self.length)?;
             if row < count {

@@ -14,7 +14,17 @@ import numpy as np
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import Column, Machine, Permutation, Shared, SharedBits
 from lingqu.share.joins import joined_names
-from lingqu.share.relation import Key, Relation, as_bits, as_values, copy_down, differences, running_xor, same_group
+from lingqu.share.relation import (
+    Key,
+    Relation,
+    as_bits,
+    as_values,
+    compact,
+    copy_down,
+    differences,
+    running_xor,
+    same_group,
+)
 
 Kind = Literal["inner", "left", "right", "full"]
 Unique = Literal["left", "right", "none"]
@@ -260,18 +270,19 @@ def _low_bits(machine: Machine, x: Shared, bits: int) -> Key:
 
 
 def _one_side(machine: Machine, left: _Side, right: _Side, keep_left: bool, keep_right: bool, bound: int) -> Joined:
-    """A join with an empty side: rows that stay, and otherwise `bound` rows of which none is there."""
+    """A join with an empty side: rows that stay, up to the bound, and otherwise rows of which none is there."""
     rows = min(bound, left.rows)
+    exceeded = machine.constant(0)
+    if keep_left and left.rows > bound:
+        kept = machine.sum(left.relation.valid)
+        exceeded = machine.inject(machine.less_than(machine.constant(bound), kept))
+        left = _Side(compact(machine, left.relation, bound), left.on, left.kept)
     values, words = _zeros(machine, rows, len(right.relation.columns)), _zero_words(machine, rows, right.carried)
     columns, keys = right.named(values, words)
     nothing, there = (machine.constant(np.full(rows, value, np.int64)) for value in (0, 1))
     mine = {name: column[:rows] for name, column in left.relation.columns.items()}
     mine_keys = {name: tuple(word[:rows] for word in left.relation.keys[name]) for name in left.kept}
     valid = left.relation.valid[:rows] if keep_left else nothing
-    exceeded = machine.constant(0)
-    if keep_left and left.rows > bound:
-        excess = machine.sum(left.relation.valid[bound:])
-        exceeded = machine.inject(machine.less_than(machine.scale(excess, 0), excess))
     joined = Joined(Relation({**mine, **columns}, {**mine_keys, **keys}, valid), there, nothing, exceeded)
     return _with_rest(machine, joined, right, right.relation.valid) if keep_right else joined
 

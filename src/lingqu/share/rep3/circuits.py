@@ -112,6 +112,47 @@ def _generate(s: Session, propagate: Planes, rows: int) -> Planes:
 
 
 @dataclass
+class Choices:
+    """Nodes (chooses, value), the lowest first, as numbers of rows in matrices that are never overwritten.
+
+    Where a node does not choose, the value of those below it counts.  The lowest node's `chooses` is never read.
+    """
+
+    tables: list[Planes]
+    length: int
+    chooses: list[int]
+    values: list[int]
+
+    @property
+    def count(self) -> int:
+        """Nodes that are left."""
+        return len(self.values)
+
+    @property
+    def _pairs(self) -> int:
+        """Neighbours to combine, so that a power of two is left."""
+        return self.count - (1 << ((self.count - 1).bit_length() - 1))
+
+    def components(self, s: Session) -> Words:
+        """This party's component of the lowest pairs combined: their values, then their `chooses` but the first."""
+        x = [table[0] for table in self.tables], [table[1] for table in self.tables]
+        low = 2 * self._pairs
+        return _core.choose_rows(x, self.length, (self.chooses[:low], self.values[:low]), s.mine, s.next)
+
+    def combined(self, s: Session) -> Choices:
+        """The lowest pairs combined, those above as they are: 1 round."""
+        pairs = self._pairs
+        table = s.reshare(self.components(s), BINARY)
+        rows = sum(len(known[0]) for known in self.tables) // self.length if self.length else 0
+        kept = [*self.tables, table] if 2 * pairs < self.count else [table]
+        base = rows if 2 * pairs < self.count else 0
+        # the first node's `chooses` is never read: its number is that of another row
+        chooses = [base, *range(base + pairs, base + 2 * pairs - 1)]
+        values = list(range(base, base + pairs))
+        return Choices(kept, self.length, chooses + self.chooses[2 * pairs :], values + self.values[2 * pairs :])
+
+
+@dataclass
 class _Carries:
     """(generate, propagate) pairs by position, as numbers of rows in matrices that are never overwritten."""
 

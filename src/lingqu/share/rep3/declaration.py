@@ -21,6 +21,7 @@ ARAKI_2016 = "Araki, Furukawa, Lindell, Nof, Ohara (CCS 2016)"
 ARAKI_2021 = "Araki et al., Secure Graph Analysis at Scale (CCS 2021)"
 ABY3 = "ABY3: Mohassel, Rindal (CCS 2018)"
 SORTING = "Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022)"
+RANKING = "after Hamada et al. (ICISC 2012)"
 
 INPUT = Reveals(to=Audience.COMPUTE, fact=Fact.SHAPE, about="the number and width of the values shared")
 OPENED = Reveals(to=Audience.RECIPIENT, fact=Fact.RESULT_ROWS, about="the opened values, to those they are opened to")
@@ -80,7 +81,7 @@ OPERATIONS = (
     _operation("to_bits", lambda t, z: t.to_bits(_count(z)), f"{ABY3}, section 5.3"),
     _operation("to_shared", lambda t, z: t.integers(_count(z), z["bits"]), f"{ABY3}, section 5.4"),
     _operation("shuffle", lambda t, z: t.shuffle(z["rows"], z["columns"]), ARAKI_2021),
-    _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"after {SORTING}"),
+    _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"{RANKING}; few bits: after {SORTING}"),
     _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"after {SORTING}"),
     _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"after {SORTING}"),
     *composed.operations(Tally, 3, composed.Sources(f"{ABY3}, section 5.4", f"after {SORTING}")),

@@ -29,7 +29,7 @@ from lingqu.share.api import (
     encode,
     ring,
 )
-from lingqu.share.rep3 import arithmetic, circuits, rows, session
+from lingqu.share.rep3 import arithmetic, circuits, ranking, rows, session
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
 from lingqu.share.rep3.tables import pack_columns, unpack_columns
 
@@ -356,6 +356,8 @@ class Rep3:
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
         words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]
+        if not ranking.by_digits(count, sum(key.width for key in keys)):
+            return Permutation(_integers(ranking.sort(self._session, words), (count,)))
         bits = [(parts, position) for parts, width in words for position in range(width)]
         return Permutation(_integers(rows.sort(self._session, bits), (count,)))
 

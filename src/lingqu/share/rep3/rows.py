@@ -1,4 +1,4 @@
-"""Hidden permutations of rows: shuffle, and the stable radix sort on shared permutations.
+"""Hidden permutations of rows: shuffle, and the stable radix sort on shared permutations, which suits few key bits.
 
 Permutations are shared vectors of destinations: row i goes to position p(i).
 Source: Araki et al., "Secure Graph Analysis at Scale" (CCS 2021) for the shuffle;

@@ -12,6 +12,7 @@ from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
 from lingqu.share.outline import WORD, packed
 from lingqu.share.rep3.circuits import chunks, sklansky
+from lingqu.share.rep3.ranking import by_digits, layout, stages
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.rep3.tables import places_of
 
@@ -166,9 +167,33 @@ class Tally:
         self.integers(rows * (2**width - 1))
         self.multiply(rows)
 
+    def compare(self, count: int, bits: int) -> None:
+        """ranking.compare."""
+        for rows in _chunks(count):
+            nodes = bits
+            while nodes > 2:
+                pairs = nodes - (1 << ((nodes - 1).bit_length() - 1))
+                self.conjunction((2 * pairs - 1) * packed(rows))
+                nodes -= pairs
+            size = WORD * packed(rows)
+            self.wave(*((party, party + step, size) for party in range(3) for step in (1, 2)))
+
+    def rank(self, rows: int, bits: int) -> None:
+        """ranking.sort."""
+        columns, width, total = layout(rows, bits)
+        self.hops([WORD * packed(rows * columns, width)])
+        for stage in stages(rows):
+            for count in stage.comparisons:
+                if count:
+                    self.compare(count, total)
+        self.hops([WORD * rows], inverse=True)
+
     def sort(self, rows: int, bits: int) -> None:
         """Machine.sort by keys of `bits` bits together."""
         if rows < 2:
+            return
+        if not by_digits(rows, bits):
+            self.rank(rows, bits)
             return
         for start in range(0, bits, DIGIT_BITS):
             width = min(DIGIT_BITS, bits - start)

@@ -1,0 +1,167 @@
+//! Comparing rows of packed keys: planes of chosen pairs, and the tree that finds the first bit in which they differ.
+use crate::prg::{Prg, CHUNK};
+use crate::ring::{widened, Rows};
+use crate::turn::turn;
+
+/// Blocks turned together, so that a whole line of every plane is written at once.
+const TOGETHER: usize = 8;
+
+/// One component of keys: `columns` words a row, the lowest bits first.
+#[derive(Clone, Copy)]
+pub struct Keys<'a> {
+    pub table: &'a [u64],
+    pub columns: usize,
+    pub bits: usize,
+}
+
+/// For pairs of rows (x, y): planes of x ^ y, then planes of y, `bits` each.  None when a row is not there.
+pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Vec<u64>> {
+    let length = left.len().div_ceil(64);
+    let mut out = vec![0u64; 2 * keys.bits * length];
+    let (differs, values) = out.split_at_mut(keys.bits * length);
+    let mut blocks = [([0u64; 64], [0u64; 64]); TOGETHER];
+    let pairs = left.chunks(64 * TOGETHER).zip(right.chunks(64 * TOGETHER));
+    for (b, (left, right)) in pairs.enumerate() {
+        let count = left.len().div_ceil(64);
+        for column in 0..keys.columns {
+            for (block, (left, right)) in blocks.iter_mut().zip(left.chunks(64).zip(right.chunks(64))) {
+                block.0.fill(0);
+                block.1.fill(0);
+                for (i, (x, y)) in left.iter().zip(right).enumerate() {
+                    let x = keys.table.get(*x as usize * keys.columns + column)?;
+                    let y = keys.table.get(*y as usize * keys.columns + column)?;
+                    (block.0[i], block.1[i]) = (x ^ y, *y);
+                }
+                turn(&mut block.0);
+                turn(&mut block.1);
+            }
+            for bit in 0..keys.bits.saturating_sub(64 * column).min(64) {
+                let at = (64 * column + bit) * length + b * TOGETHER;
+                for (i, block) in blocks[..count].iter().enumerate() {
+                    differs[at + i] = block.0[bit];
+                    values[at + i] = block.1[bit];
+                }
+            }
+        }
+    }
+    Some(out)
+}
+
+/// Rows of a node's pair (chooses, value), one component: where `chooses` is 0 the value of a lower node counts.
+type Node<'a> = (&'a [u64], &'a [u64]);
+
+#[inline(always)]
+fn chosen(out: &mut [u64], by: Node, upper: Node, lower: Node, plus: &[u64], minus: &[u64]) {
+    let n = out.len();
+    let (d0, d1, u0, u1) = (&by.0[..n], &by.1[..n], &upper.0[..n], &upper.1[..n]);
+    let (l0, l1, plus, minus) = (&lower.0[..n], &lower.1[..n], &plus[..n], &minus[..n]);
+    for i in 0..n {
+        let (y0, y1) = (u0[i] ^ l0[i], u1[i] ^ l1[i]);
+        out[i] = l0[i] ^ (d0[i] & (y0 ^ y1)) ^ (d1[i] & y0) ^ plus[i] ^ minus[i];
+    }
+}
+widened!(chosen_fast, chosen, out: &mut [u64], by: Node, upper: Node, lower: Node, plus: &[u64], minus: &[u64]);
+
+#[inline(always)]
+fn either(out: &mut [u64], x: Node, y: Node, plus: &[u64], minus: &[u64]) {
+    let n = out.len();
+    let (x0, x1, y0, y1) = (&x.0[..n], &x.1[..n], &y.0[..n], &y.1[..n]);
+    let (plus, minus) = (&plus[..n], &minus[..n]);
+    for i in 0..n {
+        out[i] = x0[i] ^ y0[i] ^ (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i];
+    }
+}
+widened!(either_fast, either, out: &mut [u64], x: Node, y: Node, plus: &[u64], minus: &[u64]);
+
+/// Numbers of the rows (chooses, value) of every node, the lowest first.
+pub type Nodes<'a> = (&'a [u32], &'a [u32]);
+
+/// This party's XOR component of a level of the tree, masked by a fresh share of zero: neighbours combine, an odd
+/// node at the top is left out.  First the values of all pairs: the upper's where it chooses, the lower's where not;
+/// then of all pairs but the lowest whether one of the two chooses.
+pub fn choose_rows(x: (&Rows, &Rows), nodes: Nodes, mine: &mut Prg, next: &mut Prg) -> Option<Vec<u64>> {
+    let length = x.0.length();
+    let pairs = nodes.0.len() / 2;
+    let row = |number: u32| Some((x.0.row(number as usize)?, x.1.row(number as usize)?));
+    let mut out = vec![0u64; (2 * pairs).saturating_sub(1) * length];
+    let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
+    for (r, out) in out.chunks_exact_mut(length.max(1)).enumerate() {
+        let lower = if r < pairs { 2 * r } else { 2 * (r - pairs + 1) };
+        let by = row(*nodes.0.get(lower + 1)?)?;
+        let values = (row(*nodes.1.get(lower + 1)?)?, row(*nodes.1.get(lower)?)?);
+        let below = if r < pairs { by } else { row(*nodes.0.get(lower)?)? };
+        for (chunk, part) in out.chunks_mut(CHUNK).enumerate() {
+            let at = chunk * CHUNK..chunk * CHUNK + part.len();
+            mine.fill(&mut plus[..part.len()]);
+            next.fill(&mut minus[..part.len()]);
+            let (by, below) = (cut_row(by, &at), cut_row(below, &at));
+            if r < pairs {
+                chosen_fast(part, by, cut_row(values.0, &at), cut_row(values.1, &at), &plus, &minus);
+            } else {
+                either_fast(part, by, below, &plus, &minus);
+            }
+        }
+    }
+    Some(out)
+}
+
+fn cut_row<'a>(row: Node<'a>, at: &std::ops::Range<usize>) -> Node<'a> {
+    (&row.0[at.clone()], &row.1[at.clone()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(seed: u8, n: usize) -> Vec<u64> {
+        let mut out = vec![0; n];
+        Prg::new(&[seed; 16]).fill(&mut out);
+        out
+    }
+
+    #[test]
+    fn planes_of_pairs() {
+        let (rows, columns, bits) = (100, 2, 81);
+        let table = words(1, rows * columns);
+        for n in [0usize, 1, 64, 700] {
+            let left: Vec<u32> = (0..n).map(|i| (i * 7 % rows) as u32).collect();
+            let right: Vec<u32> = (0..n).map(|i| (i * 3 % rows) as u32).collect();
+            let found = pair_planes(Keys { table: &table, columns, bits }, &left, &right).unwrap();
+            let length = n.div_ceil(64);
+            for i in 0..n {
+                for bit in 0..bits {
+                    let of = |row: u32| table[row as usize * columns + bit / 64] >> (bit % 64) & 1;
+                    let at = |plane: usize| found[plane * length + i / 64] >> (i % 64) & 1;
+                    assert_eq!(at(bits + bit), of(right[i]));
+                    assert_eq!(at(bit), of(left[i]) ^ of(right[i]));
+                }
+            }
+        }
+        assert!(pair_planes(Keys { table: &table, columns, bits }, &[100], &[0]).is_none());
+    }
+
+    #[test]
+    fn a_level_takes_the_upper_value_where_it_chooses() {
+        let (length, nodes) = (CHUNK + 9, 5);
+        let parts: Vec<Vec<u64>> = (0..3).map(|i| words(i, 2 * nodes * length)).collect();
+        let whole: Vec<u64> = (0..2 * nodes * length).map(|i| parts[0][i] ^ parts[1][i] ^ parts[2][i]).collect();
+        let (chooses, values): (Vec<u32>, Vec<u32>) = ((0..5).collect(), (5..10).collect());
+        let mut sum = vec![0u64; 3 * length];
+        for party in 0..3usize {
+            let rows = (Rows::new(vec![&parts[party]], length), Rows::new(vec![&parts[(party + 1) % 3]], length));
+            let key = |index: usize| Prg::new(&[index as u8 % 3 + 40; 16]);
+            let (mut mine, mut next) = (key(party), key(party + 1));
+            let part = choose_rows((&rows.0, &rows.1), (&chooses, &values), &mut mine, &mut next).unwrap();
+            sum.iter_mut().zip(part).for_each(|(sum, word)| *sum ^= word);
+        }
+        let row = |number: usize| &whole[number * length..(number + 1) * length];
+        for i in 0..length {
+            for pair in 0..2 {
+                let by = row(2 * pair + 1)[i];
+                let expected = (by & row(2 * pair + 6)[i]) | (!by & row(2 * pair + 5)[i]);
+                assert_eq!(sum[pair * length + i], expected);
+            }
+            assert_eq!(sum[2 * length + i], row(3)[i] | row(2)[i]);
+        }
+    }
+}

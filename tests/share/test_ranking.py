@@ -1,0 +1,99 @@
+"""Sorting by opened comparisons: stable for keys of any width, and what is opened is a random order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lingqu.share import Machine
+from lingqu.share.plain import Plain
+from lingqu.share.rep3 import Rep3, ranking
+from lingqu.share.rep3.rows import opened_order
+
+Parties = Callable[..., Any]
+few = settings(max_examples=12, deadline=None)
+CHI_SQUARE_5 = 35.9  # 5 degrees of freedom, one false alarm in a million
+
+
+def sorted_places(m: Machine, keys: list[tuple[NDArray[np.uint64], int]]) -> NDArray[np.int64]:
+    shared = [m.input_bits(0, key if m.owns(0) else None, key.shape, width) for key, width in keys]
+    opened = m.reveal(m.sort(shared).destinations)
+    assert opened is not None
+    return opened
+
+
+@few
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 7]), st.integers(0, (1 << 64) - 1) | st.just(3)), min_size=1))
+def test_wide_keys_sort_stably(parties: Parties, rows: list[tuple[int, int]]) -> None:
+    keys = [(np.array([row[0] for row in rows], np.uint64), 3), (np.array([row[1] for row in rows], np.uint64), 64)]
+    expected = np.argsort(np.lexsort((keys[1][0], keys[0][0])))
+    for found in (*parties(lambda m: sorted_places(m, keys)).results, sorted_places(Plain(), keys)):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("rows", "width"), [(2, 64), (255, 64), (3000, 64), (3000, 11), (2048, 53)])
+def test_every_stage_keeps_equal_keys_in_order(parties: Parties, rows: int, width: int) -> None:
+    draw = np.random.default_rng(rows)
+    key = draw.integers(0, 40, rows).astype(np.uint64) << np.uint64(width - 6)
+    expected = np.argsort(np.argsort(key, kind="stable"))
+    for found in parties(lambda m: sorted_places(m, [(key, width)])).results:
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 100, 1023, 1024, 100_000, 3_000_000])
+def test_stages_take_every_row(rows: int) -> None:
+    known = 0
+    for stage in ranking.stages(rows):
+        assert stage.known == known
+        assert sum(stage.digits) == known.bit_length()
+        known += stage.added
+    assert known == rows
+
+
+def test_pairs_between_pivots_stay_below_their_bound() -> None:
+    draw = np.random.default_rng(3)
+    for known, added in ((15, 48), (1023, 3072), (4095, 4096), (127, 9000)):
+        most = ranking._most_pairs(known, added)
+        found = []
+        for _ in range(200):
+            pivots = np.sort(draw.permutation(known + added)[:known])
+            inside = np.diff(np.concatenate([[-1], pivots, [known + added]])) - 1
+            found.append(int((inside * (inside - 1) // 2).sum()))
+        assert max(found) <= most
+        assert np.mean(found) == pytest.approx(added * (added - 1) / (known + 2), rel=0.2)
+
+
+def test_more_pairs_than_expected_are_compared_too(parties: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        ranking, "stages", lambda rows: (ranking.Stage(0, 15, (), 105), ranking.Stage(15, rows - 15, (2, 2), 7))
+    )
+    key = np.random.default_rng(1).integers(0, 1 << 60, 400).astype(np.uint64)
+    expected = np.argsort(np.argsort(key))
+    np.testing.assert_array_equal(parties(lambda m: sorted_places(m, [(key, 60)])).results[1], expected)
+
+
+@pytest.mark.parametrize("key", [[5, 5, 5], [1, 2, 3], [9, 1 << 50, 0]])
+def test_what_is_opened_is_a_random_order(parties: Parties, monkeypatch: pytest.MonkeyPatch, key: list[int]) -> None:
+    opened: list[tuple[int, ...]] = []
+
+    def seen(s: Any, order: Any) -> Any:
+        if s.party == 0:
+            opened.append(tuple(order.tolist()))
+        return opened_order(s, order)
+
+    def work(m: Rep3) -> None:
+        words = m.constant_bits(np.array(key, np.uint64), 60)
+        for _ in range(240):
+            m.sort([words])
+
+    monkeypatch.setattr(ranking, "opened_order", seen)
+    parties(work)
+    counts = np.unique(np.array(opened), axis=0, return_counts=True)[1]
+    assert len(counts) == 6
+    assert ((counts - 40) ** 2 / 40).sum() < CHI_SQUARE_5
