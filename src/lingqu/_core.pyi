@@ -27,31 +27,24 @@ def multiply_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
     """This party's XOR component of x & y, masked by a share of zero."""
 
-def and_rows(
-    x: tuple[Sequence[_Words], Sequence[_Words]], length: int, rows: tuple[list[int], list[int]], mine: Prg, next: Prg
-) -> _Words:
-    """As and_shares on rows of `length` words: row r is the conjunction of rows rows[0][r] and rows[1][r] of x.
-
-    x: both components of matrices; their rows are counted through all matrices.
-    """
-
 def xor_rows(out: _Words, x: Sequence[_Words], length: int, rows: list[int]) -> None:
     """XOR row rows[r] of the matrices x into row r of out, in place."""
-
-def and_known(x: _Words, y: _Words, adds: bool, mine: Prg, next: Prg) -> _Words:
-    """This party's XOR component of a product to which it adds x & y, or nothing, masked by a share of zero."""
 
 def pair_planes(table: _Words, columns: int, bits: int, pairs: tuple[_Indices, _Indices]) -> _Words:
     """Planes of x ^ y, then planes of y, `bits` each, for pairs (x, y) of rows of `columns` words, the lowest first."""
 
 def choose_rows(
-    x: tuple[Sequence[_Words], Sequence[_Words]], length: int, nodes: tuple[list[int], list[int]], mine: Prg, next: Prg
+    x: tuple[Sequence[_Words], Sequence[_Words]],
+    length: int,
+    choices: Sequence[tuple[int, int, int]],
+    unions: Sequence[tuple[int, int]],
+    mine: Prg,
+    next: Prg,
 ) -> _Words:
-    """This party's XOR component of a level of choices, masked by a share of zero; rows as in and_rows.
+    """This party's XOR component of rows of `length` words, masked by a share of zero: choices, then unions.
 
-    nodes: the numbers of the rows (chooses, value) of every node, the lowest first; neighbours combine, an odd node at
-    the top is left out.  First the values of all pairs, the upper's where it chooses and the lower's where not; then of
-    all pairs but the lowest whether one of the two chooses.
+    x: both components of matrices; their rows are counted through all matrices.  choices: rows (by, upper, lower): the
+    upper where `by` is 1, else the lower.  unions: pairs of rows.
     """
 
 def truncate_lead(a: _Words, bits: int, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:

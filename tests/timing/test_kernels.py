@@ -63,7 +63,7 @@ def _select(a: list[Words]) -> object:
 
 def _choose(a: list[Words]) -> object:
     """A level of the tree that finds the first difference of two keys: four nodes of two rows each."""
-    return _core.choose_rows(([a[0]], [a[1]]), WORDS // 8, ([0, 1, 2, 3], [4, 5, 6, 7]), MINE, NEXT)
+    return _core.choose_rows(([a[0]], [a[1]]), WORDS // 8, [(1, 5, 4), (3, 7, 6)], [(3, 2)], MINE, NEXT)
 
 
 def _pairs(a: list[Words]) -> object:

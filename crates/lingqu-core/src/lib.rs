@@ -93,24 +93,6 @@ fn rows_of<'a>(tables: &'a [Words], length: usize) -> PyResult<ring::Rows<'a>> {
 }
 
 #[pyfunction]
-fn and_rows<'py>(
-    py: Python<'py>,
-    x: (Vec<Words<'py>>, Vec<Words<'py>>),
-    length: usize,
-    rows: (Vec<u32>, Vec<u32>),
-    mut mine: PyRefMut<'py, Prg>,
-    mut next: PyRefMut<'py, Prg>,
-) -> Out<'py, u64> {
-    let x = (rows_of(&x.0, length)?, rows_of(&x.1, length)?);
-    if rows.0.len() != rows.1.len() {
-        return Err(PyValueError::new_err("conjunctions need two rows each"));
-    }
-    let (mine, next) = (&mut mine.0, &mut next.0);
-    let out = py.detach(|| ring::and_rows((&x.0, &x.1), &rows.0, &rows.1, mine, next));
-    Ok(out.ok_or_else(out_of_range)?.into_pyarray(py))
-}
-
-#[pyfunction]
 fn xor_rows<'py>(
     py: Python<'py>,
     mut out: PyReadwriteArray1<'py, u64>,
@@ -124,21 +106,6 @@ fn xor_rows<'py>(
         return Err(PyValueError::new_err("more rows than there is room for"));
     }
     py.detach(|| ring::xor_rows(out, &x, &rows)).ok_or_else(out_of_range)
-}
-
-#[pyfunction]
-fn and_known<'py>(
-    py: Python<'py>,
-    x: Words<'py>,
-    y: Words<'py>,
-    adds: bool,
-    mut mine: PyRefMut<'py, Prg>,
-    mut next: PyRefMut<'py, Prg>,
-) -> Out<'py, u64> {
-    let (x, y) = (x.as_slice()?, y.as_slice()?);
-    equal_lengths(&[x, y])?;
-    let (mine, next) = (&mut mine.0, &mut next.0);
-    Ok(py.detach(|| ring::and_known(x, y, adds, mine, next)).into_pyarray(py))
 }
 
 type OutPair<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>)>;
@@ -297,16 +264,14 @@ fn choose_rows<'py>(
     py: Python<'py>,
     x: (Vec<Words<'py>>, Vec<Words<'py>>),
     length: usize,
-    nodes: (Vec<u32>, Vec<u32>),
+    choices: Vec<order::Choice>,
+    unions: Vec<(u32, u32)>,
     mut mine: PyRefMut<'py, Prg>,
     mut next: PyRefMut<'py, Prg>,
 ) -> Out<'py, u64> {
     let x = (rows_of(&x.0, length)?, rows_of(&x.1, length)?);
-    if nodes.0.len() != nodes.1.len() {
-        return Err(PyValueError::new_err("a node has two rows"));
-    }
     let (mine, next) = (&mut mine.0, &mut next.0);
-    let out = py.detach(|| order::choose_rows((&x.0, &x.1), (&nodes.0, &nodes.1), mine, next));
+    let out = py.detach(|| order::choose_rows((&x.0, &x.1), &choices, &unions, mine, next));
     Ok(out.ok_or_else(out_of_range)?.into_pyarray(py))
 }
 
@@ -348,9 +313,9 @@ mod _core {
     use super::psi::python::{element_digests, okvs_columns, okvs_decode, okvs_encode, GroupKey};
     #[pymodule_export]
     use super::{
-        and_known, and_rows, and_shares, as_permutation, choose_rows, from_planes, gather, matmul, matmul_shares,
-        multiply_shares, pack, pair_planes, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead,
-        truncate_other, unpack, xor_rows, Prg,
+        and_shares, as_permutation, choose_rows, from_planes, gather, matmul, matmul_shares, multiply_shares, pack,
+        pair_planes, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, unpack,
+        xor_rows, Prg,
     };
     #[pymodule_export]
     use crate::ot::python::{

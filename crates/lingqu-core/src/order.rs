@@ -47,7 +47,7 @@ pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Vec<u64>> 
     Some(out)
 }
 
-/// Rows of a node's pair (chooses, value), one component: where `chooses` is 0 the value of a lower node counts.
+/// Both components of a row.
 type Node<'a> = (&'a [u64], &'a [u64]);
 
 #[inline(always)]
@@ -73,39 +73,44 @@ fn either(out: &mut [u64], x: Node, y: Node, plus: &[u64], minus: &[u64]) {
 }
 widened!(either_fast, either, out: &mut [u64], x: Node, y: Node, plus: &[u64], minus: &[u64]);
 
-/// Numbers of the rows (chooses, value) of every node, the lowest first.
-pub type Nodes<'a> = (&'a [u32], &'a [u32]);
+/// Rows (by, upper, lower) of a value that is the upper one where `by` is 1, else the lower one.
+pub type Choice = (u32, u32, u32);
 
-/// This party's XOR component of a level of the tree, masked by a fresh share of zero: neighbours combine, an odd
-/// node at the top is left out.  First the values of all pairs: the upper's where it chooses, the lower's where not;
-/// then of all pairs but the lowest whether one of the two chooses.
-pub fn choose_rows(x: (&Rows, &Rows), nodes: Nodes, mine: &mut Prg, next: &mut Prg) -> Option<Vec<u64>> {
+/// This party's XOR component of choices and then of disjunctions of rows, masked by a fresh share of zero.
+pub fn choose_rows(
+    x: (&Rows, &Rows),
+    choices: &[Choice],
+    unions: &[(u32, u32)],
+    mine: &mut Prg,
+    next: &mut Prg,
+) -> Option<Vec<u64>> {
     let length = x.0.length();
-    let pairs = nodes.0.len() / 2;
     let row = |number: u32| Some((x.0.row(number as usize)?, x.1.row(number as usize)?));
-    let mut out = vec![0u64; (2 * pairs).saturating_sub(1) * length];
+    let mut out = vec![0u64; (choices.len() + unions.len()) * length];
+    let (chosen_rows, union_rows) = out.split_at_mut(choices.len() * length);
     let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
-    for (r, out) in out.chunks_exact_mut(length.max(1)).enumerate() {
-        let lower = if r < pairs { 2 * r } else { 2 * (r - pairs + 1) };
-        let by = row(*nodes.0.get(lower + 1)?)?;
-        let values = (row(*nodes.1.get(lower + 1)?)?, row(*nodes.1.get(lower)?)?);
-        let below = if r < pairs { by } else { row(*nodes.0.get(lower)?)? };
+    for (out, (by, upper, lower)) in chosen_rows.chunks_exact_mut(length.max(1)).zip(choices) {
+        let (by, upper, lower) = (row(*by)?, row(*upper)?, row(*lower)?);
         for (chunk, part) in out.chunks_mut(CHUNK).enumerate() {
             let at = chunk * CHUNK..chunk * CHUNK + part.len();
             mine.fill(&mut plus[..part.len()]);
             next.fill(&mut minus[..part.len()]);
-            let (by, below) = (cut_row(by, &at), cut_row(below, &at));
-            if r < pairs {
-                chosen_fast(part, by, cut_row(values.0, &at), cut_row(values.1, &at), &plus, &minus);
-            } else {
-                either_fast(part, by, below, &plus, &minus);
-            }
+            chosen_fast(part, cut(by, &at), cut(upper, &at), cut(lower, &at), &plus, &minus);
+        }
+    }
+    for (out, (one, other)) in union_rows.chunks_exact_mut(length.max(1)).zip(unions) {
+        let (one, other) = (row(*one)?, row(*other)?);
+        for (chunk, part) in out.chunks_mut(CHUNK).enumerate() {
+            let at = chunk * CHUNK..chunk * CHUNK + part.len();
+            mine.fill(&mut plus[..part.len()]);
+            next.fill(&mut minus[..part.len()]);
+            either_fast(part, cut(one, &at), cut(other, &at), &plus, &minus);
         }
     }
     Some(out)
 }
 
-fn cut_row<'a>(row: Node<'a>, at: &std::ops::Range<usize>) -> Node<'a> {
+fn cut<'a>(row: Node<'a>, at: &std::ops::Range<usize>) -> Node<'a> {
     (&row.0[at.clone()], &row.1[at.clone()])
 }
 
@@ -145,13 +150,13 @@ mod tests {
         let (length, nodes) = (CHUNK + 9, 5);
         let parts: Vec<Vec<u64>> = (0..3).map(|i| words(i, 2 * nodes * length)).collect();
         let whole: Vec<u64> = (0..2 * nodes * length).map(|i| parts[0][i] ^ parts[1][i] ^ parts[2][i]).collect();
-        let (chooses, values): (Vec<u32>, Vec<u32>) = ((0..5).collect(), (5..10).collect());
         let mut sum = vec![0u64; 3 * length];
         for party in 0..3usize {
             let rows = (Rows::new(vec![&parts[party]], length), Rows::new(vec![&parts[(party + 1) % 3]], length));
             let key = |index: usize| Prg::new(&[index as u8 % 3 + 40; 16]);
             let (mut mine, mut next) = (key(party), key(party + 1));
-            let part = choose_rows((&rows.0, &rows.1), (&chooses, &values), &mut mine, &mut next).unwrap();
+            let part =
+                choose_rows((&rows.0, &rows.1), &[(1, 6, 5), (3, 8, 7)], &[(3, 2)], &mut mine, &mut next).unwrap();
             sum.iter_mut().zip(part).for_each(|(sum, word)| *sum ^= word);
         }
         let row = |number: usize| &whole[number * length..(number + 1) * length];

@@ -109,25 +109,6 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// This party's XOR component of the conjunctions of rows left[r] and right[r], masked by a fresh share of zero.
-pub fn and_rows(x: (&Rows, &Rows), left: &[u32], right: &[u32], mine: &mut Prg, next: &mut Prg) -> Option<Vec<u64>> {
-    let length = x.0.length;
-    let mut out = vec![0u64; left.len() * length];
-    let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
-    for ((out, u), v) in out.chunks_exact_mut(length.max(1)).zip(left).zip(right) {
-        let u = (x.0.row(*u as usize)?, x.1.row(*u as usize)?);
-        let v = (x.0.row(*v as usize)?, x.1.row(*v as usize)?);
-        for (chunk, part) in out.chunks_mut(CHUNK).enumerate() {
-            let at = chunk * CHUNK..chunk * CHUNK + part.len();
-            mine.fill(&mut plus[..part.len()]);
-            next.fill(&mut minus[..part.len()]);
-            let (u, v) = ((&u.0[at.clone()], &u.1[at.clone()]), (&v.0[at.clone()], &v.1[at.clone()]));
-            cross_xor_fast(part, u, v, &plus, &minus);
-        }
-    }
-    Some(out)
-}
-
 /// XOR the chosen rows into the first rows of `out`; None when a row is not there.
 pub fn xor_rows(out: &mut [u64], x: &Rows, rows: &[u32]) -> Option<()> {
     for (out, row) in out.chunks_exact_mut(x.length.max(1)).zip(rows) {
@@ -136,32 +117,6 @@ pub fn xor_rows(out: &mut [u64], x: &Rows, rows: &[u32]) -> Option<()> {
         }
     }
     Some(())
-}
-
-#[inline(always)]
-fn known_xor(out: &mut [u64], x: &[u64], y: &[u64], plus: &[u64], minus: &[u64]) {
-    let n = out.len();
-    let (x, y, plus, minus) = (&x[..n], &y[..n], &plus[..n], &minus[..n]);
-    for i in 0..n {
-        out[i] = (x[i] & y[i]) ^ plus[i] ^ minus[i];
-    }
-}
-widened!(known_xor_fast, known_xor, out: &mut [u64], x: &[u64], y: &[u64], plus: &[u64], minus: &[u64]);
-
-/// This party's XOR component of a product to which it adds x & y, or nothing, masked by a fresh share of zero.
-pub fn and_known(x: &[u64], y: &[u64], adds: bool, mine: &mut Prg, next: &mut Prg) -> Vec<u64> {
-    let mut out = vec![0u64; x.len()];
-    let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
-    for ((part, x), y) in out.chunks_mut(CHUNK).zip(x.chunks(CHUNK)).zip(y.chunks(CHUNK)) {
-        mine.fill(&mut plus[..part.len()]);
-        next.fill(&mut minus[..part.len()]);
-        if adds {
-            known_xor_fast(part, x, y, &plus, &minus);
-        } else {
-            part.iter_mut().zip(plus.iter().zip(&minus)).for_each(|(word, (plus, minus))| *word = plus ^ minus);
-        }
-    }
-    out
 }
 
 #[inline(always)]
@@ -321,36 +276,15 @@ mod tests {
     }
 
     #[test]
-    fn chosen_rows_are_conjoined() {
-        let (length, left, right) = (600, [2u32, 0, 1], [1u32, 0, 0]);
+    fn rows_are_counted_through_all_matrices() {
+        let length = 600;
         let x = values(3 * length, 7);
-        let row = |r: u32| &x[r as usize * length..(r as usize + 1) * length];
-        fn rows(part: &[u64], length: usize) -> Rows<'_> {
-            Rows::new(vec![&part[..length], &part[length..]], length)
-        }
-        let expected: Vec<u64> =
-            left.iter().zip(right).flat_map(|(a, b)| row(*a).iter().zip(row(b)).map(|(a, b)| a & b)).collect();
-        let found = run(&x, &x, false, |x, _, a, b| {
-            and_rows((&rows(x.0, length), &rows(x.1, length)), &left, &right, a, b).unwrap()
-        });
-        assert_eq!(found, expected);
-        let (mut a, mut b) = (Prg::new(&[1; 16]), Prg::new(&[2; 16]));
-        let (all, mut sum) = (rows(&x, length), vec![0; 2 * length]);
-        assert!(and_rows((&all, &all), &[3], &[0], &mut a, &mut b).is_none());
+        let row = |r: usize| &x[r * length..(r + 1) * length];
+        let all = Rows::new(vec![&x[..length], &x[length..]], length);
+        let mut sum = vec![0; 2 * length];
         xor_rows(&mut sum, &all, &[2, 0]).unwrap();
         assert_eq!((&sum[..length], &sum[length..]), (row(2), row(0)));
         assert!(xor_rows(&mut sum, &all, &[3]).is_none());
-    }
-
-    #[test]
-    fn known_products_are_masked_by_a_share_of_zero() {
-        let (x, y, keys) = (values(700, 1), values(700, 2), [[1u8; 16], [2; 16], [4; 16]]);
-        let part =
-            |i: usize, adds: bool| and_known(&x, &y, adds, &mut Prg::new(&keys[i]), &mut Prg::new(&keys[(i + 1) % 3]));
-        let (a, b, c) = (part(0, false), part(1, true), part(2, false));
-        for i in 0..700 {
-            assert_eq!(a[i] ^ b[i] ^ c[i], x[i] & y[i]);
-        }
     }
 
     #[test]

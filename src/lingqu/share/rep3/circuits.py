@@ -84,31 +84,30 @@ def equal_words(s: Session, pairs: Sequence[tuple[Parts, int]]) -> Parts:
 
 def is_zero(s: Session, x: Parts) -> Parts:
     """A dense bit an element: x == 0, as x_0 + x_1 == -x_2. 7 rounds a chunk of rows."""
-    return _by_chunks(x, lambda part: all_ones(s, _summand_planes(s, part, 64, zeros=True)))
+    return _by_chunks(x, lambda part: all_ones(s, _equal_summands(s, part)))
 
 
-def _summand_planes(s: Session, x: Parts, width: int, zeros: bool = False) -> Planes:
-    """(x_0 + x_1) ^ x_2 by planes: party 0 shares the sum, parties 1 and 2 know x_2.  1 round.
+def _summands(s: Session, x: Parts) -> Parts:
+    """(x_0 + x_1, x_2): party 0 shares the sum, and x_2 stands in a component of its own.  1 round.
 
-    x_2 stands in a component of its own, so both summands can be read off: the sum is the XOR of the other two.
-    zeros: the complement of (x_0 + x_1) ^ -x_2, all ones where x is 0.
+    So both can be read off: the XOR of the first two components is the sum.  x_2 is at parties 1 and 2.
     """
-    count = len(x[0])
-    given = s.give(0, x[0] + x[1] if s.party == 0 else None, count, BINARY)
+    given = s.give(0, x[0] + x[1] if s.party == 0 else None, len(x[0]), BINARY)
     if s.party == 0:
-        return planes_of((np.invert(given[0]) if zeros else given[0], given[1]), width)
-    third = x[1] if s.party == 1 else x[0]
-    third = np.negative(third) if zeros else third
-    if s.party == 1:
-        return planes_of((given[0], third), width)
-    return planes_of((third, np.invert(given[1]) if zeros else given[1]), width)
+        return given
+    return (given[0], x[1]) if s.party == 1 else (x[0], given[1])
 
 
-def _generate(s: Session, propagate: Planes, rows: int) -> Planes:
-    """The conjunctions of both summands' first planes: parties 1 and 2 know one summand, so each adds a term."""
-    first, second = (part[:rows].reshape(-1) for part in propagate)
-    both = s.reshare(_core.and_known(first, second, s.party != 0, s.mine, s.next), BINARY)
-    return both[0].reshape(rows, -1), both[1].reshape(rows, -1)
+def _equal_summands(s: Session, x: Parts) -> Planes:
+    """Planes of the complement of (x_0 + x_1) ^ -x_2: all ones where x is 0."""
+    first, second = _summands(s, x)
+    if s.party == 0:
+        first = np.invert(first)
+    elif s.party == 1:
+        second = np.negative(second)
+    else:
+        first, second = np.negative(first), np.invert(second)
+    return planes_of((first, second), 64)
 
 
 @dataclass
@@ -133,94 +132,81 @@ class Choices:
         """Neighbours to combine, so that a power of two is left."""
         return self.count - (1 << ((self.count - 1).bit_length() - 1))
 
-    def components(self, s: Session) -> Words:
+    @property
+    def rows(self) -> int:
+        """Rows of all matrices."""
+        return sum(len(table[0]) for table in self.tables)
+
+    def component(self, i: int) -> list[Words]:
+        """The matrices of one component, flat."""
+        return [table[i].reshape(-1) for table in self.tables]
+
+    def products(self, s: Session, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]) -> Words:
+        """This party's component of choices (by, upper, lower) and unions of rows, flat."""
+        x = self.component(0), self.component(1)
+        return _core.choose_rows(x, self.length, choices, unions, s.mine, s.next)
+
+    def shared(self, s: Session, products: Words, rows: int) -> Planes:
+        """Rows that `products` gives, reshared: 1 round."""
+        first, second = s.reshare(products, BINARY)
+        return first.reshape(rows, self.length), second.reshape(rows, self.length)
+
+    def lowest(self, s: Session) -> Words:
         """This party's component of the lowest pairs combined: their values, then their `chooses` but the first."""
-        x = [table[0] for table in self.tables], [table[1] for table in self.tables]
-        low = 2 * self._pairs
-        return _core.choose_rows(x, self.length, (self.chooses[:low], self.values[:low]), s.mine, s.next)
+        by, values = self.chooses, self.values
+        uppers = range(1, 2 * self._pairs, 2)
+        choices = [(by[i], values[i], values[i - 1]) for i in uppers]
+        return self.products(s, choices, [(by[i], by[i - 1]) for i in uppers[1:]])
 
     def combined(self, s: Session) -> Choices:
         """The lowest pairs combined, those above as they are: 1 round."""
         pairs = self._pairs
-        table = s.reshare(self.components(s), BINARY)
-        rows = sum(len(known[0]) for known in self.tables) // self.length if self.length else 0
-        kept = [*self.tables, table] if 2 * pairs < self.count else [table]
-        base = rows if 2 * pairs < self.count else 0
+        table = self.shared(s, self.lowest(s), 2 * pairs - 1)
+        kept = self.tables if 2 * pairs < self.count else []
+        base = self.rows if kept else 0
         # the first node's `chooses` is never read: its number is that of another row
         chooses = [base, *range(base + pairs, base + 2 * pairs - 1)]
         values = list(range(base, base + pairs))
-        return Choices(kept, self.length, chooses + self.chooses[2 * pairs :], values + self.values[2 * pairs :])
+        return Choices(
+            [*kept, table], self.length, chooses + self.chooses[2 * pairs :], values + self.values[2 * pairs :]
+        )
 
 
-@dataclass
-class _Carries:
-    """(generate, propagate) pairs by position, as numbers of rows in matrices that are never overwritten."""
+def _carries(s: Session, x: Parts, bits: int) -> Choices:
+    """The carries into each bit of (x_0 + x_1) + x_2, not yet combined: 1 round.
 
-    tables: list[Planes]
-    generate: list[int]
-    propagate: list[int]
-
-    def _component(self, i: int) -> list[Words]:
-        return [table[i].reshape(-1) for table in self.tables]
-
-    def conjunctions(self, s: Session, left: list[int], right: list[int]) -> Planes:
-        """The conjunctions of chosen rows: 1 round."""
-        length = self.tables[0][0].shape[1]
-        x = self._component(0), self._component(1)
-        both = s.reshare(_core.and_rows(x, length, (left, right), s.mine, s.next), BINARY)
-        return both[0].reshape(len(left), length), both[1].reshape(len(left), length)
-
-    def add_into(self, product: Planes, rows: list[int]) -> None:
-        """XOR rows of the matrices into the first rows of a product."""
-        for i in (0, 1):
-            _core.xor_rows(product[i].reshape(-1), self._component(i), product[i].shape[1], rows)
-
-    def row(self, number: int) -> Parts:
-        """A row of both components."""
-        for first, second in self.tables:
-            if number < len(first):
-                return first[number], second[number]
-            number -= len(first)
-        raise AssertionError("unreachable")
+    Where the summands' bits are equal they are the carry out of their position, else the carry from below passes.  The
+    lowest node is the carry into the sum, 0.  The first matrix has the complement of the summands' XOR in its rows.
+    """
+    first, second = _summands(s, x)
+    equal = planes_of(
+        (np.invert(first) if s.party == 0 else first, np.invert(second) if s.party == 2 else second), bits
+    )
+    third = None if s.party == 0 else _core.to_planes(x[1] if s.party == 1 else x[0], bits).reshape(bits, -1)
+    zero = np.zeros(equal[0].shape, np.uint64)
+    known = (zero if third is None or s.party == 1 else third), (zero if third is None or s.party == 2 else third)
+    tables = [equal, known, (zero[:1], zero[:1])]
+    below = range(bits - 1)
+    return Choices(tables, equal[0].shape[1], [0, *below], [2 * bits, *(bits + i for i in below)])
 
 
 def sign(s: Session, x: Parts, bits: int) -> Parts:
     """A dense bit an element: x < 0, for -2**(bits-1) <= x < 2**(bits-1).
 
-    The top of `bits` bits of the sum (x_0 + x_1) + x_2, with a tree of (generate, propagate) pairs for its carry.
-    Cost: 2 + ceil(log2(bits - 1)) rounds a chunk of rows.
+    The top of `bits` bits of the sum (x_0 + x_1) + x_2, with a tree of choices for the carry into it.
+    Cost: 1 + ceil(log2(bits)) rounds a chunk of rows.
     Source: ABY3 section 5.3, with the most significant bit's carry only.
     """
     return _by_chunks(x, lambda part: _sign(s, part, bits))
 
 
 def _sign(s: Session, x: Parts, bits: int) -> Parts:
-    propagate = _summand_planes(s, x, bits)
-    generate = _generate(s, propagate, bits - 1)
-    top = propagate[0][-1].copy(), propagate[1][-1].copy()
-    carries = _Carries([generate, propagate], list(range(bits - 1)), list(range(bits - 1, 2 * bits - 2)))
-    del generate, propagate
-    while len(carries.generate) > 1:
-        carries = _halved(s, carries)
-    carry = carries.row(carries.generate[0])
-    return top[0] ^ carry[0], top[1] ^ carry[1]
-
-
-def _halved(s: Session, carries: _Carries) -> _Carries:
-    """Neighbours combine, an odd one at the top stays.  The lowest needs no propagate."""
-    g, p = carries.generate, carries.propagate
-    pairs = len(g) // 2
-    upper = p[1 : 2 * pairs : 2]
-    product = carries.conjunctions(s, [*upper, *upper[1:]], [*g[: 2 * pairs : 2], *p[2 : 2 * pairs : 2]])
-    carries.add_into(product, g[1 : 2 * pairs : 2])
-    # the first propagate is never read: its number is that of another row
-    halved = _Carries([product], list(range(pairs)), list(range(pairs - 1, 2 * pairs - 1)))
-    if len(g) % 2:
-        last = carries.row(g[-1]), carries.row(p[-1])
-        halved.tables.append((np.stack([last[0][0], last[1][0]]), np.stack([last[0][1], last[1][1]])))
-        halved.generate.append(2 * pairs - 1)
-        halved.propagate.append(2 * pairs)
-    return halved
+    carries = _carries(s, x, bits)
+    top = complement(s, (carries.tables[0][0][-1], carries.tables[0][1][-1]))
+    while carries.count > 1:
+        carries = carries.combined(s)
+    carry = carries.tables[-1]
+    return top[0] ^ carry[0][0], top[1] ^ carry[1][0]
 
 
 def sklansky(level: int, positions: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -240,23 +226,26 @@ def to_bits(s: Session, x: Parts) -> Parts:
 
 
 def _to_bits(s: Session, x: Parts) -> Parts:
-    half = _summand_planes(s, x, 64)
-    carries = _Carries([_generate(s, half, 63), half], list(range(63)), list(range(63, 126)))
-    written = 63 + 64
+    carries = _carries(s, x, 64)
+    by, values = carries.chooses, carries.values
     for level in range(6):
-        to, origin = (rows.tolist() for rows in sklansky(level, 63))
-        g, p = carries.generate, carries.propagate
+        to, origin = (rows.tolist() for rows in sklansky(level, 64))
         later = [(i, k) for i, k in zip(to, origin, strict=True) if i >= 2 << level]
-        left, right = [p[i] for i in to], [g[k] for k in origin]
-        product = carries.conjunctions(s, left + [p[i] for i, _ in later], right + [p[k] for _, k in later])
-        carries.add_into(product, [g[i] for i in to])
-        carries.tables.append(product)
-        for row, i in enumerate([*to, *(i for i, _ in later)]):
-            (g if row < len(to) else p)[i] = written + row
-        written += len(product[0])
-    sums = half[0].copy(), half[1].copy()
-    carries.add_into((sums[0][1:], sums[1][1:]), carries.generate)
-    return _core.from_planes(sums[0].reshape(-1), len(x[0])), _core.from_planes(sums[1].reshape(-1), len(x[0]))
+        choices = [(by[i], values[i], values[k]) for i, k in zip(to, origin, strict=True)]
+        products = carries.products(s, choices, [(by[i], by[k]) for i, k in later])
+        table = carries.shared(s, products, len(to) + len(later))
+        written = carries.rows
+        carries.tables.append(table)
+        for row, i in enumerate(to):
+            values[i] = written + row
+        for row, (i, _) in enumerate(later):
+            by[i] = written + len(to) + row
+    flat = []
+    for i in (0, 1):
+        sums = carries.tables[0][i].copy()
+        _core.xor_rows(sums.reshape(-1), carries.component(i), carries.length, values)
+        flat.append(_core.from_planes(sums.reshape(-1), len(x[0])))
+    return complement(s, (flat[0], flat[1]))
 
 
 def _by_chunks(x: Parts, kernel: Callable[[Parts], Parts]) -> Parts:

@@ -160,12 +160,15 @@ def compare(s: Session, keys: Keys, left: Order, right: Order) -> NDArray[np.boo
 
 def _compare(s: Session, keys: Keys, left: Order, right: Order) -> NDArray[np.bool_]:
     length = -(-len(left) // 64)
-    first, second = (_core.pair_planes(part, keys.columns, keys.bits, (left, right)) for part in keys.parts)
+    first, second = (
+        _core.pair_planes(part, keys.columns, keys.bits, (left, right)).reshape(2 * keys.bits, length)
+        for part in keys.parts
+    )
     nodes = circuits.Choices([(first, second)], length, list(range(keys.bits)), list(range(keys.bits, 2 * keys.bits)))
     del first, second
     while nodes.count > 2:
         nodes = nodes.combined(s)
-    own = nodes.components(s)
+    own = nodes.lowest(s)
     for peer in (s.before, s.after):
         s.send(peer, own, BINARY)
     words: Words = own ^ s.receive(s.before, length, BINARY) ^ s.receive(s.after, length, BINARY)

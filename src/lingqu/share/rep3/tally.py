@@ -131,19 +131,21 @@ class Tally:
         """Machine.less_than."""
         for rows in _chunks(count):
             self.give(WORD * rows)
-            carries = bits - 1
-            self.conjunction(carries * packed(rows))
-            while carries > 1:
-                self.conjunction((2 * (carries // 2) - 1) * packed(rows))
-                carries -= carries // 2
+            self._choices(rows, bits)
+
+    def _choices(self, rows: int, nodes: int, left: int = 1) -> None:
+        """circuits.Choices.combined until so many nodes are left."""
+        while nodes > left:
+            pairs = nodes - (1 << ((nodes - 1).bit_length() - 1))
+            self.conjunction((2 * pairs - 1) * packed(rows))
+            nodes -= pairs
 
     def to_bits(self, count: int) -> None:
         """Machine.to_bits."""
         for rows in _chunks(count):
             self.give(WORD * rows)
-            self.conjunction(63 * packed(rows))
             for level in range(6):
-                to, _ = sklansky(level, 63)
+                to, _ = sklansky(level, 64)
                 self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(rows))
 
     def select(self, flags: int, count: int) -> None:
@@ -170,11 +172,7 @@ class Tally:
     def compare(self, count: int, bits: int) -> None:
         """ranking.compare."""
         for rows in _chunks(count):
-            nodes = bits
-            while nodes > 2:
-                pairs = nodes - (1 << ((nodes - 1).bit_length() - 1))
-                self.conjunction((2 * pairs - 1) * packed(rows))
-                nodes -= pairs
+            self._choices(rows, bits, 2)
             size = WORD * packed(rows)
             self.wave(*((party, party + step, size) for party in range(3) for step in (1, 2)))
 
