@@ -132,7 +132,7 @@ def test_describe_publishes_the_schema(write: Write) -> None:
 def test_an_empty_table_can_be_described(write: Write) -> None:
     asset, _ = described("id,age\n", write, key=["id"], types={"age": ColumnType.INT})
     assert asset.rows == 0
-    assert asset.profile["age"] == ColumnProfile(unique=True)
+    assert asset.profile["age"] == ColumnProfile(unique=True, repeats=1)
     assert asset.profile["id"].categories == ()
 
 

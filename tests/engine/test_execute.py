@@ -229,7 +229,7 @@ def words(key: InputKey, job: str = JOB, **scanned: Any) -> list[tuple[int, ...]
 
 def hashed(**changes: Any) -> InputKey:
     fields: dict[str, Any] = {"name": "k", "kind": "hashed", "sources": ("s",), "types": (ColumnType.STRING,)}
-    return InputKey.model_validate({**fields, "width": 70, "unique": True, "about": "the k", **changes})
+    return InputKey.model_validate({**fields, "width": 70, "most": 1, "about": "the k", **changes})
 
 
 def test_keys_are_salted_typed_and_prefixed() -> None:

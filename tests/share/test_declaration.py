@@ -35,7 +35,7 @@ from lingqu.share import (
 )
 from lingqu.share.curves import erf, gelu, tanh
 from lingqu.share.functions import exp, inverse_sqrt, log, power, softmax, sqrt
-from lingqu.share.groups import scatter
+from lingqu.share.groups import scatter, scatter_digits, square_limbs
 from lingqu.share.integers import absolute, divide_whole, maximum, minimum, round_shift, sign
 from lingqu.share.ordering import (
     SortKey,
@@ -47,6 +47,7 @@ from lingqu.share.ordering import (
     quantile,
     sort_by,
     top_k,
+    top_rows,
 )
 from lingqu.share.plain import DECLARATION as PLAIN
 from lingqu.share.quotient import divide_signed
@@ -327,7 +328,8 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
             lambda m, x: quantile_parts(m, x, ["g"], "x", Fraction(3, 10), kind="discrete", present="p", bits=9),
             value_bits=9,
             discrete=1,
-            thousandths=300,
+            numerator=3,
+            denominator=10,
         ),
     ],
     "divide_exact": [divided(divide_exact, "floor", 59), divided(divide_exact, "truncate", 20)],
@@ -346,6 +348,29 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
     "wide_equal": [wides(lambda m, x: wide.equal(m, x, zero(x)), 3)],
     "scatter": [
         wides(lambda m, x: scatter(m, x.limbs[0], wide.Wide(x.limbs, (1 << 60,) * len(x.limbs)), x), 2),
+    ],
+    "scatter_digits": [
+        (
+            lambda v: (v.shared(5), v.shared(5), [v.shared(5) for _ in range(3)]),
+            lambda m, x: scatter_digits(m, *x),
+            {"rows": 5, "limbs": 3},
+        )
+    ],
+    "square_limbs": [
+        (
+            lambda v: v.shared(5, below=99),
+            lambda m, x: square_limbs(m, x, 40, 3),
+            {"rows": 5, "bits": 40, "limbs": 3},
+        )
+    ],
+    "top_rows": [
+        (
+            lambda v: (v.shared(12, below=99), v.shared(12, below=2), v.shared(12, 3)),
+            lambda m, x: top_rows(
+                m, m.parity(x[1]), [SortKey(x[0], present=x[1], bits=9), SortKey(x[0], True, bits=9)], [x[2]], 4
+            ),
+            {"rows": 12, "columns": 3, "keys": 2, "nullable": 1, "bits": 9},
+        )
     ],
     "matmul_stack": [
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -75,16 +76,21 @@ class Table:
     def _profile(self, name: str, values: list[Any]) -> ColumnProfile:
         found = [value for value in values if value is not None]
         kind = self.columns[name]
+        most = max(Counter(found).values(), default=1)
+        repeats = 1 if name in self.unique else 1 << (most - 1).bit_length()
         if kind is ColumnType.STRING:
             listed = self.categories.get(name, tuple(sorted(set(found))))
             categories = None if listed is None else tuple(listed)
-            return ColumnProfile(categories=categories, complete=categories is not None, unique=name in self.unique)
+            return ColumnProfile(
+                categories=categories, complete=categories is not None, unique=name in self.unique, repeats=repeats
+            )
         numbers = [float((value - _EPOCH).days) if kind is ColumnType.DATE else float(value) for value in found]
         lower, upper = self.bounds.get(name, (min(numbers, default=0), max(numbers, default=0)))
         return ColumnProfile(
             lower=lower if numbers else None,
             upper=upper if numbers else None,
             unique=name in self.unique,
+            repeats=repeats,
             nulls=round(1 - len(found) / len(values), 2) if values else 0.0,
         )
 

@@ -29,7 +29,6 @@ big-data learns:
   - the result rows: r.education, COUNT(*), AVG(hours); for every group of r.education with at least 2 rows \
 [result-rows, release]
   - AVG(hours) opens as its sum and its count [result-rows, release]
-  - also the result rows that LIMIT 3 leaves out: it is applied after opening [result-rows, release]
   - which groups are missing from the result, but not whether they are small or absent [result-rows, release]
   - nothing else
 civil-affairs learns:
@@ -47,7 +46,7 @@ Nobody learns:
   - how many are in both civil-affairs/residents and human-resources/employment, beyond the counts in the result rows
   - which rows meet the conditions
   - anything of groups with fewer than 2 rows
-  - sums, averages and extremes over fewer than 2 non-null values
+  - other aggregates over fewer than 2 non-null values
 On this condition:
   - civil-affairs, human-resources, big-data compute on shares. This holds while each of them follows the protocol and \
 no two of them pool what they hold; a party that deviates is not noticed (honest majority, private pairwise channels, \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from lingqu.catalog.sources import Source
 from lingqu.catalog.tables import check_key, column_type, fingerprint, read
 from lingqu.kinds import clock
+from lingqu.kinds.mechanism import log2_ceil
 from lingqu.kinds.parties import Instant
 from lingqu.kinds.schema import Asset, Column, ColumnProfile, ColumnType, Grade
 
@@ -43,7 +45,8 @@ def describe(
 
     types: overrides, as for `tables.read`.  key: columns checked to be a key, where given.
     Discloses: names and types of columns, exact row count, and the profile: bounds rounded outward, mean and
-    deviation to four digits of 20 values or more, categories that 10 rows or more share, shares of nulls to 1 %.
+    deviation to four digits of 20 values or more, categories that 10 rows or more share, how often a value occurs at
+    most (rounded up to a power of two), shares of nulls to 1 %.
     Errors: BadInput and Unavailable as for `tables.read` and `tables.check_key`.
     """
     table = read(source, types)
@@ -64,6 +67,7 @@ def describe(
         profile={column.name: profile(table.column(column.name), column.type) for column in columns},
         grade=grade,
         registered=registered or clock.now(),
+        key=tuple(key),
     )
     return asset, fingerprint(table)
 
@@ -73,25 +77,26 @@ def profile(column: pa.ChunkedArray, kind: ColumnType) -> ColumnProfile:
     values = column.drop_null()
     nulls = round(column.null_count / len(column), 2) if len(column) else 0.0
     counts = pc.value_counts(values)
-    unique = len(counts) == len(values)
+    most = pc.max(counts.field("counts")).as_py() if len(counts) else 1
+    shared = ColumnProfile(unique=most <= 1, repeats=1 << log2_ceil(most), nulls=nulls)
     if kind is ColumnType.STRING:
-        return _text_profile(counts, nulls, unique)
+        return shared.model_copy(update=_text_profile(counts))
     if kind is ColumnType.BOOL:  # the type's own bounds, whatever the data
-        return ColumnProfile(lower=0.0, upper=1.0, unique=unique, nulls=nulls)
+        return shared.model_copy(update={"lower": 0.0, "upper": 1.0})
     days = values.cast(pa.int32()).cast(pa.int64()) if kind is ColumnType.DATE else values
     numbers: Numbers = days.to_numpy()
     lower, upper = _bounds(numbers)
     mean, deviation = (None, None) if kind is ColumnType.DATE else _moments(numbers)
-    return ColumnProfile(lower=lower, upper=upper, mean=mean, deviation=deviation, unique=unique, nulls=nulls)
+    return shared.model_copy(update={"lower": lower, "upper": upper, "mean": mean, "deviation": deviation})
 
 
-def _text_profile(counts: pa.StructArray, nulls: float, unique: bool) -> ColumnProfile:
+def _text_profile(counts: pa.StructArray) -> dict[str, Any]:
     pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
     shared = sorted(value for value, count in pairs if count >= CATEGORY_FLOOR and len(value) <= CATEGORY_LENGTH)
     if len(shared) > CATEGORIES_MOST:
-        return ColumnProfile(unique=unique, nulls=nulls)
+        return {}
     complete = len(counts) > 0 and len(shared) == len(counts)
-    return ColumnProfile(categories=tuple(shared), complete=complete, unique=unique, nulls=nulls)
+    return {"categories": tuple(shared), "complete": complete}
 
 
 def _bounds(numbers: Numbers) -> tuple[float | None, float | None]:

@@ -192,6 +192,8 @@ def _profile(profile: ColumnProfile) -> str:
         parts.append(named + (f", … ({more} more)" if more > 0 else ""))
     if profile.unique:
         parts.append("unique")
+    elif profile.repeats is not None:
+        parts.append(f"at most {profile.repeats} times each")
     if profile.nulls:
         parts.append(f"{profile.nulls:.0%} null")
     return "; ".join(part for part in parts if part) or "nothing"

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import struct
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -154,7 +155,7 @@ def _hashed(key: InputKey, scanned: Scanned, rows: int, job: str) -> list[npt.ND
     count = -(-key.width // WORD)
     width = key.width // count
     words = np.zeros((count, rows), np.uint64)
-    seen: set[int] = set()
+    seen: Counter[int] = Counter()
     for row in range(rows):
         if present[row]:
             state = hashlib.blake2b(digest_size=16, salt=salt, person=_PERSON)
@@ -162,17 +163,19 @@ def _hashed(key: InputKey, scanned: Scanned, rows: int, job: str) -> list[npt.ND
                 data = _bytes(values[row])
                 state.update(tag + struct.pack("<Q", len(data)) + data)
             digest = state.digest()
-            seen.add(int.from_bytes(digest, "big"))
+            seen[int.from_bytes(digest, "big")] += 1
         else:
             digest = secrets.token_bytes(16)
         number = int.from_bytes(digest, "big") >> (128 - key.width)
         for place in range(count):
             words[place, row] = number >> (width * (count - 1 - place)) & ((1 << width) - 1)
-    if key.unique and len(seen) < int(np.count_nonzero(present)):
+    if key.most == 1 and max(seen.values(), default=0) > 1:
         raise BadInput(
             f"The join key {key.about} is not unique: there are rows that repeat the key of another row.",
             "Remove duplicate rows, or register a table aggregated to one row a key.",
         )
+    if key.most and max(seen.values(), default=0) > key.most:
+        raise BadInput(f"The join key {key.about} repeats more often than its profile says.", _AGAIN)
     return list(words)
 
 

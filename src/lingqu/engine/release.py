@@ -7,7 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import prod, sqrt
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from lingqu.kinds.schema import ColumnType
 from lingqu.plan.frontend import Sealed
 from lingqu.plan.outputs import Order, ReleaseArguments, ReleasedColumn, ReleasedKey
 from lingqu.plan.plan import Plan, Step
-from lingqu.share import Machine, Shared, SharedBits
+from lingqu.share import Machine, Shared, SharedBits, wide
 from lingqu.share.outside import Door
 
 Cell = bool | int | float | str | None
@@ -250,7 +250,7 @@ def _table(plan: Plan, layout: Layout, opened: Opened, arguments: ReleaseArgumen
     if len({key for key, _ in found}) != len(found):
         raise BadInput("Two released groups have one key.", "Report this: the plan or a peer is faulty.")
     found.sort(key=lambda entry: tuple((cell is None, cell if cell is not None else 0) for cell in entry[0]))
-    missing = _missing(arguments.keys, {key for key, _ in found})
+    missing = [] if arguments.top else _missing(arguments.keys, {key for key, _ in found})
     rows = [row for _, row in found]
     for order in reversed(arguments.order):
         rows = _ordered(rows, order)
@@ -276,6 +276,8 @@ def _note(plan: Plan, arguments: ReleaseArguments, some: bool, missing: bool) ->
     least = plan.minimum_group
     if not arguments.keys and not some:
         return f"Withheld: fewer than {least} rows, or HAVING not met."
+    if arguments.top:
+        return f"At most the first {arguments.limit} groups were opened."
     having = ", failing HAVING" if any(step.operator == "having" for step in plan.steps) else ""
     return f"Groups that are missing were withheld (below {least} rows{having} or absent)." if missing or having else ""
 
@@ -290,16 +292,22 @@ def _key(key: ReleasedKey, word: int) -> Cell:
 
 
 def _cell(column: ReleasedColumn, keys: Mapping[str, ReleasedKey], layout: Layout, opened: Opened, row: int) -> Cell:
-    number = int(opened.values[column.value][row, 0])
+    digits = opened.values[column.value][row]
+    number = wide.integer(digits) if len(digits) == 3 else int(digits[0])
     if column.kind == "key":
         return _key(keys[column.value], number)
     guard = opened.guarded.get(column.value)
     if guard is not None and not guard[row]:
         return None
-    unit = 1 << layout.fractions.get(column.value, 0)
-    if column.kind == "ratio":
+    unit = column.divisor << layout.fractions.get(column.value, 0)
+    if column.kind != "value":
         count = int(opened.values[column.by or ""][row, 0])
-        return number / (unit * count) if count else None
+        if count <= column.less:
+            return None
+        if column.kind == "ratio":
+            return number / (unit * count)
+        variance = number / (unit**2 * count * (count - column.less))
+        return variance if column.kind == "variance" else sqrt(variance)
     if column.type is ColumnType.REAL:
         return number / unit
     return bool(number) if column.type is ColumnType.BOOL else number

@@ -43,7 +43,8 @@ class ColumnProfile(Document):
     mean, deviation: rounded to four significant digits; numbers only.
     categories: sorted values that at least `catalog.CATEGORY_FLOOR` rows share; None where too many.
     complete: whether every non-null value is one of the categories.
-    unique: no value occurs twice.  nulls: share of nulls, rounded to two digits.
+    unique: no value occurs twice.  repeats: no value occurs more often, rounded up to a power of two; None: unknown.
+    nulls: share of nulls, rounded to two digits.
     """
 
     lower: float | None = None
@@ -53,6 +54,7 @@ class ColumnProfile(Document):
     categories: tuple[str, ...] | None = None
     complete: bool = False
     unique: bool = False
+    repeats: Annotated[int, Field(ge=1)] | None = None
     nulls: float = 0.0
 
 
@@ -60,6 +62,7 @@ class Asset(Document):
     """A registered table: what the catalogue publishes of it.
 
     id: "owner/name".  version: counts registrations of the same name.  rows: exact row count, public.
+    key: columns that the owner checked to identify a row together; empty where it named none.
     """
 
     id: str
@@ -72,12 +75,15 @@ class Asset(Document):
     profile: dict[ColumnName, ColumnProfile]
     grade: Grade
     registered: Instant
+    key: tuple[ColumnName, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Asset:
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names) or set(self.profile) != set(names):
             raise ValueError("columns and profile differ")
+        if not set(self.key) <= set(names):
+            raise ValueError("the key is not among the columns")
         if self.id != f"{self.owner}/{self.name}":
             raise ValueError("id is not owner/name")
         return self

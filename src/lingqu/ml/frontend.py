@@ -216,7 +216,7 @@ def _input_key(spec: TrainSpec, asset: Asset, keys: Sequence[str], width: int) -
         types=tuple(enc.column_of(asset, key).type for key in keys),
         width=width,
         present=VALID,
-        unique=True,
+        most=1,
         about=", ".join(keys),
     )
 

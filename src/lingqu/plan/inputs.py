@@ -71,7 +71,8 @@ class InputKey(Document):
     joins).  "codes": place of the single source among `categories`; absent values get the code len(categories).
     "number": the single source minus `offset`, below `values` or RangeError; absent values get the code 2**width - 1.
     present: scanned boolean, true where the key is not null; None when it never is.  Absent hashed keys become random
-    words, so that they match nothing.  unique: the owner checks that no present key occurs twice; BadInput if one does.
+    words, so that they match nothing.  most: the owner checks that no present key occurs more often; BadInput if one
+    does; 0: no check.
     """
 
     name: str
@@ -83,7 +84,7 @@ class InputKey(Document):
     offset: int = 0
     values: int = 0
     present: str | None = None
-    unique: bool = False
+    most: Annotated[int, Field(ge=0)] = 0
     about: str
 
 

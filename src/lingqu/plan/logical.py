@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal
 
 from lingqu.kinds.schema import Asset, ColumnType
@@ -48,6 +49,7 @@ class Local:
 
     table: alias of the one table it reads; None for constants and parameters.  sql: DuckDB expression over that table's
     columns, `$name` for parameters.  columns: names of the columns read.  bounds: None for strings, unbounded columns.
+    repeats: no value occurs more often, where the expression is a bare column whose profile says so.
     categories: published values, where the expression is a bare string column whose profile lists all of them.
     text: as the program wrote it.  constant, parameter: the literal's value or the parameter's name, where it is one.
     offset: where it stands in the program's text.
@@ -61,7 +63,7 @@ class Local:
     columns: frozenset[str]
     text: str
     categories: tuple[str, ...] | None = None
-    unique: bool = False
+    repeats: int | None = None
     constant: bool | int | float | str | None = None
     parameter: str | None = None
     offset: int = field(default=0, compare=False)
@@ -92,12 +94,19 @@ Expression = Local | Apply
 
 @dataclass(frozen=True)
 class Aggregate:
-    """name: within the plan.  function: what of the argument.  argument: None for COUNT(*).  text: as written."""
+    """name: within the plan.  function: what of the argument.  argument: None for COUNT(*).  text: as written.
+
+    "distinct" counts different values.  "variance" and "deviation" are a sample's, or with `whole` the population's.
+    "quantile": at `fraction`, interpolated, or with `discrete` a value of the group.
+    """
 
     name: str
-    function: Literal["count", "sum", "avg", "min", "max"]
+    function: Literal["count", "sum", "avg", "min", "max", "distinct", "variance", "deviation", "quantile"]
     argument: Expression | None
     text: str
+    fraction: Fraction = Fraction(1, 2)
+    discrete: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,13 +130,20 @@ class Scan:
     asset: Asset
 
 
+JoinKind = Literal["inner", "left", "right", "full"]
+
+
 @dataclass(frozen=True)
 class Join:
-    """Rows of both sides whose keys are all equal and not null; on: pairs (left, right) of one-owner expressions."""
+    """Rows of both sides whose keys are all equal and not null, and unmatched rows of the sides that `kind` keeps.
+
+    on: pairs (left, right) of one-owner expressions.
+    """
 
     left: Tree
     right: Scan
     on: tuple[tuple[Local, Local], ...]
+    kind: JoinKind = "inner"
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,19 @@ class ReleasedKey(Document):
 class ReleasedColumn(Document):
     """A result column.
 
-    kind "key": the key named `value`.  "value": the sealed value, divided by 2**fraction; null where its guard failed.
-    "ratio": the value divided by the sealed value `by`, null where that is 0.
+    kind "key": the key named `value`.  "value": the sealed value, divided by 2**fraction and `divisor`; null where its
+    guard failed.  "ratio": divided by the sealed value `by`, too, null where that is 0.  "variance" and "deviation":
+    the sealed value, of three digits, divided by 2**(2 fraction), `by` and `by` less `less`, and its root; null where
+    `by` is not above `less`.
     """
 
     title: str
     type: ColumnType
-    kind: Literal["key", "value", "ratio"]
+    kind: Literal["key", "value", "ratio", "variance", "deviation"]
     value: str
     by: str | None = None
+    divisor: Annotated[int, Field(ge=1)] = 1
+    less: Annotated[int, Field(ge=0, le=1)] = 0
 
 
 class Order(Document):
@@ -50,6 +54,7 @@ class Order(Document):
 class ReleaseArguments(Document):
     """kind "table": rows of keys and columns, ordered and cut after opening.  "model": the sealed values by name.
 
+    top: rows beyond the limit were never opened.
     card: public facts of a model, put into the release beside its values.
     """
 
@@ -58,6 +63,7 @@ class ReleaseArguments(Document):
     columns: tuple[ReleasedColumn, ...] = ()
     order: tuple[Order, ...] = ()
     limit: int | None = None
+    top: bool = False
     card: dict[str, JsonValue] = Field(default_factory=dict)
 
     def arguments(self) -> dict[str, JsonValue]:

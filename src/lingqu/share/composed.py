@@ -9,7 +9,8 @@ group: rows, bits, columns (aggregates), groups (the bound); optional counts and
 are counts, and minima or maxima) and present (distinct null flags).
 join_rows: as join, and bound where no side is unique, unique (1 left, 2 right), kept (1 left, 2 right, 3 both).
 compact: rows, columns, bits of keys.  distinct_marks, quantile_parts: rows, bits of the group's keys, value_bits,
-present (1 where there are nulls); quantile_parts: thousandths (500), discrete (1).
+present (1 where there are nulls); quantile_parts: numerator, denominator (1 and 2), discrete (1).
+top_rows: as sort_by.  square_limbs: rows, bits, limbs.  scatter_digits: rows, limbs.
 widen, wide_limbs: bits of the values, limbs.  wide_multiply: bits of both.  wide_digits, wide_less_than, wide_equal,
 scatter: limbs (of sums and squares), each as full as it may be.  divide_exact, divide_or_null: bits of the dividend
 (59), truncated (1 for the quotient towards zero).
@@ -213,7 +214,7 @@ def _quantile_parts(machine: Machine, sizes: Sizes) -> object:
         whole,
         keys,
         "value",
-        Fraction(sizes.get("thousandths", 500), 1000),
+        Fraction(sizes.get("numerator", 1), sizes.get("denominator", 2)),
         kind="discrete" if sizes.get("discrete") else "continuous",
         present=present,
         bits=sizes["value_bits"],
@@ -240,6 +241,24 @@ def _scatter(machine: Machine, sizes: Sizes) -> object:
     full = _limbed(sizes)
     total = wide.Wide(full.limbs, (1 << 60,) * len(full.limbs))
     return groups.scatter(machine, shaped(_shape(sizes)), total, full)
+
+
+def _scatter_digits(machine: Machine, sizes: Sizes) -> object:
+    one = shaped((sizes["rows"],))
+    return groups.scatter_digits(machine, one, one, [one] * sizes["limbs"])
+
+
+def _square_limbs(machine: Machine, sizes: Sizes) -> object:
+    return groups.square_limbs(machine, shaped((sizes["rows"],)), sizes["bits"], sizes["limbs"])
+
+
+def _top_rows(machine: Machine, sizes: Sizes) -> object:
+    rows = (sizes["rows"],)
+    widths = [sizes.get("bits", 63)] * sizes["keys"]
+    nullable = sizes.get("nullable", 0)
+    column = shaped(rows)
+    keys = [ordering.SortKey(column, present=column if i < nullable else None, bits=b) for i, b in enumerate(widths)]
+    return ordering.top_rows(machine, shaped_bits(rows), keys, [shaped(_shape(sizes))], 0)
 
 
 def _divided(
@@ -319,6 +338,9 @@ WRITTEN = (
     ),
     Written("wide_equal", _wide(lambda m, x: wide.equal(m, x, wide.Wide(x.limbs, (0,) * len(x.limbs)))), CARRIED),
     Written("scatter", _scatter, CARRIED),
+    Written("scatter_digits", _scatter_digits, CARRIED),
+    Written("square_limbs", _square_limbs, CARRIED),
+    Written("top_rows", _top_rows, SORTED),
     Written("matmul_stack", _matmul_stack, LINEAR),
     Written("convolve", _convolve, LINEAR),
     Written("norm", lambda m, z: linear.norm(m, shaped(_shape(z)), 1), f"{LINEAR}; {NORMALISED}"),

@@ -300,3 +300,23 @@ def scatter(machine: Machine, count: Shared, total: wide.Wide, squares: wide.Wid
     """
     members = wide.widen(machine, count, (1 << 31) - 1)
     return wide.subtract(machine, wide.multiply(machine, squares, members), wide.multiply(machine, total, total))
+
+
+def square_limbs(machine: Machine, x: Shared, bits: int, limbs: int) -> tuple[Shared, ...]:
+    """The squares of integers in limbs, so many that sums over the rows stay inside the ring.
+
+    x: |x| <= 2**(bits - 1).  limbs: as `wide.limbs_needed` of the squares and the number of rows.
+    Cost: carries and one product of all pairs of limbs.  Discloses: nothing.
+    """
+    value = wide.widen(machine, x, 1 << (bits - 1))
+    squares = wide.carried(machine, wide.multiply(machine, value, value))
+    return wide.folded(machine, squares, limbs)
+
+
+def scatter_digits(machine: Machine, count: Shared, total: Shared, squares: Sequence[Shared]) -> Shared:
+    """`scatter` of a group's count, its sum, and its sums of `square_limbs`, as digits that may be opened.
+
+    total: |total| < 2**61.  Returns shape (*shape, 3).  Cost: as `scatter` and `wide.digits`.  Discloses: nothing.
+    """
+    summed = wide.Wide(tuple(squares), (wide.ROOM,) * len(squares))
+    return wide.digits(machine, scatter(machine, count, wide.Wide((total,), (1 << 61,)), summed))

@@ -109,12 +109,12 @@ class Binder:
             table=scan.alias,
             sql=sql,
             type=column.type,
-            nullable=column.nullable or profile.nulls > 0,
+            nullable=column.nullable or profile.nulls > 0 or scan.alias in self.scope.outer,
             bounds=bounds,
             columns=frozenset({column.name}),
             text=f"{scan.alias}.{column.name}",
             categories=profile.categories if profile.complete else None,
-            unique=profile.unique,
+            repeats=1 if profile.unique else profile.repeats,
             offset=self.scope.place.offset(node),
         )
 
@@ -171,8 +171,13 @@ class Binder:
         kind: ColumnType,
         bounds: Bounds | None,
         nullable: bool | None = None,
+        strict: bool = True,
     ) -> Expression:
-        """An expression of one owner where all arguments are; otherwise one on shares, if an operator is given."""
+        """An expression of one owner where all arguments are; otherwise one on shares, if an operator is given.
+
+        strict: null where all its columns are.  What is not is computed on shares where an outer join may leave its
+        table out, because its owner does not know those rows.
+        """
         null = any(argument.nullable for argument in arguments) if nullable is None else nullable
         text = node.sql("duckdb")
         together = frozenset[str]().union(*(tables(argument) for argument in arguments))
@@ -184,7 +189,8 @@ class Binder:
                 "Compute in a larger unit, or with smaller factors.",
                 RangeError,
             )
-        if len(local) == len(arguments) and len(together) <= 1:
+        missing = not strict and bool(together & self.scope.outer)
+        if len(local) == len(arguments) and len(together) <= 1 and not missing:
             return Local(
                 table=next(iter(together), None),
                 sql=sql([argument.sql for argument in local]),
@@ -197,6 +203,12 @@ class Binder:
             )
         if operator is None or kind is ColumnType.STRING:
             owners = ", ".join(sorted(together))
+            if missing:
+                raise self.error(
+                    node,
+                    f"{text} can be other than null where an outer join leaves {owners} out.",
+                    "Use IS NULL or CASE WHEN ... IS NULL THEN ... ELSE ... END for such rows.",
+                )
             raise self.error(
                 node,
                 f"{text} needs columns of several tables ({owners}) and is computed within one table only.",
@@ -319,14 +331,28 @@ class Binder:
         operator: Operator = "and" if isinstance(node, exp.And) else "or"
         sides = [self.predicate(node.this), self.predicate(node.expression)]
         word = operator.upper()
-        return self.make(node, operator, sides, lambda s: f"({s[0]} {word} {s[1]})", ColumnType.BOOL, Bounds(0, 1))
+        return self.make(
+            node,
+            operator,
+            sides,
+            lambda s: f"({s[0]} {word} {s[1]})",
+            ColumnType.BOOL,
+            Bounds(0, 1),
+            strict=not any(_is_constant(side) for side in sides),
+        )
 
     def _joined(self, node: exp.Expr, operator: Operator, parts: Sequence[Expression]) -> Expression:
         result = parts[0]
         word = operator.upper()
         for part in parts[1:]:
             result = self.make(
-                node, operator, [result, part], lambda s: f"({s[0]} {word} {s[1]})", ColumnType.BOOL, Bounds(0, 1)
+                node,
+                operator,
+                [result, part],
+                lambda s: f"({s[0]} {word} {s[1]})",
+                ColumnType.BOOL,
+                Bounds(0, 1),
+                strict=not any(_is_constant(side) for side in (result, part)),
             )
         return result
 
@@ -352,7 +378,14 @@ class Binder:
             raise self.error(node, "IS works with NULL only.", "Write the condition itself, or NOT (condition).")
         value = self.bind(node.this)
         return self.make(
-            node, "is_null", [value], lambda s: f"({s[0]} IS NULL)", ColumnType.BOOL, Bounds(0, 1), nullable=False
+            node,
+            "is_null",
+            [value],
+            lambda s: f"({s[0]} IS NULL)",
+            ColumnType.BOOL,
+            Bounds(0, 1),
+            nullable=False,
+            strict=False,
         )
 
     def _case(self, node: exp.Expr) -> Expression:
@@ -372,7 +405,14 @@ class Binder:
         for value in values[1:]:
             bounds = None if bounds is None or value.bounds is None else bounds.hull(value.bounds)
         return self.make(
-            node, "case", arguments, _case_sql, kind, bounds, nullable=any(value.nullable for value in values)
+            node,
+            "case",
+            arguments,
+            _case_sql,
+            kind,
+            bounds,
+            nullable=any(value.nullable for value in values),
+            strict=False,
         )
 
     def _common(self, node: exp.Expr, values: Sequence[Expression]) -> ColumnType:
@@ -414,10 +454,17 @@ class Binder:
                 )
         kind = known.result or self._common(node, arguments)
         nullable = all(a.nullable for a in arguments) if known.name == "COALESCE" else None
-        result = self.make(node, None, arguments, known.sql, kind, known.bounds(arguments), nullable=nullable)
+        strict = known.name not in ("COALESCE", "GREATEST", "LEAST")
+        result = self.make(
+            node, None, arguments, known.sql, kind, known.bounds(arguments), nullable=nullable, strict=strict
+        )
         if node.args.get("negate"):
             return self.make(node, "not", [result], lambda s: f"(NOT {s[0]})", ColumnType.BOOL, Bounds(0, 1))
         return result
+
+
+def _is_constant(value: Expression) -> bool:
+    return isinstance(value, Local) and value.table is None
 
 
 def _case_sql(parts: Sequence[str]) -> str:

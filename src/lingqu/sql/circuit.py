@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,6 +71,11 @@ class Number:
     magnitude: float
     present: Node
 
+    @property
+    def bits(self) -> int:
+        """Bits of the scaled integers with their sign: |values| < 2**(bits - 1)."""
+        return max(2, math.ceil(self.magnitude * 2.0**self.scale + 1).bit_length() + 1)
+
     def at(self, scale: int) -> Node:
         """The circuit at a finer scale."""
         if scale == self.scale:
@@ -126,6 +132,7 @@ def comparison(op: str, left: Number, right: Number, about: str) -> Node:
 
 Leaf = Callable[[Local, int], Number]
 Truth = Callable[[Local, bool], Node]
+Presence = Callable[[Local], Node]
 
 
 @dataclass(frozen=True)
@@ -133,11 +140,12 @@ class Builder:
     """Builds circuits of expressions.
 
     leaf: the circuit of one owner's number with so many fraction bits.  truth: of one owner's condition, or of its
-    negation (second argument true).
+    negation (second argument true).  present: of one owner's value not being null.
     """
 
     leaf: Leaf
     truth: Truth
+    present: Presence
 
     def number(self, expression: Expression, fraction: int) -> Number:
         """The circuit of a numeric expression whose real leaves have so many fraction bits."""
@@ -182,7 +190,11 @@ class Builder:
             op = expression.operator if not negated else {"and": "or", "or": "and"}[expression.operator]
             return Node(op=op, args=tuple(self.condition(argument, negated) for argument in arguments))
         if expression.operator == "is_null":
-            present = finest(lambda f: self.number(arguments[0], f), 1, expression.text).present
+            value = arguments[0]
+            if isinstance(value, Local):
+                present = self.present(value)
+            else:
+                present = finest(lambda f: self.number(value, f), 1, expression.text).present
             return present if negated else Node(op="not", args=(present,))
         if expression.operator == "case":
             inner = finest(lambda f: self._case(expression, f), 1, expression.text)

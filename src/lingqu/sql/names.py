@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
@@ -35,11 +35,15 @@ def find_asset(table: exp.Table, assets: Mapping[str, Asset], place: Text) -> As
 
 @dataclass
 class Scope:
-    """The tables of a query under their names, and how columns are found in them."""
+    """The tables of a query under their names, and how columns are found in them.
+
+    outer: names of the tables that a joined row can lack; their columns are null there.
+    """
 
     place: Text
     tables: list[Scan]
     qualifiers: dict[str, list[Scan]]
+    outer: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, nodes: Sequence[exp.Table], assets: Mapping[str, Asset], place: Text) -> Scope:

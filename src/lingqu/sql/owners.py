@@ -9,7 +9,7 @@ from lingqu.kinds.errors import RangeError
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.choose import entering
 from lingqu.plan.draft import Draft
-from lingqu.plan.inputs import BUDGET, InputArguments, InputColumn, InputKey, Projected, ScanArguments
+from lingqu.plan.inputs import BUDGET, InputArguments, InputColumn, InputKey, Projected, ScanArguments, key_width
 from lingqu.plan.logical import Local, Scan
 from lingqu.sql.circuit import ALWAYS, Node, Number
 from lingqu.sql.parse import Text
@@ -131,21 +131,19 @@ class Owner:
         )
         return name
 
-    def join_key(self, name: str, values: Sequence[Local], width: int) -> None:
-        """Share a hashed key; rows whose key is null do not count.
+    def join_key(self, name: str, values: Sequence[Local], width: int, most: int, *, drop: bool) -> None:
+        """Share a hashed key of which no value occurs more than `most` times, which the owner checks.
 
-        BadInput when the profile says that the key has duplicates.
+        drop: rows whose key is null do not count; otherwise they stay and match nothing.
         """
-        if len(values) == 1 and not values[0].unique:
-            raise self.text.error(
-                values[0].offset,
-                f"The join key {values[0].text} is not unique in {self.scan.asset.id}.",
-                "Join on a key that occurs once in each table, or register a table aggregated to one row a key.",
-            )
         present = " AND ".join(f"({value.sql} IS NOT NULL)" for value in values if value.nullable)
-        if present:
+        if present and drop:
             self.valid.append(present)
         self.read |= {column for value in values for column in value.columns}
+        self._hashed(name, values, width, most)
+
+    def _hashed(self, name: str, values: Sequence[Local], width: int, most: int) -> None:
+        present = " AND ".join(f"({value.sql} IS NOT NULL)" for value in values if value.nullable)
         self.keys.append(
             InputKey(
                 name=name,
@@ -154,7 +152,7 @@ class Owner:
                 types=tuple(value.type for value in values),
                 width=width,
                 present=self.project(f"({present})") if present else None,
-                unique=True,
+                most=most,
                 about=", ".join(value.text for value in values),
             )
         )
@@ -210,6 +208,21 @@ class Owner:
         self.keys.append(key)
         return key, count + extra
 
+    def value_key(self, name: str, value: Local) -> InputKey:
+        """Share a value as a key that is equal where it is: as a group key where it can be one, else hashed."""
+        if value.type is ColumnType.REAL:
+            raise self.text.error(
+                value.offset,
+                f"Different values of {value.text}, a real number, cannot be counted.",
+                "Count whole numbers, dates, texts or decimals.",
+            )
+        numbered = value.type is not ColumnType.STRING and value.bounds is not None
+        if numbered or value.categories is not None:
+            return self.group_key(name, value)[0]
+        self.read |= value.columns
+        self._hashed(name, [value], key_width(max(self.rows, 1), max(self.rows, 1)), 0)
+        return self.keys[-1]
+
     def _width(self, value: Local, count: int) -> int:
         width = max((count - 1).bit_length(), 1)
         if width >= BUDGET:
@@ -248,6 +261,11 @@ class Owner:
         return draft.shared(
             f"input{self.place}", "input", [scan], arguments.arguments(), work, reason="the owner shares its columns"
         )
+
+
+def absent_word(key: InputKey) -> int:
+    """The word of a group key that stands for null, or for a table without a row."""
+    return len(key.categories) if key.kind == "codes" else (1 << key.width) - 1
 
 
 def _whole(value: Local) -> str:

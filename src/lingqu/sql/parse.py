@@ -43,6 +43,16 @@ _PARTS: dict[type[exp.Expr], set[str]] = {
     exp.Min: {"this"},
     exp.Max: {"this"},
     exp.Count: {"this", "expressions", "big_int"},
+    exp.Variance: {"this"},
+    exp.VariancePop: {"this"},
+    exp.Stddev: {"this"},
+    exp.StddevSamp: {"this"},
+    exp.StddevPop: {"this"},
+    exp.Median: {"this"},
+    exp.Quantile: {"this", "quantile"},
+    exp.PercentileCont: {"this", "expression"},
+    exp.PercentileDisc: {"this", "expression"},
+    exp.WithinGroup: {"this", "expression"},
     exp.Distinct: {"expressions"},
 }
 for _kind in (

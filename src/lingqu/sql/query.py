@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
@@ -18,6 +17,7 @@ from lingqu.plan.logical import (
     Expression,
     Filter,
     Join,
+    JoinKind,
     Local,
     Query,
     Scan,
@@ -26,13 +26,10 @@ from lingqu.plan.logical import (
     tables,
 )
 from lingqu.sql.bind import Binder
+from lingqu.sql.calls import CALLS, no_aggregate, read_call
 from lingqu.sql.names import Scope
 from lingqu.sql.parse import Text, parse
 
-Function = Literal["count", "sum", "avg", "min", "max"]
-_AGGREGATES: dict[type[exp.Expr], Function] = {
-    exp.Count: "count", exp.Sum: "sum", exp.Avg: "avg", exp.Min: "min", exp.Max: "max",
-}  # fmt: skip
 _HAVING: dict[type[exp.Expr], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
     exp.And: "and", exp.Or: "or", exp.Not: "not", exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Neg: "neg",
@@ -54,11 +51,12 @@ def read(program: Program, assets: Mapping[str, Asset]) -> tuple[Query, Text]:
     scope = Scope.of(nodes, assets, place)
     binder = Binder(scope, program.parameters)
     rows: Tree = scope.tables[0]
+    _mark_outer(scope, joins, place)
     for node, scan in zip(joins, scope.tables[1:], strict=True):
         rows = _join(binder, rows, scan, node)
     where = tree.args.get("where")
     if where is not None:
-        _no_aggregate(binder, where, "WHERE", "Put conditions on aggregates into HAVING.")
+        no_aggregate(binder, where, "WHERE", "Put conditions on aggregates into HAVING.")
         for part in _parts(where.this):
             rows = Filter(rows, binder.predicate(part))
     return _Reader(binder, tree).query(rows), place
@@ -71,14 +69,35 @@ def _parts(node: exp.Expr) -> list[exp.Expr]:
     return [*_parts(node.this), *_parts(node.expression)] if isinstance(node, exp.And) else [node]
 
 
-def _join(binder: Binder, left: Tree, right: Scan, node: exp.Join) -> Tree:
+_KINDS: dict[str, JoinKind] = {
+    "": "inner", "INNER": "inner", "LEFT": "left", "RIGHT": "right", "FULL": "full",
+    "LEFT OUTER": "left", "RIGHT OUTER": "right", "FULL OUTER": "full",
+}  # fmt: skip
+
+
+def _kind(node: exp.Join, place: Text) -> JoinKind:
     kind = " ".join(str(node.args[key]).upper() for key in ("method", "side", "kind") if node.args.get(key))
-    if kind not in ("", "INNER"):
-        raise binder.error(node, f"{kind} JOIN is not supported.", "Use JOIN ... ON a.k = b.k; it keeps matching rows.")
+    if kind not in _KINDS:
+        raise place.error(node, f"{kind} JOIN is not supported.", "Use [LEFT | RIGHT | FULL] JOIN ... ON a.k = b.k.")
+    return _KINDS[kind]
+
+
+def _mark_outer(scope: Scope, nodes: Sequence[exp.Join], place: Text) -> None:
+    """Note which tables a joined row can lack: their columns are null there."""
+    for i, node in enumerate(nodes):
+        kind = _kind(node, place)
+        if kind in ("left", "full"):
+            scope.outer.add(scope.tables[i + 1].alias)
+        if kind in ("right", "full"):
+            scope.outer |= {scan.alias for scan in scope.tables[: i + 1]}
+
+
+def _join(binder: Binder, left: Tree, right: Scan, node: exp.Join) -> Tree:
+    kind = _kind(node, binder.scope.place)
     condition = node.args.get("on")
     if condition is None:
         raise binder.error(node, "A join needs a key.", "Write JOIN ... ON a.k = b.k.")
-    _no_aggregate(binder, condition, "ON", "Put conditions on aggregates into HAVING.")
+    no_aggregate(binder, condition, "ON", "Put conditions on aggregates into HAVING.")
     pairs: list[tuple[Local, Local]] = []
     others: list[Expression] = []
     for part in _parts(condition):
@@ -91,7 +110,13 @@ def _join(binder: Binder, left: Tree, right: Scan, node: exp.Join) -> Tree:
         raise binder.error(
             condition, "The join has no equality between its two sides.", f"Write ON ... = {right.alias}.key."
         )
-    rows: Tree = Join(left, right, tuple(pairs))
+    if others and kind != "inner":
+        raise binder.error(
+            condition,
+            f"A {kind.upper()} JOIN takes equalities of keys only.",
+            "Put conditions on all joined rows into WHERE; for others, register a table that has only those rows.",
+        )
+    rows: Tree = Join(left, right, tuple(pairs), kind)
     for other in others:
         rows = Filter(rows, other)
     return rows
@@ -125,12 +150,6 @@ def _pair(binder: Binder, node: exp.Expr, right: str) -> tuple[Local, Local] | N
     return left, new
 
 
-def _no_aggregate(binder: Binder, node: exp.Expr, where: str, cure: str) -> None:
-    found = node.find(exp.AggFunc)
-    if found is not None:
-        raise binder.error(found, f"An aggregate cannot stand in {where}.", cure)
-
-
 @dataclass
 class _Reader:
     """Reads the select list, GROUP BY, HAVING, ORDER BY and LIMIT."""
@@ -150,7 +169,7 @@ class _Reader:
         having = self.tree.args.get("having")
         condition = None if having is None else self._having(having.this, top=True)
         if not self.aggregates:
-            self._aggregate("count", None, "COUNT(*)")
+            self.aggregates.append(Aggregate("a0", "count", None, "COUNT(*)"))
         return Query(
             source=source,
             keys=tuple(self.keys),
@@ -169,7 +188,7 @@ class _Reader:
                 )
         for node in group.expressions:
             target = self._selected(node) or node
-            _no_aggregate(self.binder, target, "GROUP BY", "Group by columns.")
+            no_aggregate(self.binder, target, "GROUP BY", "Group by columns.")
             key = self.binder.bind(target)
             if isinstance(key, Apply) or key.table is None:
                 raise self.binder.error(
@@ -204,7 +223,7 @@ class _Reader:
             raise self.binder.error(
                 entry, f"Two result columns are called {title}.", "Give one an alias: ... AS other."
             )
-        if type(node) in _AGGREGATES:
+        if type(node) in CALLS:
             name, kind = self._call(node)
             self.shown.append(Shown(title, name, kind, node.sql("duckdb")))
             return
@@ -212,7 +231,7 @@ class _Reader:
             raise self.binder.error(
                 node,
                 "The result column computes with aggregates, or uses one that is not supported.",
-                "Select COUNT, SUM, AVG, MIN and MAX themselves and compute with them after the release.",
+                "Select the aggregates themselves and compute with them after the release.",
             )
         bound = self.binder.bind(node)
         for name, key in self.keys:
@@ -229,51 +248,20 @@ class _Reader:
 
     def _call(self, node: exp.Expr) -> tuple[str, ColumnType]:
         """An aggregate's name within the plan, and its type."""
-        function = _AGGREGATES[type(node)]
-        text = node.sql("duckdb")
-        inner = node.this
-        if isinstance(inner, exp.Distinct):
-            raise self.binder.error(node, f"{function.upper()}(DISTINCT ...) is not supported.", "Leave out DISTINCT.")
-        if node.args.get("expressions"):
-            raise self.binder.error(node, f"{function.upper()} takes one argument.", "Leave out the others.")
-        if function == "count" and (inner is None or isinstance(inner, exp.Star)):
-            return self._aggregate("count", None, text), ColumnType.INT
-        _no_aggregate(self.binder, inner, "an aggregate", "Aggregate a column.")
-        argument = self.binder.bind(inner)
-        if function == "count":
-            if not argument.nullable:
-                return self._aggregate("count", None, text), ColumnType.INT
-            return self._aggregate("count", argument, text), ColumnType.INT
-        takes = {ColumnType.INT, ColumnType.REAL, ColumnType.BOOL}
-        if function in ("min", "max"):
-            takes.add(ColumnType.DATE)
-        if argument.type not in takes:
-            raise self.binder.error(
-                node,
-                f"{function.upper()} cannot take {argument.text}, which has the type {argument.type.value}.",
-                "Aggregate a number; texts can be counted or grouped by.",
-            )
-        kind = argument.type
-        if function == "avg":
-            kind = ColumnType.REAL
-        elif function == "sum" and kind is ColumnType.BOOL:
-            kind = ColumnType.INT
-        return self._aggregate(function, argument, text), kind
-
-    def _aggregate(self, function: Function, argument: Expression | None, text: str) -> str:
+        found, kind = read_call(self.binder, node)
         for known in self.aggregates:
-            if known.function == function and known.argument == argument:
-                return known.name
+            if replace(known, name="", text="") == replace(found, text=""):
+                return known.name, kind
         name = f"a{len(self.aggregates)}"
-        self.aggregates.append(Aggregate(name, function, argument, text))
-        return name
+        self.aggregates.append(replace(found, name=name))
+        return name, kind
 
     def _having(self, node: exp.Expr, *, top: bool = False) -> Computed:
         if isinstance(node, exp.Paren):
             return self._having(node.this, top=top)
         if top and type(node) not in _HAVING and not isinstance(node, exp.Between | exp.In | exp.Is):
             raise self.binder.error(node, "HAVING needs a condition.", "Compare an aggregate: HAVING COUNT(*) > 10.")
-        if type(node) in _AGGREGATES:
+        if type(node) in CALLS:
             name, _ = self._call(node)
             return Computed("aggregate", name=name)
         if isinstance(node, exp.Between):
@@ -291,7 +279,7 @@ class _Reader:
             sides = [node.this] if isinstance(node, exp.Not | exp.Neg) else [node.this, node.expression]
             return Computed(_HAVING[type(node)], tuple(self._having(side) for side in sides))
         target = self._selected(node) if isinstance(node, exp.Column) else None
-        if target is not None and type(target) in _AGGREGATES:
+        if target is not None and type(target) in CALLS:
             return self._having(target)
         bound = None if node.find(exp.AggFunc) else self.binder.bind(node)
         if isinstance(bound, Local) and bound.table is None and bound.type in (ColumnType.INT, ColumnType.REAL):
@@ -319,7 +307,7 @@ class _Reader:
         return tuple(entries)
 
     def _means(self, shown: Shown, node: exp.Expr) -> bool:
-        if type(node) in _AGGREGATES:
+        if type(node) in CALLS:
             before = len(self.aggregates)
             name, _ = self._call(node)
             del self.aggregates[before:]

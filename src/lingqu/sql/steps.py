@@ -30,10 +30,20 @@ class Arguments(Document):
 
 
 class JoinArguments(Arguments):
-    """left, right: names of the hashed keys that must agree."""
+    """left, right: names of the hashed keys that must agree.
+
+    kind: whose rows stay without a match.  unique: the sides whose valid rows have a key once.  bound: without any, the
+    rows that matches have room for.  absent: words of other keys where their side is not there.
+    numbered: keys to make of row numbers, by name: of the left (0) or right (1) input.
+    """
 
     left: str
     right: str
+    kind: Literal["inner", "left", "right", "full"] = "inner"
+    unique: Literal["both", "left", "right", "none"] = "both"
+    bound: Annotated[int, Field(ge=0)] = 0
+    absent: dict[str, int] = Field(default_factory=dict)
+    numbered: dict[str, int] = Field(default_factory=dict)
 
 
 class DeriveArguments(Arguments):
@@ -60,6 +70,62 @@ class GroupArguments(Arguments):
     bound: Annotated[int, Field(ge=1)]
 
 
+class Mark(Arguments):
+    """A column whose sum over a group is a statistic of it.
+
+    name: of the column.  kind "distinct": how many values the key `source` has; "continuous" and "discrete": the
+    quantile numerator / denominator of the column `source`, |values| <= 2**(bits - 1), as
+    `share.groups.quantile_parts`; "squares": its squares in so many limbs, each a column of its own.
+    present: 0/1 column, 0 for nulls.
+    """
+
+    name: str
+    kind: Literal["distinct", "continuous", "discrete", "squares"]
+    source: str
+    present: str | None = None
+    numerator: int = 0
+    denominator: int = 1
+    bits: Annotated[int, Field(ge=2, le=63)] = 63
+    limbs: Annotated[int, Field(ge=0, le=4)] = 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it adds."""
+        return tuple(f"{self.name}{i}" for i in range(self.limbs)) if self.limbs else (self.name,)
+
+
+class Wide(Arguments):
+    """A value of three digits that is made of a group's columns: `share.groups.scatter_digits`.
+
+    name: under which it is sealed.  limbs: sums of the squares' limbs.  total, count: of the values.
+    """
+
+    name: str
+    limbs: tuple[str, ...]
+    total: str
+    count: str
+
+
+class Ranked(Arguments):
+    """One column that decides which rows LIMIT keeps.
+
+    value: sealed name.  absent: of a key, the word that stands for null (-1: none).  bits: |values| < 2**(bits - 1).
+    """
+
+    value: str
+    descending: bool = False
+    nulls_last: bool = True
+    absent: int = -1
+    bits: Annotated[int, Field(ge=2, le=63)] = 63
+
+
+class MarkArguments(Arguments):
+    """keys: of the groups.  marks: columns to add."""
+
+    keys: tuple[str, ...]
+    marks: tuple[Mark, ...]
+
+
 class HavingArguments(Arguments):
     """condition: over the group's columns."""
 
@@ -67,9 +133,15 @@ class HavingArguments(Arguments):
 
 
 class SealArguments(Arguments):
-    """keys: group keys to release.  values: column by released name.  guards: counting column by released name."""
+    """keys: group keys to release.  values: column by released name.  guards: counting column by released name.
+
+    wide: values of several digits.  top: rows to keep, the first by `order` among those with enough rows; 0: all.
+    """
 
     keys: tuple[str, ...]
     values: dict[str, str]
     guards: dict[str, str] = Field(default_factory=dict)
     fractions: dict[str, int] = Field(default_factory=dict)
+    wide: tuple[Wide, ...] = ()
+    order: tuple[Ranked, ...] = ()
+    top: Annotated[int, Field(ge=0)] = 0
