@@ -106,10 +106,12 @@ docs-serve: $(VENV)/.docs ## serve the documentation while writing it
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/zensical serve --config-file mkdocs.yml
 
-.PHONY: bench bench-share bench-net
-bench: bench-share bench-net ## all benchmarks
+.PHONY: bench bench-share bench-products bench-net
+bench: bench-share bench-products bench-net ## all benchmarks
 bench-share: $(VENV)/.package ## the protocols' benchmark
 	@$(BIN)/python benchmarks/share_bench.py
+bench-products: $(VENV)/.package ## two parties' products
+	@$(BIN)/python -m benchmarks.two_products
 bench-net: $(VENV)/.package ## the channels' benchmark
 	@$(BIN)/python benchmarks/net_bench.py
 

@@ -184,3 +184,72 @@ def okvs_encode(seed: bytes, keys: _Words, values: _Words, columns: int, fill: b
 
 def okvs_decode(seed: bytes, keys: _Words, store: _Words) -> _Words:
     """The value of every key in a store."""
+
+_MatrixSizes = tuple[int, int, int, int, int, int]
+
+def lattice_parameters() -> list[tuple[int, list[int]]]:
+    """Degree and primes of the ciphertext modulus, of triples and of matrix products."""
+
+def lattice_bytes() -> tuple[int, int, int, int]:
+    """Bytes of a public key, a request and an answer for triples, and of a public key for matrix products."""
+
+def matrix_layout(sizes: _MatrixSizes) -> tuple[int, list[tuple[int, int, int]]]:
+    """Bytes of a request; for each group of columns the first, one past the last, and the bytes of its answer.
+
+    sizes: (rows, inner, columns, run, deep, wide), rows at most run, run * deep * wide the degree; else ValueError.
+    """
+
+class TripleHolder:
+    """Encrypts words under its own fresh key, drawn from a secret seed, and reads what the evaluator answers."""
+
+    def __init__(self, seed: bytes) -> None: ...
+    def public_key(self) -> _Bytes:
+        """What the evaluator needs."""
+
+    def request(self, a: _Words, b: _Words) -> _Bytes:
+        """Encryptions of up to 16,384 words each; ValueError for more."""
+
+    def finish(self, answer: _Bytes, count: int) -> _Words:
+        """This party's words of a * b' + b * a'; ValueError when the answer is malformed."""
+
+class TripleEvaluator:
+    """Multiplies encrypted words by its own, drawing masks from a secret seed."""
+
+    def __init__(self, seed: bytes, public_key: _Bytes) -> None:
+        """ValueError when the public key is malformed."""
+
+    def answer(self, request: _Bytes, a: _Words, b: _Words) -> tuple[_Bytes, _Words]:
+        """The answer, and this party's words of the products; ValueError when the request is malformed."""
+
+class MatrixHolder:
+    """Encrypts left matrices under its own fresh key, drawn from a secret seed, and reads answers."""
+
+    def __init__(self, seed: bytes) -> None: ...
+    def public_key(self) -> _Bytes:
+        """What the evaluator needs."""
+
+    def request(self, left: _Words, sizes: _MatrixSizes) -> _Bytes:
+        """Encryptions of a matrix rows x inner."""
+
+    def finish(self, answer: _Bytes, sizes: _MatrixSizes, group: int) -> _Words:
+        """This party's words of one group of columns, by rows; ValueError when the answer is malformed."""
+
+class MatrixLeft:
+    """The ciphertexts of a request."""
+
+    def __init__(self, request: _Bytes, sizes: _MatrixSizes) -> None:
+        """ValueError when the request is malformed."""
+
+class MatrixRight:
+    """One group of columns of a matrix inner x columns, transformed."""
+
+    def __init__(self, right: _Words, sizes: _MatrixSizes, group: int) -> None: ...
+
+class MatrixEvaluator:
+    """Multiplies encrypted matrices by its own, drawing masks from a secret seed."""
+
+    def __init__(self, seed: bytes, public_key: _Bytes) -> None:
+        """ValueError when the public key is malformed."""
+
+    def answer(self, left: MatrixLeft, right: MatrixRight) -> tuple[_Bytes, _Words]:
+        """The answer for the group of columns, and this party's words of the product there, by rows."""

@@ -1,6 +1,7 @@
 //! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
 pub mod bits;
 pub mod curve;
+pub mod lattice;
 pub mod order;
 pub mod ot;
 pub mod prg;
@@ -316,6 +317,11 @@ mod _core {
         and_shares, as_permutation, choose_rows, from_planes, gather, matmul, matmul_shares, multiply_shares, pack,
         pair_planes, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, unpack,
         xor_rows, Prg,
+    };
+    #[pymodule_export]
+    use crate::lattice::python::{
+        lattice_bytes, lattice_parameters, matrix_layout, MatrixEvaluator, MatrixHolder, MatrixLeft, MatrixRight,
+        TripleEvaluator, TripleHolder,
     };
     #[pymodule_export]
     use crate::ot::python::{

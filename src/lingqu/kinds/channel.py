@@ -16,7 +16,7 @@ class Tag(IntEnum):
     BITS = 2  # little-endian 64-bit words of packed bits
     SEED = 3  # key material and commitments, at most 64 bytes
     DOCUMENT = 4  # canonical JSON
-    BLOCKS = 5  # 128-bit blocks and group elements, as a protocol lays them out
+    BLOCKS = 5  # blocks, group elements and ciphertexts, as a protocol lays them out
 
 
 @dataclass

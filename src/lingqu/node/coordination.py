@@ -19,7 +19,6 @@ from lingqu.node.transport import Transport
 LOG = logging.getLogger("lingqu.node.jobs")
 OFFER_SECONDS = 40.0
 # A peer that hangs is given up after 1.5 + 3.5 + 0.4 + 3.5 seconds; one that is gone, after 2.
-WORD_SECONDS = 3.0  # how long a party that has left may take to say why
 POLL_SECONDS = 1.5
 POLL_LIMIT = 3.5
 FAREWELL_SECONDS = 1.0
@@ -134,8 +133,6 @@ class Coordination:
             misses = 0
             asking = run.coordinator == self._core.name and run.state is JobState.ADMITTING
             if condition.state in ("failed", "refused") or (condition.state == "unknown" and not asking):
-                if run.over.wait(WORD_SECONDS):  # its own account, which is on its way, says more than the state does
-                    return
                 cause = f"The job ended at {peer}: {condition.cause or 'it does not know it any more'}"
                 lost = PartyLost(cause, "Run it again.", party=condition.party or peer)
                 self._local.finish(run, JobState.FAILED, lost)

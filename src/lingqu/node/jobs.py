@@ -32,7 +32,7 @@ from lingqu.ledger import RunStarted
 from lingqu.node import messages as m
 from lingqu.node.catalogue import Catalogue
 from lingqu.node.contracts import Contracts
-from lingqu.node.coordination import WORD_SECONDS, Coordination
+from lingqu.node.coordination import Coordination
 from lingqu.node.core import Core
 from lingqu.node.endings import Endings
 from lingqu.node.errors import Conflict, NotFound, revived
@@ -46,6 +46,7 @@ from lingqu.plan.plan import Plan
 LOG = logging.getLogger("lingqu.node.jobs")
 READY_SECONDS = 30.0
 VIEW_SECONDS = 2.0
+WORD_SECONDS = 3.0  # how long a lost party may take to say why it left
 _STOPPED = "The node stopped while the job was under way."
 
 
