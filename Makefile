@@ -14,6 +14,8 @@ RUST_SOURCES := $(shell find $(CRATE) -name '*.rs' -not -path '*/target/*') $(CR
 WORKERS ?= 2
 TESTS ?= tests --ignore=tests/acceptance --ignore=tests/timing
 SERVE ?=
+PARTIES ?=
+ADVERSARY ?=
 
 # The first Python that is new enough.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
@@ -22,7 +24,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 .PHONY: help
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  Options: SERVE=1 (demo: keep the nodes running)  WORKERS=$(WORKERS) TESTS=tests/share (test)"
+	@echo "  Options: PARTIES=2 ADVERSARY=malicious SERVE=1 (demo)  WORKERS=$(WORKERS) TESTS=tests/share (test)"
 
 # What is installed, as stamps.  The package is installed editable, with its Rust part built in release mode: a change
 # of Python needs nothing, a change of Rust or of pyproject.toml installs again.
@@ -54,8 +56,9 @@ $(VENV)/.docs: $(VENV)/.dev
 install: $(VENV)/.dev ## install the package (editable) and the checks into .venv
 
 .PHONY: demo
-demo: $(VENV)/.package ## three nodes, two questions, one contract each, on real data (SERVE=1 keeps the nodes)
-	@$(BIN)/python -m scenarios.census.demo $(if $(SERVE),--serve)
+demo: $(VENV)/.package ## nodes, two questions, one contract each, on real data (PARTIES=2, ADVERSARY=malicious, SERVE=1)
+	@$(BIN)/python -m scenarios.census.demo $(if $(SERVE),--serve) \
+		$(if $(PARTIES),--parties $(PARTIES)) $(if $(ADVERSARY),--adversary $(ADVERSARY))
 
 .PHONY: postgres
 postgres:

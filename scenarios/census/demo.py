@@ -1,6 +1,9 @@
-"""The main job in one command: three organisations, one contract, one answer.
+"""The main job in one command: organisations, contracts, answers.
 
-`python -m scenarios.census.demo [--serve] [--root DIR] [--record DIR] [--svg FILE]`
+`python -m scenarios.census.demo [--parties 2] [--adversary malicious] [--serve] [--root DIR] [--record DIR]`
+
+Three organisations by default, the third of which holds no table, computes with the others and asks; with `--parties 2`
+the two that hold the tables compute alone, and the second one asks.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,17 +27,20 @@ from rich.text import Text
 
 from lingqu.client import connect
 from lingqu.kinds.errors import LingquError
+from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program
 from lingqu.node.remote import expiry
 from lingqu.node.replies import ContractView, PlanView
+from lingqu.plan.explain import weighed_text
 from scenarios.census import questions
 from scenarios.census.locks import show_locks
-from scenarios.census.network import BIG, CIVIL, HUMAN, Network, network, wait_until
+from scenarios.census.network import CIVIL, HUMAN, NAMES, Network, network, wait_until
 from scenarios.census.proof import show_proof
 from scenarios.census.story import Story, finished
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 116
+NUMBERS = {2: "two", 3: "three"}
 
 
 def meet(story: Story, net: Network) -> None:
@@ -49,7 +56,7 @@ def meet(story: Story, net: Network) -> None:
     homes = all((bureau.home / file).is_file() for bureau in net.bureaus.values() for file in kept)
     prints = {bureau.remote("auditor").node().fingerprint for bureau in net.bureaus.values()}
     processes = {bureau.process.pid for bureau in net.bureaus.values() if bureau.process}
-    own = homes and len(prints) == len(processes) == 3
+    own = homes and len(prints) == len(processes) == len(net.bureaus)
     story.check("each node has its own process, directory, key, certificate and SQLite store", own)
     story.begin()
     for (one, other), digits in net.pair_all().items():
@@ -61,7 +68,7 @@ def meet(story: Story, net: Network) -> None:
     register("residents", str(HERE / "residents.parquet"), title="Residents 居民", key=["person_id"])
     register = net[HUMAN].remote("manager").register
     register("employment", str(HERE / "employment.parquet"), title="Employment 就业", key=["person_id"])
-    analyst = net[BIG].remote("analyst")
+    analyst = net[net.asker].remote("analyst")
     wait_until("the analyst's node sees both tables", lambda: len(analyst.catalog()) == 2)
     table = Table("table", "rows", "columns", "what the profile tells of one column")
     for asset in analyst.catalog():
@@ -109,10 +116,10 @@ def stranger_gets_nothing(net: Network) -> bool:
     return False
 
 
-def ask(story: Story, net: Network) -> tuple[Program, Program]:
+def ask(story: Story, net: Network, adversary: Adversary) -> dict[str, PlanView]:
     """Points 4 and 5: the questions, their plans and statements."""
     story.begin()
-    analyst = net[BIG].remote("analyst")
+    analyst = net[net.asker].remote("analyst")
     statistics = Program(kind="sql", text=questions.SQL)
     training = Program(kind="train", text=json.dumps(questions.TRAINING))
     story.say(Panel(questions.SQL, title="SQL", title_align="left"))
@@ -120,7 +127,7 @@ def ask(story: Story, net: Network) -> tuple[Program, Program]:
     story.say(f"  Model: logistic regression of income > 50K on {features}")
     story.say(f"  Purpose: [italic]{questions.PURPOSE}[/]")
     views = {
-        name: analyst.plan(program, minimum_group=questions.MINIMUM_GROUP)
+        name: analyst.plan(program, questions.MINIMUM_GROUP, adversary=adversary.value)
         for name, program in (("SQL", statistics), ("Model", training))
     }
     owners = [{use.id.partition("/")[0] for use in view.plan.assets} for view in views.values()]
@@ -128,12 +135,15 @@ def ask(story: Story, net: Network) -> tuple[Program, Program]:
     story.begin()
     for name, view in views.items():
         show_plan(story, name, view)
-        everyone = set(view.statement.learned) == {CIVIL, HUMAN, BIG}
-        story.check(f"{name}: the statement names what each of the three parties learns", everyone)
+        everyone = set(view.statement.learned) == set(net.bureaus)
+        story.check(f"{name}: the statement names what each of the {len(net.bureaus)} parties learns", everyone)
+        named = {step.mechanism for step in view.plan.steps if step.mechanism != "local"}
+        weighed = {one.mechanism for one in view.weighed if one.chosen}
+        story.check(f"{name}: one mechanism, chosen among {len(view.weighed)}: {', '.join(named)}", named == weighed)
         withheld = " ".join(view.statement.withheld)
         hidden = "who is in both" in withheld and "how many" in withheld
         story.check(f"{name}: nobody learns who is in both tables, nor how many", hidden)
-    return statistics, training
+    return views
 
 
 def show_plan(story: Story, name: str, view: PlanView) -> None:
@@ -141,11 +151,11 @@ def show_plan(story: Story, name: str, view: PlanView) -> None:
     table = Table("step", "technique", "why", "rounds", "bytes", title=f"The plan: {name}", title_justify="left")
     for step in view.plan.steps:
         where = f" at {', '.join(step.parties)}" if step.mechanism == "local" else ""
-        why = step.reason.partition("; share.rep3")[0]
+        why = step.reason.partition(f"; {step.mechanism}: ")[0]
         table.add_row(step.id, step.mechanism + where, why, f"{step.rounds:,}", f"{step.bytes:,}")
-    chosen = next(step.reason for step in view.plan.steps if step.mechanism != "local")
-    table.add_row("", "", f"[dim]{chosen.partition('; ')[2]}[/]", "", "")
     story.say(table)
+    story.say("  Why this mechanism:")
+    story.say(*(f"  • {line}" for line in weighed_text(view.weighed).splitlines()), sep="\n")
     lines = []
     for party, learned in view.statement.learned.items():
         lines += [f"[bold]{party}[/] learns", *(f"  • {line.about}" for line in learned), "  • nothing else"]
@@ -153,52 +163,87 @@ def show_plan(story: Story, name: str, view: PlanView) -> None:
     story.say(Panel("\n".join(lines), title=f"Who will learn what: {name}", title_align="left"))
 
 
-def agree(story: Story, net: Network, programs: tuple[Program, Program]) -> tuple[ContractView, ContractView]:
+def agree(
+    story: Story, net: Network, views: Mapping[str, PlanView], adversary: Adversary
+) -> tuple[ContractView, ContractView]:
     """Point 6: proposals, a run that is refused for want of signatures, and the signatures."""
     story.begin()
-    analyst = net[BIG].remote("analyst")
+    analyst = net[net.asker].remote("analyst")
     contracts = []
-    for title, program, uses in zip(("Adult education", "Who earns more"), programs, (2, 1), strict=True):
+    for title, view, uses in zip(("Adult education", "Who earns more"), views.values(), (2, 1), strict=True):
         contract = analyst.propose(
-            program,
+            view.plan.program,
             title=title,
             purpose=questions.PURPOSE,
             minimum_group=questions.MINIMUM_GROUP,
             uses=uses,
             expires=expiry("1d"),
+            adversary=adversary.value,
         )
         contracts.append(contract)
         run = partial(finished, analyst, contract.id)
-        story.refused("a run before anybody signed", "signatures", run)
-        net.approve(CIVIL, contract.id)
-        story.refused("a run with one signature of two", "signatures", run)
-        net.approve(HUMAN, contract.id)
+        for signed, signer in enumerate(net.signers):
+            story.refused(f"a run with {signed} of {len(net.signers)} approvals", "signatures", run)
+            net.approve(signer, contract.id)
         net.wait_in_force(contract.id)
         digest = contract.terms.statement_digest
         held = [bureau.remote("auditor").contract(contract.id) for bureau in net.bureaus.values()]
         same = all(view.terms.statement.sha256() == digest and view.terms == contract.terms for view in held)
-        story.check(f"“{title}” is in force at all three nodes; its terms hold the statement's digest {digest}", same)
+        story.check(f"“{title}” is in force at every node; its terms hold the statement's digest {digest}", same)
+        promised = all(view.terms.adversary is adversary for view in held)
+        story.check(f"“{title}” promises to withstand {adversary.value} parties", promised)
     return contracts[0], contracts[1]
 
 
-def answer(story: Story, net: Network, contracts: tuple[ContractView, ContractView]) -> None:
+def answer(
+    story: Story, net: Network, contracts: tuple[ContractView, ContractView], views: Mapping[str, PlanView]
+) -> None:
     """Point 7: both answers beside those on pooled tables."""
     story.begin()
-    client = connect(net[BIG].home)
+    client = connect(net[net.asker].home)
     began = time.monotonic()
     query = client.sql(questions.SQL, purpose=questions.PURPOSE, minimum_group=questions.MINIMUM_GROUP)
     result = query.run(contract=contracts[0].id, progress=story.follow("SQL"))
-    story.say(f"  SQL answered in {time.monotonic() - began:.1f} s")
+    seconds = [time.monotonic() - began]
     began = time.monotonic()
     model = client.train(questions.TRAINING, questions.PURPOSE, contracts[1].id, story.follow("training"))
-    story.say(f"  model trained and tested in {time.monotonic() - began:.1f} s")
+    seconds.append(time.monotonic() - began)
+    show_figures(story, net, contracts, views, seconds)
     story.doing("the same on pooled tables, for comparison only")
     truth = questions.pooled(HERE / "residents.parquet", HERE / "employment.parquet")
     compare_groups(story, result.to_arrow().to_pylist(), result.withheld, truth)
     compare_models(story, model, truth)
     show_card(story, model)
-    for owner in (CIVIL, HUMAN):
-        story.check(f"{owner} holds no result", not holds_result(net[owner]))
+    for other in net.signers:
+        story.check(f"{other} holds no result", not holds_result(net[other]))
+
+
+def show_figures(
+    story: Story,
+    net: Network,
+    contracts: Sequence[ContractView],
+    views: Mapping[str, PlanView],
+    seconds: Sequence[float],
+) -> None:
+    """What each answer took, measured by the workers of all nodes, beside what was estimated."""
+    table = Table("answer", "mechanism", "seconds", "rounds", "estimated", "bytes of all parties", "estimated")
+    for (name, view), contract, took in zip(views.items(), contracts, seconds, strict=True):
+        ran = [
+            next(job for job in bureau.remote("auditor").jobs() if job.contract == contract.id and job.state == "done")
+            for bureau in net.bureaus.values()
+        ]
+        rounds = max(sum(step.rounds for step in job.steps) for job in ran)
+        sent = sum(step.bytes for job in ran for step in job.steps)
+        table.add_row(
+            name,
+            ", ".join(contract.terms.techniques),
+            f"{took:.1f}",
+            f"{rounds:,}",
+            f"{sum(step.rounds for step in view.plan.steps):,}",
+            f"{sent:,}",
+            f"{sum(step.bytes for step in view.plan.steps):,}",
+        )
+    story.say(table)
 
 
 def holds_result(bureau: Any) -> bool:
@@ -281,14 +326,14 @@ def serve(console: Console, net: Network) -> None:
     done.wait()
 
 
-def tell(console: Console, net: Network, picture: Path | None = None) -> bool:
+def tell(console: Console, net: Network, adversary: Adversary, picture: Path | None = None) -> bool:
     """Tell the nine points; True when every check holds."""
-    story = Story(console)
+    story = Story(console, len(net.bureaus))
     with story.progress:
         meet(story, net)
-        programs = ask(story, net)
-        contracts = agree(story, net, programs)
-        answer(story, net, contracts)
+        views = ask(story, net, adversary)
+        contracts = agree(story, net, views, adversary)
+        answer(story, net, contracts, views)
         story.begin()
         before = show_locks(story, net, contracts)
         story.begin()
@@ -302,6 +347,8 @@ def tell(console: Console, net: Network, picture: Path | None = None) -> bool:
 def main() -> int:
     """Run the demo; exit status 0 when every check holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parties", type=int, choices=tuple(NUMBERS), default=3, help="how many compute")
+    parser.add_argument("--adversary", default="semi-honest", help="what to withstand: semi-honest or malicious")
     parser.add_argument("--serve", action="store_true", help="leave the nodes running afterwards")
     parser.add_argument("--root", type=Path, help="where the nodes' homes go (default: a temporary folder)")
     parser.add_argument("--record", type=Path, help="record the traffic in the clear, for tests")
@@ -311,14 +358,16 @@ def main() -> int:
     if console.width < WIDTH:
         console = Console(highlight=False, width=WIDTH)
     began = time.monotonic()
-    title = "灵渠 Lingqu: three organisations, one contract, one answer. 数据可用不可见: usable, never seen."
+    number = NUMBERS[options.parties]
+    title = f"灵渠 Lingqu: {number} organisations, one contract, one answer. 数据可用不可见: usable, never seen."
     console.print(Group(Text(title, style="bold")))
     with tempfile.TemporaryDirectory(prefix="lingqu-demo-") as folder:
         root = options.root or Path(folder)
         root.mkdir(parents=True, exist_ok=True)
         try:
-            with network(root, options.record) as net:
-                good = tell(console, net, options.svg)
+            adversary = Adversary.named(options.adversary)
+            with network(root, options.record, NAMES[: options.parties]) as net:
+                good = tell(console, net, adversary, options.svg)
                 seconds = time.monotonic() - began
                 console.print(f"{'Every check holds' if good else 'SOME CHECKS FAIL'}; {seconds:.0f} s in all.")
                 if options.serve and good:

@@ -7,7 +7,7 @@ import sys
 from lingqu.kinds.programs import Program
 from lingqu.node.replies import ContractView
 from scenarios.census import questions
-from scenarios.census.network import BIG, CIVIL, HUMAN, Network, wait_until
+from scenarios.census.network import CIVIL, Network, wait_until
 from scenarios.census.story import Story, finished
 
 EVERYTHING = 'SELECT * FROM "civil-affairs".residents'
@@ -20,7 +20,7 @@ def show_locks(story: Story, net: Network, contracts: tuple[ContractView, Contra
     Returns the bundle of the analyst's node from before it was modified.
     """
     statistics, training = contracts
-    analyst = net[BIG].remote("analyst")
+    analyst = net[net.asker].remote("analyst")
     everything = Program(kind="sql", text=EVERYTHING)
     story.refused("SELECT *", "minimum_group", lambda: analyst.plan(everything, questions.MINIMUM_GROUP))
     story.refused(
@@ -30,25 +30,26 @@ def show_locks(story: Story, net: Network, contracts: tuple[ContractView, Contra
     )
     story.refused("the model a second time, where one use was agreed", "uses", lambda: finished(analyst, training.id))
     story.doing("restarting the analyst's node with its checks taken out")
-    before = net[BIG].remote("auditor").export()
-    net[BIG].stop()
-    net[BIG].start(MODIFIED)
-    net[BIG].wait_ready()
-    cheat = net[BIG].remote("analyst")
+    before = net[net.asker].remote("auditor").export()
+    net[net.asker].stop()
+    net[net.asker].start(MODIFIED)
+    net[net.asker].wait_ready()
+    cheat = net[net.asker].remote("analyst")
     story.refused(
         "an altered plan (groups of 2) sent by the modified node", "plan", lambda: finished(cheat, statistics.id)
     )
     story.refused(
         "a use beyond the agreed number, asked by the modified node", "uses", lambda: finished(cheat, training.id)
     )
-    net[BIG].stop()
-    net[BIG].start()
-    net[BIG].wait_ready()
-    analyst = net[BIG].remote("analyst")
+    net[net.asker].stop()
+    net[net.asker].start()
+    net[net.asker].wait_ready()
+    analyst = net[net.asker].remote("analyst")
     story.doing("revoking")
-    net[HUMAN].remote("owner").revoke(statistics.id, "The demo shows that it stops at once")
+    revoking = net.signers[-1]
+    net[revoking].remote("owner").revoke(statistics.id, "The demo shows that it stops at once")
     wait_until("the analyst's node knows", lambda: analyst.contract(statistics.id).state == "revoked")
-    story.refused("the agreed query after human-resources revoked", "revoked", lambda: finished(analyst, statistics.id))
+    story.refused(f"the agreed query after {revoking} revoked", "revoked", lambda: finished(analyst, statistics.id))
     refusals = [entry for entry in net[CIVIL].remote("auditor").ledger() if entry["kind"] == "refuse"]
     story.check(f"civil-affairs has its own refusals on record: {len(refusals)}", len(refusals) > 0)
     return before

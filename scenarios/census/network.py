@@ -1,4 +1,4 @@
-"""Three real nodes on the loopback: civil-affairs, human-resources and big-data, each a process with its own home."""
+"""Real nodes on the loopback, each a process with its own home: the two bureaus, and big-data where three compute."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lingqu.node.remote import Home, Remote
 
 CIVIL, HUMAN, BIG = "civil-affairs", "human-resources", "big-data"
 TITLES = {CIVIL: "民政局", HUMAN: "人社局", BIG: "大数据局"}
+NAMES = (CIVIL, HUMAN, BIG)
 START_SECONDS = 40.0
 LINGQU = (sys.executable, "-m", "lingqu")
 
@@ -87,18 +88,23 @@ class Bureau:
 
 
 class Network:
-    """The three bureaus under one root directory."""
+    """The bureaus under one root directory.
 
-    def __init__(self, root: Path) -> None:
+    names: who takes part; the last one asks, and receives the results.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str] = NAMES) -> None:
         self.root = root
-        self.bureaus = {name: Bureau(name, root) for name in (CIVIL, HUMAN, BIG)}
+        self.asker = names[-1]
+        self.signers = tuple(names[:-1])
+        self.bureaus = {name: Bureau(name, root) for name in names}
 
     def __getitem__(self, name: str) -> Bureau:
         return self.bureaus[name]
 
     def initialise(self, record: Path | None = None) -> None:
-        """Make the three homes on free ports.  record: where the nodes write their traffic in the clear, for tests."""
-        ports = iter(free_ports(6))
+        """Make the homes on free ports.  record: where the nodes write their traffic in the clear, for tests."""
+        ports = iter(free_ports(2 * len(self.bureaus)))
         for bureau in self.bureaus.values():
             arguments = ["--name", bureau.name, "--title", bureau.title]
             arguments += ["--api-port", str(next(ports)), "--peer-port", str(next(ports))]
@@ -152,9 +158,9 @@ class Network:
 
 
 @contextmanager
-def network(root: Path, record: Path | None = None) -> Iterator[Network]:
-    """Three started nodes that do not know each other yet; stopped at the end."""
-    made = Network(root)
+def network(root: Path, record: Path | None = None, names: Sequence[str] = NAMES) -> Iterator[Network]:
+    """Started nodes that do not know each other yet; stopped at the end."""
+    made = Network(root, names)
     made.initialise(record)
     try:
         made.start()

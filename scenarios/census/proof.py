@@ -10,16 +10,16 @@ from pathlib import Path
 from lingqu.identity import NodeKey
 from lingqu.ledger import Log, MemoryStore, export, verify
 from lingqu.ledger.bundle import Bundle, read
-from scenarios.census.network import BIG, CIVIL, HUMAN, LINGQU, Network
+from scenarios.census.network import CIVIL, HUMAN, LINGQU, Network
 from scenarios.census.story import Story
 
 
 def show_proof(story: Story, net: Network, before: bytes) -> None:
     """Export and verify each node's bundle alone and all together; then altered ones, and a cheating node's.
 
-    before: big-data's bundle from before its node was modified.
+    before: the bundle of the analyst's node from before it was modified.
     """
-    bundles = {name: net[name].remote("auditor").export() for name in (CIVIL, HUMAN)} | {BIG: before}
+    bundles = {name: net[name].remote("auditor").export() for name in net.signers} | {net.asker: before}
     for name, bundle in bundles.items():
         report = verify([bundle])
         said = str(report).splitlines()[-1]
@@ -44,7 +44,7 @@ def show_proof(story: Story, net: Network, before: bytes) -> None:
         f"{failures[0] if failures else 'nothing'}",
         bool(failures),
     )
-    failures = verify([net[BIG].remote("auditor").export()]).failures
+    failures = verify([net[net.asker].remote("auditor").export()]).failures
     story.check(
         f"the modified node's own bundle gives it away: {failures[0] if failures else 'nothing'}", bool(failures)
     )

@@ -20,15 +20,16 @@ from lingqu.node.remote import Remote
 from lingqu.node.replies import JobView
 from scenarios.census import questions
 
+LOCKS = "The locks hold"
 POINTS = (
-    "Three nodes, three processes",
+    "{nodes} nodes, {nodes} processes",
     "Paired by invitation, mutual TLS 1.3",
     "Tables registered; the catalogue shows no row",
     "Two questions with a purpose",
     "Plans, and who will learn what",
     "Both owners sign; before that nothing runs",
     "The answers, released to the analyst only",
-    "The locks hold",
+    LOCKS,
     "The history proves itself offline",
 )
 
@@ -36,7 +37,9 @@ POINTS = (
 class Story:
     """What the demo has shown so far: a console, a progress line, and the checks."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, nodes: int = 3) -> None:
+        number = {2: "two", 3: "three"}[nodes]
+        self.points = tuple(point.format(nodes=number).capitalize() if "{" in point else point for point in POINTS)
         self.console = console
         self.checks: list[tuple[int, str, bool]] = []
         self.kept: list[Table] = []
@@ -44,20 +47,20 @@ class Story:
         self.progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn(), console=console
         )
-        self._task = self.progress.add_task("starting", total=len(POINTS))
+        self._task = self.progress.add_task("starting", total=len(self.points))
 
     def begin(self) -> None:
         """Open the next point of the story."""
         self.point += 1
-        self.progress.update(self._task, completed=self.point - 1, description=POINTS[self.point - 1])
-        self.console.print(f"\n[bold cyan]{self.point}  {POINTS[self.point - 1]}[/]")
+        self.progress.update(self._task, completed=self.point - 1, description=self.points[self.point - 1])
+        self.console.print(f"\n[bold cyan]{self.point}  {self.points[self.point - 1]}[/]")
 
     def doing(self, what: str) -> None:
         """Say beside the bar what is under way."""
         self.progress.update(self._task, description=what)
 
-    def say(self, *parts: Any) -> None:
-        self.console.print(*parts)
+    def say(self, *parts: Any, sep: str = " ") -> None:
+        self.console.print(*parts, sep=sep)
 
     def keep(self, table: Table) -> None:
         """Show a table that belongs into the picture too."""
@@ -98,7 +101,7 @@ class Story:
         console.print(*answers, sep="\n")
         console.print("[bold]The locks[/]")
         for point, what, holds in self.checks:
-            if POINTS[point - 1] == "The locks hold":
+            if self.points[point - 1] == LOCKS:
                 named = re.sub(r"(?<=\])\. .*", "", what, flags=re.DOTALL)  # the term, without the sentence after it
                 console.print(marked(named, holds), no_wrap=True, overflow="ellipsis")
         console.print("", points)
@@ -107,14 +110,14 @@ class Story:
 
     def finish(self) -> bool:
         """Show the checks point by point; True when all hold."""
-        self.progress.update(self._task, completed=len(POINTS), description="done")
+        self.progress.update(self._task, completed=len(self.points), description="done")
         table = Table("point", "what the demo showed", "checks", title="The nine points", title_justify="left")
-        for number, name in enumerate(POINTS, 1):
+        for number, name in enumerate(self.points, 1):
             held = [ok for point, _, ok in self.checks if point == number]
             mark = "[green]hold[/]" if held and all(held) else "[bold red]FAIL[/]"
             table.add_row(str(number), name, f"{sum(held)} of {len(held)} {mark}")
         self.keep(table)
-        return {point for point, _, _ in self.checks} == set(range(1, len(POINTS) + 1)) and all(
+        return {point for point, _, _ in self.checks} == set(range(1, len(self.points) + 1)) and all(
             ok for _, _, ok in self.checks
         )
 

@@ -21,6 +21,7 @@ from lingqu.engine.worker import ORPHANED, JobLine
 from lingqu.identity import Certificate, NodeKey
 from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.errors import LingquError, PartyLost, Refused, Unavailable
+from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program
 from lingqu.net.memory import memory_channels
 from lingqu.plan.plan import Plan, Step
@@ -234,6 +235,19 @@ def test_the_mechanism_comes_from_the_installed_ones_and_never_in_the_clear() ->
         assert refused.value.term == "techniques"
     with pytest.raises(LingquError, match="no mechanism"):
         machine_for(plan("os.system"), channel)
+
+
+@pytest.mark.parametrize(
+    ("changes", "term"),
+    [
+        ({"adversary": Adversary.MALICIOUS_ABORT}, "adversary"),
+        ({"parties": PARTIES[:2], "outside": PARTIES[2:]}, "parties"),
+    ],
+)
+def test_a_plan_that_promises_more_than_its_mechanism_declares_does_not_run(changes: dict[str, Any], term: str) -> None:
+    with pytest.raises(Refused) as refused:
+        machine_for(plan().model_copy(update=changes), memory_channels(PARTIES)[0])
+    assert refused.value.term == term
 
 
 def test_a_job_line_survives_the_pipe(line: JobLine) -> None:

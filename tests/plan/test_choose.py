@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Registry, Sizes, Threat
+from lingqu.kinds.programs import Program
+from lingqu.kinds.schema import Asset, Column, ColumnProfile, ColumnType, Grade
 from lingqu.plan.choose import Work, choose, cost
+from lingqu.plan.draft import Draft
+from lingqu.plan.explain import explain_text, weigh
 from lingqu.plan.inputs import bound, key_width, literal
-from lingqu.plan.plan import Setting
+from lingqu.plan.plan import Plan, Setting
 
 HONEST = Threat(Adversary.SEMI_HONEST, 3, 1, "an assumption")
 MALICIOUS = Threat(Adversary.MALICIOUS_ABORT, 3, 1, "an assumption")
@@ -47,6 +53,79 @@ def test_every_failure_is_named() -> None:
     assert "cheap: withstands semi-honest parties only" in caught.value.cause
     assert "dear: does not offer train" in caught.value.cause
     assert caught.value.term == "techniques"
+
+
+NEEDS = [Work("input", {"rows": 1}), Work("reveal", {"rows": 1})]
+PAIR = declared("pair", Threat(Adversary.SEMI_HONEST, 2, 1, "an assumption"), 1, "input", "reveal", "input_outside")
+TRIO = declared("trio", HONEST, 1, "input", "reveal")
+SAFE = declared("trio.safe", MALICIOUS, 9, "input", "reveal")
+MATCH = declared("match", Threat(Adversary.SEMI_HONEST, 2, 1, "an assumption"), 1, "intersect")
+
+
+@pytest.mark.parametrize(
+    ("able", "adversary", "work", "cure"),
+    [
+        ([PAIR, TRIO, MATCH], Adversary.MALICIOUS_ABORT, NEEDS, "Install a mechanism that withstands malicious"),
+        ([PAIR], Adversary.SEMI_HONEST, NEEDS, "Name 2 compute parties for pair."),
+        ([TRIO], Adversary.SEMI_HONEST, [*NEEDS, Work("train", {})], "Install a mechanism that offers what is missing"),
+    ],
+)
+def test_a_refusal_says_what_would_help(
+    able: list[Declaration], adversary: Adversary, work: list[Work], cure: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        choose(setting(adversary, *able), work)
+    assert caught.value.cure.startswith(cure)
+    if MATCH in able:
+        assert "pair and trio" not in caught.value.cause
+        assert "pair, trio would run this with a weaker promise" in caught.value.cure
+
+
+def test_malicious_never_falls_back() -> None:
+    asked = setting(Adversary.MALICIOUS_ABORT, TRIO, SAFE)
+    assert choose(asked, NEEDS)[0] is SAFE
+    with pytest.raises(Refused, match=r"trio: withstands semi-honest parties only") as caught:
+        choose(replace(asked, techniques=("trio",)), NEEDS)
+    assert caught.value.cure == "Agree on a contract that allows trio.safe."
+    with pytest.raises(Refused) as caught:
+        choose(replace(asked, parties=("aa-a", "bb-b")), NEEDS)
+    assert caught.value.cure == "Name 3 compute parties for trio.safe."
+
+
+def test_mechanisms_are_weighed_over_the_whole_program() -> None:
+    asked = setting(Adversary.SEMI_HONEST, SAFE, TRIO, PAIR, MATCH)
+    plan = compiled(asked)
+    found = weigh(plan, asked, compiled)
+    assert [one.mechanism for one in found] == ["trio", "trio.safe", "pair"]
+    assert [one.chosen for one in found] == [True, False, False]
+    assert found[0].bytes == 2_000
+    assert found[1].bytes == 18_000
+    assert found[2].seconds is None
+    assert found[2].why == "needs 2 compute parties, there are 3"
+    text = explain_text(plan, None, found)
+    assert "trio (chosen): 2 rounds, 2,000 bytes" in text
+    assert "pair (does not fit): needs 2 compute parties, there are 3" in text
+
+
+def compiled(asked: Setting) -> Plan:
+    draft = Draft(asked)
+    for operator in ("input", "release"):
+        work = [Work("reveal" if operator == "release" else "input", {"rows": 1_000})]
+        draft.shared(operator, operator, [], {"owner": "aa-a"}, work, reason="because")
+    asset = Asset(
+        id="aa-a/table",
+        owner="aa-a",
+        name="table",
+        title="Table",
+        version=1,
+        grade=Grade.GENERAL,
+        columns=(Column(name="n", type=ColumnType.INT, nullable=False),),
+        rows=1_000,
+        profile={"n": ColumnProfile(nulls=0)},
+        registered="2026-01-01T00:00:00Z",
+    )
+    program = Program(kind="sql", text="SELECT COUNT(*) FROM t")
+    return draft.plan(program, {asset.id: asset}, {asset.id: ["n"]}, [], [])
 
 
 def test_costs_add_up() -> None:

@@ -1,6 +1,7 @@
 """No declaration, no registration: what every installed mechanism must say of itself."""
 
 import importlib.util
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
@@ -36,6 +37,19 @@ def test_a_declaration_is_complete(declaration: Declaration) -> None:
 @pytest.mark.parametrize("declaration", DECLARATIONS, ids=by_name)
 def test_only_what_computes_in_the_clear_is_ideal(declaration: Declaration) -> None:
     assert declaration.ideal == declaration.name.endswith("plain")
+
+
+def test_no_code_knows_a_mechanism_by_name(root: Path) -> None:
+    """A new mechanism touches no switch: its name stands in its own folder and among the entry points only."""
+    found = []
+    for point in entry_points(group="lingqu.mechanisms"):
+        home = root / "src" / point.module.replace(".", "/")
+        name = point.load().name
+        for path in (root / "src" / "lingqu").rglob("*.py"):
+            own = home in path.parents or path == home.with_suffix(".py")
+            if not own and name in path.read_text(encoding="utf-8"):
+                found.append(f"{path.relative_to(root)}: {name}")
+    assert not found, "\n".join(found)
 
 
 @pytest.fixture(scope="module")

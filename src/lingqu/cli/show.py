@@ -218,10 +218,10 @@ def statement(view: Statement) -> RenderableType:
 
 def plan(view: PlanView, run: JobView | None = None) -> list[RenderableType]:
     """A plan's steps with technique, cost and reason; a run's measured figures beside the estimates."""
-    from lingqu.plan.explain import Measured, explain
+    from lingqu.plan.explain import Measured, explain, network, weighed_text
 
     measured = {s.id: Measured(s.rounds, s.bytes, s.seconds) for s in run.steps} if run else {}
-    rows = explain(view.plan, measured)
+    rows = explain(view.plan, measured, view.latency, view.bandwidth)
     figures = ["rounds", "bytes", "seconds"] + (["measured here"] if run else [])
     table = grid("step", "technique", *figures, "why, and what it discloses", right=figures, whole=("step",))
     chosen: dict[str, None] = {}
@@ -245,8 +245,10 @@ def plan(view: PlanView, run: JobView | None = None) -> list[RenderableType]:
     total = f"Together {rounds} rounds, {amount(sent)}, about {sum(row.seconds for row in rows):.1f} s of traffic"
     return [
         table,
-        *(Text(safe(choice), style="dim") for choice in chosen),
-        Text(f"{total} (all parties' payload; 2 ms a round, 100 Mbit/s).", style="dim"),
+        Text(safe(weighed_text(view.weighed)), style="dim")
+        if view.weighed
+        else Text(safe("\n".join(chosen)), style="dim"),
+        Text(f"{total} (all parties' payload; {network(view.latency, view.bandwidth)}).", style="dim"),
         Text(),
         statement(view.statement),
         facts([("Plan", view.plan_digest), ("Statement", view.statement_digest)]),

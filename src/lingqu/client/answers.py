@@ -12,7 +12,7 @@ from lingqu.kinds.errors import BadInput
 from lingqu.kinds.programs import Value
 from lingqu.node.remote import Remote
 from lingqu.node.replies import JobView, PlanView, released_table, withheld_words
-from lingqu.plan.explain import Line, Measured, explain, explain_text
+from lingqu.plan.explain import Line, Measured, Weighed, explain, explain_text
 from lingqu.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -53,11 +53,17 @@ class Explanation:
     @property
     def lines(self) -> list[Line]:
         """One entry a step: technique, reason, disclosure, rounds, bytes, seconds."""
-        return explain(self.plan)
+        return explain(self.plan, None, self.view.latency, self.view.bandwidth)
+
+    @property
+    def mechanisms(self) -> tuple[Weighed, ...]:
+        """The installed mechanisms, the chosen one first: what each would cost, or why it does not fit."""
+        return self.view.weighed
 
     def beside(self, result: Result) -> str:
         """The text with a run's measured figures under the estimates."""
-        return explain_text(self.plan, {s.id: Measured(s.rounds, s.bytes, s.seconds) for s in result.receipt.steps})
+        measured = {s.id: Measured(s.rounds, s.bytes, s.seconds) for s in result.receipt.steps}
+        return explain_text(self.plan, measured, self.view.weighed, self.view.latency, self.view.bandwidth)
 
     def __repr__(self) -> str:
         return self.text

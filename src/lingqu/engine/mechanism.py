@@ -14,14 +14,32 @@ from lingqu.share.outside import Doorway
 
 
 def mechanism_of(plan: Plan) -> str:
-    """The one mechanism that a plan's steps name; Refused for a mixture and for one that computes in the clear."""
+    """The one mechanism that a plan's steps name.
+
+    Refused for a mixture, for one that computes in the clear, and for one whose own declaration is of other parties or
+    withstands less than the plan promises: whoever compiled it, such a plan does not run here.
+    """
     names = sorted({step.mechanism for step in plan.steps} - {LOCAL})
     if len(names) != 1:
         raise Refused(
             f"The plan uses {', '.join(names) or 'no mechanism'}.", "One mechanism a plan.", term="techniques"
         )
-    if installed().get(names[0]).ideal:
+    declaration = installed().get(names[0])
+    if declaration.ideal:
         raise Refused(f"{names[0]} computes in the clear.", "It is for tests only.", term="techniques")
+    threat = declaration.threat
+    if not threat.adversary.withstands(plan.adversary):
+        raise Refused(
+            f"{names[0]} withstands {threat.adversary.value} parties only, the plan promises {plan.adversary.value}.",
+            "Run the signed plan.",
+            term="adversary",
+        )
+    if threat.parties != len(plan.parties):
+        raise Refused(
+            f"{names[0]} runs among {threat.parties} parties, the plan has {len(plan.parties)}.",
+            "Run the signed plan.",
+            term="parties",
+        )
     return names[0]
 
 

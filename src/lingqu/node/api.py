@@ -237,7 +237,8 @@ def _tables(app: FastAPI, node: Node) -> None:
     @app.post("/v1/plans", openapi_extra=takes(v.PlanIn))
     def plan(asked: Annotated[v.PlanIn, Depends(body(v.PlanIn))]) -> r.PlanView:
         """What a program would do, cost and disclose."""
-        return v.plan_out(node.contracts.plan(asked.program, asked.minimum_group, asked.arrangement))
+        wanted = asked.arrangement
+        return v.plan_out(*node.contracts.explain(asked.program, asked.minimum_group, wanted), wanted)
 
 
 def _agreements(app: FastAPI, node: Node) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import entry_points
 
 from pydantic import ValidationError
@@ -38,6 +39,8 @@ from lingqu.node.journal import Journal
 from lingqu.node.messages import ContractOffered, Decided, JobOffer, kind_of
 from lingqu.node.outbox import Tell
 from lingqu.node.store.models import Agreement, Decision, Refusal, Use, UseState
+from lingqu.plan.choose import whole
+from lingqu.plan.explain import Weighed, weigh
 from lingqu.plan.frontend import Frontend
 from lingqu.plan.plan import LOCAL, Plan, Setting
 from lingqu.wire.jws import MAX_SKEW
@@ -103,26 +106,36 @@ class Contracts:
 
     def plan(self, program: Program, minimum_group: int, wanted: Arrangement) -> Plan:
         """Compile a program for this node as a recipient; a refusal is noted in the ledger with its term."""
+        return self._planned(program, minimum_group, wanted)[0]
+
+    def explain(self, program: Program, minimum_group: int, wanted: Arrangement) -> tuple[Plan, tuple[Weighed, ...]]:
+        """As `plan`, with the installed mechanisms beside the one that was chosen."""
+        plan, setting, compiled = self._planned(program, minimum_group, wanted)
+        return plan, weigh(plan, setting, compiled)
+
+    def _planned(
+        self, program: Program, minimum_group: int, wanted: Arrangement
+    ) -> tuple[Plan, Setting, Callable[[Setting], Plan]]:
+        """The plan, the setting in which its mechanism was chosen, and what compiles the program in another one."""
         try:
             assets = self._catalogue.assets()
-            everything = tuple(name for name, d in self._registry.declarations.items() if not d.ideal)
             setting = Setting(
                 self._parties(wanted.parties),
                 self._core.name,
                 minimum_group,
                 wanted.adversary,
-                everything,
+                tuple(name for name, declaration in self._registry.declarations.items() if whole(declaration)),
                 self._registry,
                 self._copies(wanted.recipients),
                 wanted.latency,
                 wanted.bandwidth,
             )
-            compiler = frontend(program.kind)
-            plan = compiler.compile(program, assets, setting)
+            compiled = partial(frontend(program.kind).compile, program, assets)
+            plan = compiled(setting)
             for name in plan.outside:
                 self._known(name)
             # Compiled again with exactly the techniques that the terms will name, as every other node will.
-            return compiler.compile(program, assets, replace(setting, techniques=techniques(plan)))
+            return compiled(replace(setting, techniques=techniques(plan))), setting, compiled
         except LingquError as error:
             self._refuse(error, "program")
             raise

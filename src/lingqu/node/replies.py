@@ -15,6 +15,7 @@ from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import ColumnType
 from lingqu.node.errors import revived
+from lingqu.plan.explain import Weighed
 from lingqu.plan.plan import Plan
 
 if TYPE_CHECKING:
@@ -79,13 +80,20 @@ class InvitationView(View):
 
 
 class PlanView(View):
-    """A compiled program.  explain: the plan as text.  Digests are what a contract over it will carry."""
+    """A compiled program.  explain: the plan as text.  Digests are what a contract over it will carry.
+
+    weighed: the installed mechanisms, why each fits or does not, and what it would cost.  latency, bandwidth: of the
+    network that estimates assume, where the asker named one.
+    """
 
     plan: Plan
     explain: str
     statement: Statement
     plan_digest: str
     statement_digest: str
+    weighed: tuple[Weighed, ...] = ()
+    latency: float | None = None
+    bandwidth: float | None = None
 
 
 class RefusalView(View):

@@ -20,7 +20,7 @@ from lingqu.node.contracts import Arrangement, Standing
 from lingqu.node.core import Core
 from lingqu.node.replies import ContractView, HealthView, JobView, NodeView, PeerView, PlanView, RefusalView, StepView
 from lingqu.node.store.models import Job, Peer
-from lingqu.plan.explain import explain_text
+from lingqu.plan.explain import Weighed, explain_text
 from lingqu.plan.plan import Plan
 
 
@@ -140,14 +140,17 @@ def node_out(core: Core, peers: list[tuple[Pinned, Peer]]) -> NodeView:
     )
 
 
-def plan_out(plan: Plan) -> PlanView:
-    """A plan with its explanation."""
+def plan_out(plan: Plan, weighed: tuple[Weighed, ...], wanted: Arrangement) -> PlanView:
+    """A plan with its explanation, and the mechanisms that it was chosen among."""
     return PlanView(
         plan=plan,
-        explain=explain_text(plan),
+        explain=explain_text(plan, None, weighed, wanted.latency, wanted.bandwidth),
         statement=plan.statement,
         plan_digest=plan.sha256(),
         statement_digest=plan.statement.sha256(),
+        weighed=weighed,
+        latency=wanted.latency,
+        bandwidth=wanted.bandwidth,
     )
 
 

@@ -74,17 +74,42 @@ def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
         if failure is None:
             duration = seconds(cost(declaration, work), setting.latency, setting.bandwidth)
             fitting.append((duration, name, declaration))
-        else:
+        elif whole(declaration) or name in setting.techniques:  # others carry no programs
             failures.append(f"{name}: {failure}")
     if not fitting:
         raise Refused(
             f"No mechanism fits. {'; '.join(failures) or 'None is installed'}.",
-            "Allow another technique in the contract, change the compute parties, or install a mechanism.",
+            _cure(setting, work),
             term="techniques",
         )
     _, name, chosen = min(fitting, key=lambda entry: entry[:2])
     others = f"cheapest of {len(fitting)} that fit" if len(fitting) > 1 else "the only one that fits"
     return chosen, f"{name}: {others} ({chosen.threat})"
+
+
+def whole(declaration: Declaration) -> bool:
+    """Whether a mechanism carries whole programs: it takes values in and gives them out, and is not ideal."""
+    return not declaration.ideal and declaration.operations.keys() >= {"input", "reveal"}
+
+
+def _cure(setting: Setting, work: Sequence[Work]) -> str:
+    """What would let some installed mechanism fit, by the declarations alone."""
+    wanted = {item.operation for item in work}
+    able = [d for d in setting.registry.declarations.values() if not d.ideal and wanted <= d.operations.keys()]
+    strong = [d for d in able if d.threat.adversary.withstands(setting.adversary)]
+    here = [d.name for d in strong if d.threat.parties == len(setting.parties)]
+    if here:
+        return f"Agree on a contract that allows {' or '.join(sorted(here))}."
+    if strong:
+        ways = sorted(f"{d.threat.parties} compute parties for {d.name}" for d in strong)
+        return f"Name {' or '.join(ways)}."
+    weaker = sorted(d.name for d in able)
+    if weaker:
+        return (
+            f"Install a mechanism that withstands {setting.adversary.value} parties. {', '.join(weaker)} would run "
+            "this with a weaker promise, under a contract that says so."
+        )
+    return "Install a mechanism that offers what is missing, or change the program."
 
 
 def _failure(declaration: Declaration, setting: Setting, work: Sequence[Work]) -> str | None:
