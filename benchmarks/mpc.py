@@ -1,9 +1,10 @@
-"""Lingqu's three-party protocol beside SPU's, measured in the same run, with the machine's own limits.
+"""Lingqu's protocols beside SPU's, measured in the same run, with the machine's own limits.
 
 Run: make bench-mpc, or python -m benchmarks.mpc [--spu PYTHON] [--repeat 3] [ROW ...] for the rows whose names contain
-a word.  Both engines: one process a party over loopback TCP, inputs already shared, one warm-up, then the median of
-the repeated runs of the slowest party.  The rows alternate between the engines, so that a disturbance meets both.
-Lingqu's column "plain" is without TLS, as SPU's; "TLS" is how nodes run.  `noisy` marks a spread above 1.5.
+a word.  All engines: one process a party over loopback TCP, inputs already shared, one warm-up, then the median of the
+repeated runs of the slowest party; CHEETAH, which takes long, runs once after its warm-up.  The rows alternate between
+the engines, so that a disturbance meets all.  Without TLS, as SPU's, but for the column "TLS", which is how nodes run.
+`noisy` marks a spread above 1.5.  A protocol that is not installed is "not built"; it appears once it is registered.
 """
 
 from __future__ import annotations
@@ -19,126 +20,51 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import log10
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-import lingqu
+from benchmarks.mpc_rows import ROWS, WATCHED, Row, idle_rounds
 from benchmarks.net_bench import raw_figures
-from benchmarks.spu_table import EPOCHS, INPUTS, PATIENTS, RATE, clear
+from benchmarks.spu_table import INPUTS, clear
 from lingqu._core import Prg
 from lingqu._core import matmul as ring_matmul
+from lingqu.engine.local import Local, local
 from lingqu.kinds.errors import LingquError
-from lingqu.share import FRACTION_BITS, Machine, Shared
-from lingqu.share.functions import exp
+from lingqu.share import FRACTION_BITS
 
 NOISY = 1.5
-COLUMNS = (
-    *("row", "plain s", "TLS s", "SPU s", "SPU / plain", "aim", "CPU s", "SPU CPU s", "MB a party", "SPU MB", "rounds"),
-    *("x loopback", "x AES", "error", "SPU error"),
-)
+ROUNDS = 500
 SPU_SCRIPT = Path(__file__).with_name("spu_table.py")
-
-
-def multiply_real(machine: Machine, x: Shared, y: Shared) -> None:
-    """Fixed-point products."""
-    machine.multiply_real(x, y)
-
-
-def multiply(machine: Machine, x: Shared, y: Shared) -> None:
-    """Integer products."""
-    machine.multiply(x, y)
-
-
-def less_than(machine: Machine, x: Shared, y: Shared) -> None:
-    """64-bit comparisons."""
-    machine.less_than(x, y)
-
-
-def equality(machine: Machine, x: Shared, y: Shared) -> None:
-    """64-bit equality tests."""
-    machine.equal(x, y)
-
-
-def matmul_real(machine: Machine, x: Shared, y: Shared) -> None:
-    """A fixed-point matrix product."""
-    machine.matmul_real(x, y)
-
-
-def sigmoid(machine: Machine, x: Shared) -> None:
-    """The logistic function."""
-    machine.sigmoid(x)
-
-
-def exponential(machine: Machine, x: Shared) -> None:
-    """The exponential."""
-    exp(machine, x)
-
-
-def division(machine: Machine, x: Shared, y: Shared) -> None:
-    """Fixed-point quotients."""
-    machine.divide(x, y)
-
-
-def sort(machine: Machine, x: Shared) -> None:
-    """Integers in ascending order, by all 64 bits."""
-    machine.apply(machine.sort([machine.to_bits(x)]), [x])
-
-
-def shuffle(machine: Machine, x: Shared) -> None:
-    """One column in a random order."""
-    machine.shuffle([x])
-
-
-def logistic(machine: Machine, x: Shared, y: Shared, w: Shared) -> None:
-    """Full-batch gradient descent of a logistic regression."""
-    turned = x.transpose()
-    for _ in range(EPOCHS):
-        error = machine.subtract(machine.sigmoid(machine.matmul_real(x, w)), y)
-        w = machine.subtract(w, machine.scale_real(machine.matmul_real(turned, error), RATE / PATIENTS))
-
-
-def opened_sigmoid(machine: Machine, x: Shared) -> Any:
-    """The logistic function, opened."""
-    return machine.reveal_real(machine.sigmoid(x))
-
-
-def opened_exponential(machine: Machine, x: Shared) -> Any:
-    """The exponential, opened."""
-    return machine.reveal_real(exp(machine, x))
-
-
-def opened_division(machine: Machine, x: Shared, y: Shared) -> Any:
-    """Quotients, opened."""
-    return machine.reveal_real(machine.divide(x, y))
+COLUMNS = (
+    *("row", "ours s", "TLS s", "malicious s", "ABY3 s", "ABY3 / ours", "aim", "malicious / ours"),
+    *("two s", "two online s", "CHEETAH s", "CHEETAH / two", "CHEETAH / online"),
+    *("MB", "malicious MB", "ABY3 MB", "two MB", "CHEETAH MB", "rounds", "CPU s", "ABY3 CPU s"),
+    *("x loopback", "x AES", "error", "ABY3 error"),
+)
+SCALING = ("row", "s", "CPU s", "MB", "rounds", "peak MB", "operands MB", "peak / operands", "grows with rows to the")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row's work, how many times SPU's speed is aimed at, and the same work with its result opened."""
+class Engine:
+    """How a column of ours is run."""
 
-    work: Callable[..., object]
-    aim: float | None
-    opened: Callable[..., object] | None = None
+    parties: int = 3
+    adversary: str = "semi-honest"
+    tls: bool = False
+
+    def trial(self, row: Row) -> Local:
+        """The parties of a row."""
+        trip, bits = row.shaped or (None, None)
+        latency, bandwidth = trip if trip is None else trip / 2, bits if bits is None else bits / 8
+        return local(self.parties, latency, bandwidth, adversary=self.adversary, tls=self.tls)
 
 
-ROWS = {
-    "multiply 1e6": Row(multiply_real, 2),
-    "multiply 1e6, integers": Row(multiply, 3),
-    "less-than 1e6": Row(less_than, 10),
-    "equality 1e6": Row(equality, None),
-    "matmul 1000x1000x1000": Row(matmul_real, 2),
-    "matmul 4096x128x32": Row(matmul_real, 2),
-    "sigmoid 1e5": Row(sigmoid, 4, opened_sigmoid),
-    "exp 1e5": Row(exponential, 1, opened_exponential),
-    "division 1e5": Row(division, 4, opened_division),
-    "sort 1e4": Row(sort, 7.5),
-    "sort 1e5": Row(sort, 17),
-    "shuffle 1e6": Row(shuffle, None),
-    "logistic 569x30, 10 epochs": Row(logistic, 2),
-}
+OURS, TLS, MALICIOUS, TWO = Engine(), Engine(tls=True), Engine(adversary="malicious"), Engine(parties=2)
 
 
 def best(work: Callable[[], object], times: int = 5) -> float:
@@ -153,7 +79,10 @@ def best(work: Callable[[], object], times: int = 5) -> float:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes a second of AES-128-CTR, memcpy and the loopback; seconds of products of 1000 x 1000; a round trip, us."""
+    """Bytes a second of AES-128-CTR, memcpy and the loopback; seconds of products of 1000 x 1000.
+
+    trip: there and back on a plain loopback connection, us.  round: one round of three parties in `lingqu.local`, us.
+    """
 
     aes: float
     memcpy: float
@@ -162,13 +91,14 @@ class Limits:
     kernel: float
     loopback: float
     trip: float
+    round: float
 
     def __str__(self) -> str:
         return (
             f"AES-128-CTR {self.aes / 1e9:.1f} GB/s, memcpy {self.memcpy / 1e9:.1f} GB/s, BLAS double "
             f"{2 / self.blas:.0f} GFLOP/s, 64-bit integer product 1000^3 {self.naive:.2f} s in numpy and "
             f"{self.kernel:.2f} s in Lingqu's kernel (one core each); loopback TCP {self.loopback / 1e9:.1f} GB/s, "
-            f"round trip {self.trip:.0f} us"
+            f"there and back {self.trip:.0f} us; a round of three parties {self.round:.0f} us"
         )
 
 
@@ -189,13 +119,21 @@ def limits() -> Limits:
         kernel=best(lambda: ring_matmul(line, line, (1000, 1000, 1000), False), 2),
         loopback=rate * 1e6,
         trip=trip,
+        round=_round(),
     )
+
+
+def _round() -> float:
+    """Microseconds of one round of three parties, every one of which sends a word to another."""
+    with local(tls=False) as trial:
+        report = trial.run(idle_rounds, np.zeros(1, np.int64), np.zeros(ROUNDS, np.int64), repeat=3)
+        return min(report.times) / ROUNDS * 1e6
 
 
 class Spu:
     """The process that measures SPU, asked row by row; or the reason why there is none."""
 
-    def __init__(self, python: str | None, repeat: int) -> None:
+    def __init__(self, python: str | None) -> None:
         self.missing = "" if python else "no Python with SPU was given"
         self._process = None
         if python is None:
@@ -207,21 +145,21 @@ class Spu:
             return
         self.version = check.stdout.split()[-1]
         self._process = subprocess.Popen(
-            (python, str(SPU_SCRIPT), str(repeat)),
+            (python, str(SPU_SCRIPT)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
 
-    def measure(self, row: str) -> dict[str, Any]:
+    def measure(self, protocol: str, row: str, repeat: int) -> dict[str, Any]:
         """SPU's figures of a row, or its error."""
         if self._process is None:
             return {"error": self.missing}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            print(row, file=self._process.stdin, flush=True)
+            print(protocol, repeat, row, file=self._process.stdin, flush=True)
         for line in self._process.stdout:
             if line.startswith("{"):
                 return dict(json.loads(line))
@@ -236,13 +174,18 @@ class Spu:
 
 @dataclass(frozen=True)
 class Figures:
-    """One engine's figures of one row."""
+    """One engine's figures of one row.
+
+    prepared: seconds of making correlations.  beyond: bytes of memory that the work took.
+    """
 
     times: tuple[float, ...]
     processor: float
     bytes: int
     rounds: int
-    worst: float | None
+    worst: float | None = None
+    prepared: float = 0.0
+    beyond: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -254,64 +197,145 @@ class Figures:
         """Whether the runs differ much."""
         return max(self.times) > NOISY * min(self.times)
 
+    def __str__(self) -> str:
+        return f"{self.seconds:.3f}{' noisy' if self.noisy else ''}"
 
-def ours(name: str, tls: bool, repeat: int) -> Figures:
+
+Found = Figures | str
+"""Figures, or why there are none."""
+
+
+def _party_figures(result: object) -> NDArray[np.float64]:
+    assert isinstance(result, np.ndarray)
+    return result
+
+
+def ours(name: str, engine: Engine, repeat: int) -> Found:
     """Lingqu's figures of a row."""
     row, inputs = ROWS[name], INPUTS[name]()
-    with lingqu.local(tls=tls) as trial:
-        report = trial.run(row.work, *inputs, repeat=repeat + 1)
-        expected, worst = clear(name, inputs), None
-        if expected is not None and row.opened is not None and not tls:
-            opened = trial.run(row.opened, *inputs).result
-            assert isinstance(opened, np.ndarray)
-            worst = float(np.max(np.abs(opened - expected)))
-    return Figures(report.times[1:], report.processor, max(report.bytes), report.rounds, worst)
+    try:
+        trial = engine.trial(row)
+    except LingquError:
+        return "not built"
+    try:
+        with trial:
+            first = trial.run(WATCHED[row.work], *inputs)
+            later = trial.run(WATCHED[row.work], *inputs, repeat=repeat)
+            expected, worst = clear(name, inputs), None
+            if expected is not None and row.opened is not None and engine is OURS:
+                opened = _party_figures(trial.run(row.opened, *inputs).result)
+                worst = float(np.max(np.abs(opened - expected)))
+    except LingquError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return "failed"
+    last = [_party_figures(result) for result in later.results]
+    beyond = max(float(_party_figures(result)[2]) for result in first.results)
+    prepared = max(float(one[1]) for one in last)
+    return Figures(later.times, later.processor, max(later.bytes), later.rounds, worst, prepared, beyond)
 
 
-def theirs(found: dict[str, Any]) -> Figures | None:
-    """SPU's figures of a row; None where it has none."""
+def theirs(spu: Spu, protocol: str, name: str, repeat: int) -> Found:
+    """SPU's figures of a row."""
+    found = spu.measure(protocol, name, repeat)
     if "error" in found:
-        return None
+        if not spu.missing and "no such" not in found["error"]:
+            print(f"SPU {protocol}, {name}: {found['error']}", file=sys.stderr)
+        return "-"
     return Figures(tuple(found["times"]), median(found["processor"]), max(found["bytes"]), 0, found["worst"])
 
 
+def _ratio(slow: Found, fast: Found | float) -> str:
+    if isinstance(slow, str) or isinstance(fast, str):
+        return "-"
+    seconds = fast.seconds if isinstance(fast, Figures) else fast
+    return f"{slow.seconds / max(seconds, 1e-6):.1f}"
+
+
+def _cell(found: Found, show: Callable[[Figures], str]) -> str:
+    return "-" if isinstance(found, str) else show(found)
+
+
+def _megabytes(found: Found) -> str:
+    return _cell(found, lambda one: f"{one.bytes / 1e6:.1f}")
+
+
+def _error(found: Found) -> str:
+    return _cell(found, lambda one: "-" if one.worst is None else f"{one.worst:.0e}")
+
+
+def compared(name: str, spu: Spu, repeat: int, machine: Limits) -> list[str]:
+    """The cells of a row that other engines are measured on too."""
+    row = ROWS[name]
+    plain, secured, checked = (ours(name, engine, repeat) for engine in (OURS, TLS, MALICIOUS))
+    aby3 = theirs(spu, "ABY3", name, repeat)
+    two = ours(name, TWO, 1)
+    cheetah = theirs(spu, "CHEETAH", name, 1) if row.cheetah else "-"
+    online = "-" if isinstance(two, str) else max(two.seconds - two.prepared, 0.0)
+    moved = 1 if isinstance(plain, str) else max(3 * plain.bytes, 1)
+    return [
+        *(name, str(plain), str(secured), str(checked), str(aby3), _ratio(aby3, plain)),
+        f"{row.aim:g}" if row.aim else "-",
+        _ratio(checked, plain),
+        str(two),
+        online if isinstance(online, str) else f"{online:.3f}",
+        *(str(cheetah), _ratio(cheetah, two), "-" if isinstance(online, str) else _ratio(cheetah, online)),
+        *(_megabytes(found) for found in (plain, checked, aby3, two, cheetah)),
+        _cell(plain, lambda one: str(one.rounds)),
+        *(_cell(found, lambda one: f"{one.processor:.2f}") for found in (plain, aby3)),
+        _cell(plain, lambda one: f"{one.seconds * machine.loopback / moved:.1f}"),
+        _cell(plain, lambda one: f"{one.seconds * machine.aes / moved:.1f}"),
+        *(_error(found) for found in (plain, aby3)),
+    ]
+
+
+def scaled(name: str, before: Figures | None) -> tuple[list[str], Figures | None]:
+    """The cells of a scaling row, and its figures; before: those of a tenth of the rows."""
+    found = ours(name, OURS, 2)
+    if isinstance(found, str):
+        return [name, found, *["-"] * (len(SCALING) - 2)], None
+    operands = sum(2 * 8 * array.size for array in INPUTS[name]())
+    peak = operands + found.beyond
+    grows = "-" if before is None else f"{log10(found.seconds / before.seconds):.2f}"
+    return [
+        *(name.removeprefix("scaling: "), str(found), f"{found.processor:.2f}", _megabytes(found), str(found.rounds)),
+        *(f"{peak / 1e6:.0f}", f"{operands / 1e6:.0f}", f"{peak / operands:.1f}", grows),
+    ], found
+
+
+def _line(cells: list[str] | tuple[str, ...]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _head(columns: tuple[str, ...]) -> Iterator[str]:
+    yield _line(columns)
+    yield "|---|" + "---:|" * (len(columns) - 1)
+
+
 def lines(names: list[str], spu: Spu, repeat: int, machine: Limits) -> Iterator[str]:
-    """The table as Markdown, row by row."""
-    yield "| " + " | ".join(COLUMNS) + " |"
-    yield "|---|" + "---:|" * (len(COLUMNS) - 1)
-    for name in names:
-        try:
-            plain, secured = (ours(name, tls, repeat) for tls in (False, True))
-        except LingquError as error:
-            yield f"| {name} | {error} |"
-            continue
-        answer = spu.measure(name)
-        other = theirs(answer)
-        if other is None and not spu.missing and "no such" not in answer["error"]:
-            print(f"SPU, {name}: {answer['error']}", file=sys.stderr)
-        moved = max(3 * plain.bytes, 1)
-        cells = [
-            name,
-            _seconds(plain),
-            _seconds(secured),
-            _seconds(other) if other else "-",
-            f"{other.seconds / plain.seconds:.1f}" if other else "-",
-            f"{ROWS[name].aim:g}" if ROWS[name].aim else "-",
-            f"{plain.processor:.2f}",
-            f"{other.processor:.2f}" if other else "-",
-            f"{plain.bytes / 1e6:.1f}",
-            f"{other.bytes / 1e6:.1f}" if other else "-",
-            str(plain.rounds),
-            f"{plain.seconds * machine.loopback / moved:.1f}",
-            f"{plain.seconds * machine.aes / moved:.1f}",
-            "-" if plain.worst is None else f"{plain.worst:.0e}",
-            "-" if other is None or other.worst is None else f"{other.worst:.0e}",
-        ]
-        yield "| " + " | ".join(cells) + " |"
+    """The tables as Markdown, row by row."""
+    several = [name for name in names if not ROWS[name].scaling]
+    if several:
+        yield from _head(COLUMNS)
+    for name in several:
+        yield _line(compared(name, spu, repeat, machine))
+    growing = [name for name in names if ROWS[name].scaling]
+    if growing:
+        yield ""
+        yield from _head(SCALING)
+    before: tuple[object, Figures | None] = (None, None)
+    for name in growing:
+        work = ROWS[name].work
+        cells, found = scaled(name, before[1] if before[0] is work else None)
+        before = work, found
+        yield _line(cells)
 
 
-def _seconds(figures: Figures) -> str:
-    return f"{figures.seconds:.3f}{' noisy' if figures.noisy else ''}"
+def start() -> str:
+    """What a party's process takes before it computes."""
+    with local(tls=False) as trial:
+        report = trial.run(idle_rounds, np.zeros(1, np.int64), np.zeros(0, np.int64))
+        resident = max(float(_party_figures(result)[0]) for result in report.results)
+        return f"a session of three processes is up in {report.setup:.2f} s; {resident / 1e6:.0f} MB resident a party"
 
 
 def main() -> None:
@@ -322,19 +346,19 @@ def main() -> None:
     parser.add_argument("rows", nargs="*")
     options = parser.parse_args()
     names = [name for name in ROWS if not options.rows or any(word in name for word in options.rows)]
-    machine = limits()
-    spu = Spu(options.spu, options.repeat)
+    spu = Spu(options.spu)
     cores, load = os.cpu_count(), os.getloadavg()[0]
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.machine()}, {cores} cores, load {load:.1f} at the start")
+    machine = limits()
     print(f"Limits: {machine}")
-    print(f"Lingqu: share.rep3, 64-bit ring, {FRACTION_BITS} fractional bits.", end=" ")
+    print(f"Start: {start()}")
+    print(f"Lingqu: 64-bit ring, {FRACTION_BITS} fractional bits.", end=" ")
     print(
-        f"SPU: none ({spu.missing})."
-        if spu.missing
-        else f"SPU {spu.version}: ABY3, FM64, 18 fractional bits (its default)."
+        f"SPU: none ({spu.missing})." if spu.missing else f"SPU {spu.version}: FM64, 18 fractional bits (its default)."
     )
+    print("MB: sent by the party that sends most.  x loopback, x AES: our seconds over the time to move all parties'")
     print(
-        "x loopback, x AES: plain seconds over the time to move all parties' payload once through each.\n", flush=True
+        "payload once through each.  CPU s: of all parties.  two online s: without making correlations.\n", flush=True
     )
     try:
         for line in lines(names, spu, options.repeat, machine):
