@@ -253,3 +253,46 @@ class MatrixEvaluator:
 
     def answer(self, left: MatrixLeft, right: MatrixRight) -> tuple[_Bytes, _Words]:
         """The answer for the group of columns, and this party's words of the product there, by rows."""
+
+_Sides = list[tuple[_Words, _Words | None, int]]
+
+def ring_prime(words: _Words) -> int:
+    """The first of the words, cut to odd numbers between 2**50 and 2**51, that is prime; ValueError when none is."""
+
+def ring_quotients(x: _Pair, y: _Pair, second: _Words, weights: _Words, strided: bool) -> _Words:
+    """For 48 combinations the sum of the picked outputs' (sum - c1 - c2) / 2**64, two words each, the low one first.
+
+    An output sums the products x_0 y_1 + x_1 y_0 of its terms; c2 is its word of second, c1 = sum - c2 mod 2**64.
+    Bit j of an output's weight picks it for combination j.  strided: as RingProofs.dot.
+    """
+
+def ring_pair_quotients(x: _Pair, y: _Pair, second: _Words, weights: _Words, sizes: tuple[int, int, int]) -> _Words:
+    """As ring_quotients for the inner products of rows of x with rows of y; sizes: (x's rows, inner, y's rows)."""
+
+def ring_word_quotients(words: _Words, second: _Words, weights: _Words) -> _Words:
+    """As ring_quotients where the sums are the words themselves."""
+
+def ring_combine(table: _Words, weights: _Words, columns: bool) -> _Words:
+    """48 rows: sums modulo 2**64 of the rows of a table that the weights pick, or of its columns, then turned."""
+
+def ring_weigh(prime: int, words: _Words, challenges: _Words) -> _Words:
+    """For every word the sum of the 48 challenges that its bits pick, modulo the prime."""
+
+def ring_weighed_sum(prime: int, words: _Words, weights: _Words) -> int:
+    """The sum of words times weights modulo the prime."""
+
+def ring_weighed_rows(prime: int, table: _Words, inner: int, weights: _Words, turned: bool) -> _Words:
+    """The matrix of weights, turned or not, transposed, times the table of rows of `inner` words, modulo the prime.
+
+    Not turned: row b of the result sums weights[a, b] times row a; turned: weights[b, a] times row a.
+    """
+
+def ring_products(prime: int, u: _Sides, v: _Sides, factor: int, lanes: int) -> _Words:
+    """The coefficients of sum <u_a, v_b> X**(factor - 1 + a - b), u and v cut into `factor` pieces.
+
+    A side is (words, weights or None, repeat): word i times weight (i // repeat) modulo their count. Sides are filled
+    up with zeros to blocks of factor * lanes; piece a of a block is its lanes a * lanes .. (a + 1) * lanes - 1.
+    """
+
+def ring_fold(prime: int, sides: _Sides, powers: _Words, lanes: int) -> _Words:
+    """The sum of the pieces times their powers, cut as ring_products does into len(powers) pieces."""

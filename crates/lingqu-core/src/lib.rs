@@ -7,6 +7,7 @@ pub mod ot;
 pub mod prg;
 pub mod psi;
 pub mod ring;
+pub mod ringproof;
 pub mod rows;
 pub mod truncate;
 pub mod turn;
@@ -326,5 +327,10 @@ mod _core {
     #[pymodule_export]
     use crate::ot::python::{
         cot_sizes, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, CotReceiver, CotRows, CotSender,
+    };
+    #[pymodule_export]
+    use crate::ringproof::python::{
+        ring_combine, ring_fold, ring_pair_quotients, ring_prime, ring_products, ring_quotients, ring_weigh,
+        ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
     };
 }

@@ -1,0 +1,165 @@
+//! The functions of this folder as `lingqu._core` shows them.
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use super::field::{prime_among, Field};
+use super::fold::{self, Cut, Side};
+use super::sums::{self, Products};
+use super::COMBINATIONS;
+
+type Words<'py> = PyReadonlyArray1<'py, u64>;
+type Pair<'py> = (Words<'py>, Words<'py>);
+type Out<'py> = PyResult<Bound<'py, PyArray1<u64>>>;
+type Sides<'py> = Vec<(Words<'py>, Option<Words<'py>>, usize)>;
+
+fn wrong(what: &str) -> PyErr {
+    PyValueError::new_err(what.to_owned())
+}
+
+fn require(holds: bool, what: &str) -> PyResult<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(wrong(what))
+}
+
+fn field_of(prime: u64) -> PyResult<Field> {
+    Field::new(prime).ok_or_else(|| wrong("a prime lies between 2^50 and 2^51"))
+}
+
+fn sides_of<'a>(sides: &'a Sides) -> PyResult<Vec<Side<'a>>> {
+    let read = |(words, weights, repeat): &'a (Words, Option<Words>, usize)| {
+        let weights = weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
+        let words = words.as_slice()?;
+        let weighed = weights.is_none_or(|weights| !weights.is_empty() || words.is_empty());
+        require(*repeat > 0 && weighed, "words without weights")?;
+        Ok(Side { words, weights, repeat: *repeat })
+    };
+    sides.iter().map(read).collect()
+}
+
+fn check_cut(factor: usize, lanes: usize) -> PyResult<()> {
+    require((1..=64).contains(&factor) && (1..=8).contains(&lanes), "a block is 1 to 64 pieces of 1 to 8 entries")
+}
+
+fn halves(sums: Vec<i128>) -> Vec<u64> {
+    sums.into_iter().flat_map(|sum| [sum as u64, (sum >> 64) as u64]).collect()
+}
+
+#[pyfunction]
+pub fn ring_prime(words: Words<'_>) -> PyResult<u64> {
+    prime_among(words.as_slice()?.iter().copied()).ok_or_else(|| wrong("no prime among these words"))
+}
+
+#[pyfunction]
+#[pyo3(signature = (x, y, second, weights, strided))]
+pub fn ring_quotients<'py>(
+    py: Python<'py>,
+    x: Pair<'py>,
+    y: Pair<'py>,
+    second: Words<'py>,
+    weights: Words<'py>,
+    strided: bool,
+) -> Out<'py> {
+    let (second, weights) = (second.as_slice()?, weights.as_slice()?);
+    let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
+    let length = x.0.len();
+    require([x.1, y.0, y.1].iter().all(|words| words.len() == length), "factors differ in length")?;
+    require(second.len() == weights.len(), "outputs and weights differ in length")?;
+    require(length.is_multiple_of(second.len().max(1)), "products do not divide among the outputs")?;
+    Ok(halves(py.detach(|| Products { x, y, second }.quotients(weights, strided))).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn ring_pair_quotients<'py>(
+    py: Python<'py>,
+    x: Pair<'py>,
+    y: Pair<'py>,
+    second: Words<'py>,
+    weights: Words<'py>,
+    sizes: (usize, usize, usize),
+) -> Out<'py> {
+    let (second, weights) = (second.as_slice()?, weights.as_slice()?);
+    let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
+    let (rows, inner, columns) = sizes;
+    let fits = |words: &[u64], count: usize, each: usize| count.checked_mul(each) == Some(words.len());
+    let factors =
+        fits(x.0, rows, inner) && fits(x.1, rows, inner) && fits(y.0, columns, inner) && fits(y.1, columns, inner);
+    require(factors && fits(second, rows, columns) && fits(weights, rows, columns), "rows do not have these sizes")?;
+    Ok(halves(py.detach(|| Products { x, y, second }.all_pairs(weights, inner, columns))).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn ring_word_quotients<'py>(
+    py: Python<'py>,
+    words: Words<'py>,
+    second: Words<'py>,
+    weights: Words<'py>,
+) -> Out<'py> {
+    let (words, second, weights) = (words.as_slice()?, second.as_slice()?, weights.as_slice()?);
+    require(words.len() == second.len() && words.len() == weights.len(), "words and weights differ in length")?;
+    Ok(halves(py.detach(|| sums::words_quotients(words, second, weights))).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn ring_combine<'py>(py: Python<'py>, table: Words<'py>, weights: Words<'py>, columns: bool) -> Out<'py> {
+    let (table, weights) = (table.as_slice()?, weights.as_slice()?);
+    require(table.len().is_multiple_of(weights.len().max(1)), "a table and its weights differ in size")?;
+    let combine = if columns { sums::combine_columns } else { sums::combine_rows };
+    Ok(py.detach(|| combine(table, weights)).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn ring_weigh<'py>(py: Python<'py>, prime: u64, words: Words<'py>, challenges: Words<'py>) -> Out<'py> {
+    let (field, words, challenges) = (field_of(prime)?, words.as_slice()?, challenges.as_slice()?);
+    require(challenges.len() == COMBINATIONS, "one challenge a combination")?;
+    require(challenges.iter().all(|challenge| *challenge < prime), "challenges are below the prime")?;
+    Ok(py.detach(|| fold::weigh(field, words, challenges)).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn ring_weighed_sum(py: Python<'_>, prime: u64, words: Words<'_>, weights: Words<'_>) -> PyResult<u64> {
+    let (field, words, weights) = (field_of(prime)?, words.as_slice()?, weights.as_slice()?);
+    require(words.len() == weights.len(), "words and weights differ in length")?;
+    Ok(py.detach(|| fold::weighed_sum(field, words, weights)))
+}
+
+#[pyfunction]
+pub fn ring_weighed_rows<'py>(
+    py: Python<'py>,
+    prime: u64,
+    table: Words<'py>,
+    inner: usize,
+    weights: Words<'py>,
+    turned: bool,
+) -> Out<'py> {
+    let (field, table, weights) = (field_of(prime)?, table.as_slice()?, weights.as_slice()?);
+    let rows = table.len().checked_div(inner).unwrap_or(0);
+    require(rows * inner == table.len() && weights.len().is_multiple_of(rows.max(1)), "tables differ in size")?;
+    Ok(py.detach(|| fold::weighed_rows(field, table, inner, weights, turned)).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn ring_products<'py>(
+    py: Python<'py>,
+    prime: u64,
+    u: Sides<'py>,
+    v: Sides<'py>,
+    factor: usize,
+    lanes: usize,
+) -> Out<'py> {
+    let (field, u, v) = (field_of(prime)?, sides_of(&u)?, sides_of(&v)?);
+    check_cut(factor, lanes)?;
+    let equal = u.len() == v.len() && u.iter().zip(&v).all(|(u, v)| u.words.len() == v.words.len());
+    require(equal, "factors differ in length")?;
+    Ok(py.detach(|| fold::products(field, &u, &v, Cut { factor, lanes })).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn ring_fold<'py>(py: Python<'py>, prime: u64, sides: Sides<'py>, powers: Words<'py>, lanes: usize) -> Out<'py> {
+    let (field, sides, powers) = (field_of(prime)?, sides_of(&sides)?, powers.as_slice()?);
+    check_cut(powers.len(), lanes)?;
+    require(powers.iter().all(|power| *power < prime), "powers are below the prime")?;
+    Ok(py.detach(|| fold::fold(field, &sides, powers, lanes)).into_pyarray(py))
+}

@@ -1,0 +1,264 @@
+"""What a party's products claim, as sums of products of what one verifier knows and what the other knows.
+
+In a product, prover P_i sends z_i = x_i y_i + x_i y_{i+1} + x_{i+1} y_i + draw(k_i) - draw(k_{i+1}) to P_{i-1}. The
+verifier P_{i-1}, the first, knows component i of everything, and P_{i+1}, the second, component i + 1. So the claim is
+x_i y_{i+1} + y_i x_{i+1} = c1 + c2 modulo 2^64, c1 = z_i - x_i y_i - draw(k_i) known to the first verifier and
+c2 = draw(k_{i+1}) to the second. Of every claim below: left factors belong to the first verifier, right ones to the
+second, outputs are numbered, and a claim's left factors are weighed by the weights of their outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu import _core
+from lingqu.share.api import Words
+from lingqu.share.rep3.session import Parts
+
+COMBINATIONS = 48
+"""Binary weight vectors; a wrong result survives one of them with probability at most 1/2."""
+
+Side = tuple[Words, Words | None, int]
+"""Words, the weights of their outputs, and how many words one output has before the next (see _core.ring_fold)."""
+Weights = Callable[[int], Words]
+"""Draws public weight words, 48 bits of each used."""
+Order = NDArray[np.uint32]
+
+
+class Role(Enum):
+    """A party's part in the proof of one prover."""
+
+    PROVER = 0
+    FIRST = 1
+    SECOND = 2
+
+
+class Claim(Protocol):
+    """Outputs that a prover claims; what the methods need is there at the roles that call them."""
+
+    @property
+    def outputs(self) -> int:
+        """Numbered relations modulo 2^64."""
+
+    def by(self, prover: int) -> bool:
+        """Whether this prover claims it."""
+
+    def lengths(self) -> tuple[int, ...]:
+        """Lengths of its pairs of factors."""
+
+    def quotients(self, weights: Words) -> Words:
+        """At the prover: for each combination the sum of the picked (sum - c1 - c2) / 2^64, two words each."""
+
+    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        """At prover and first verifier: the weighed left factors."""
+
+    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        """At prover and second verifier: the right factors."""
+
+    def known(self, role: Role) -> Words:
+        """At a verifier: its summand of every output."""
+
+
+@dataclass(frozen=True)
+class Products:
+    """Every output the sum of `terms` products, claimed by all three parties.
+
+    x, y: flat components.  received: component i + 1 of the result.  masks: what this party drew under its two keys.
+    strided: output t sums the products t, t + outputs, ...; else those from terms * t on.
+    """
+
+    x: Parts
+    y: Parts
+    received: Words
+    masks: Parts
+    strided: bool = False
+
+    @property
+    def outputs(self) -> int:
+        return len(self.received)
+
+    @property
+    def _terms(self) -> int:
+        return len(self.x[0]) // max(self.outputs, 1)
+
+    def by(self, prover: int) -> bool:
+        return True
+
+    def lengths(self) -> tuple[int, ...]:
+        return (len(self.x[0]),) * 2
+
+    def quotients(self, weights: Words) -> Words:
+        return _core.ring_quotients(self.x, self.y, self.masks[1], weights, self.strided)
+
+    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        part = 0 if role is Role.PROVER else 1
+        repeat = 1 if self.strided else max(self._terms, 1)
+        return [(self.x[part], weights, repeat), (self.y[part], weights, repeat)]
+
+    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        part = 1 if role is Role.PROVER else 0
+        return [(self.y[part], None, 1), (self.x[part], None, 1)]
+
+    def known(self, role: Role) -> Words:
+        if role is Role.SECOND:
+            return self.masks[0]
+        local = self.x[1] * self.y[1]
+        if self._terms != 1:
+            axis = 0 if self.strided else 1
+            shape = (self._terms, self.outputs) if self.strided else (self.outputs, self._terms)
+            local = np.add.reduce(local.reshape(shape), axis=axis)
+        known: Words = self.received - local - self.masks[1]
+        return known
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The inner products of all rows of x with all rows of y, claimed by all three parties.
+
+    x, y: flat components of matrices with rows of `inner` words; outputs in row order.
+    """
+
+    x: Parts
+    y: Parts
+    received: Words
+    masks: Parts
+    sizes: tuple[int, int, int]
+
+    @property
+    def outputs(self) -> int:
+        return len(self.received)
+
+    def by(self, prover: int) -> bool:
+        return True
+
+    def lengths(self) -> tuple[int, ...]:
+        return len(self.y[0]), len(self.x[0])
+
+    def quotients(self, weights: Words) -> Words:
+        return _core.ring_pair_quotients(self.x, self.y, self.masks[1], weights, self.sizes)
+
+    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        part, inner = (0 if role is Role.PROVER else 1), self.sizes[1]
+        across = _core.ring_weighed_rows(prime, self.x[part], inner, weights, False)
+        along = _core.ring_weighed_rows(prime, self.y[part], inner, weights, True)
+        return [(across, None, 1), (along, None, 1)]
+
+    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        part = 1 if role is Role.PROVER else 0
+        return [(self.y[part], None, 1), (self.x[part], None, 1)]
+
+    def known(self, role: Role) -> Words:
+        if role is Role.SECOND:
+            return self.masks[0]
+        _, inner, columns = self.sizes
+        turned = np.ascontiguousarray(self.y[1].reshape(columns, inner).T).reshape(-1)
+        known: Words = self.received - _core.matmul(self.x[1], turned, self.sizes, False) - self.masks[1]
+        return known
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """A matrix product x @ y, flat, of sizes (rows, inner, columns), claimed by all three parties.
+
+    turned: x lies by columns.
+    """
+
+    x: Parts
+    y: Parts
+    received: Words
+    masks: Parts
+    sizes: tuple[int, int, int]
+    turned: bool
+
+    @property
+    def outputs(self) -> int:
+        return len(self.received)
+
+    def reduced(self, weights: Weights) -> Pairs:
+        """The product of 48 random binary combinations of x's rows with 48 of y's columns, where there are more.
+
+        A wrong product has a right one with probability at most 2**-47.
+        Source: Freivalds (1977), both sides, on all pairs of combinations.
+        """
+        rows, inner, columns = self.sizes
+        above = weights(rows) if rows > COMBINATIONS else None
+        beside = weights(columns) if columns > COMBINATIONS else None
+        sizes = min(rows, COMBINATIONS), inner, min(columns, COMBINATIONS)
+
+        def over(table: Words) -> Words:
+            return table if above is None else _core.ring_combine(table, above, False)
+
+        def across(table: Words) -> Words:
+            """Columns combined, and turned."""
+            return _turned(table, columns) if beside is None else _core.ring_combine(table, beside, True)
+
+        def left(x: Words) -> Words:
+            if not self.turned:
+                return over(x)
+            return _turned(x, rows) if above is None else _core.ring_combine(x, above, True)
+
+        def both(z: Words) -> Words:
+            return _turned(across(over(z)), sizes[0])
+
+        x, y, masks = ((f(pair[0]), f(pair[1])) for f, pair in ((left, self.x), (across, self.y), (both, self.masks)))
+        return Pairs(x, y, both(self.received), masks, sizes)
+
+
+def _turned(table: Words, columns: int) -> Words:
+    """A flat matrix by columns."""
+    return np.ascontiguousarray(table.reshape(-1, columns).T).reshape(-1) if columns else table
+
+
+@dataclass(frozen=True)
+class Moved:
+    """words[order[t], c] = known1[t, c] + known2[t, c], rows of `columns` words, claimed by one prover.
+
+    The prover knows words and order, and the second verifier's summand as `summand`. `order_at` says which verifier
+    knows the order, a permutation of the rows; the other knows the words. A verifier's own summand is `summand`.
+    """
+
+    prover: int
+    order_at: Role
+    rows: int
+    columns: int
+    order: Order | None
+    words: Words | None
+    summand: Words
+
+    @property
+    def outputs(self) -> int:
+        return self.rows * self.columns
+
+    def by(self, prover: int) -> bool:
+        return prover == self.prover
+
+    def lengths(self) -> tuple[int, ...]:
+        return (self.outputs,)
+
+    def quotients(self, weights: Words) -> Words:
+        assert self.words is not None
+        assert self.order is not None
+        moved = _core.gather(self.words, self.order, self.columns)
+        return _core.ring_word_quotients(moved, self.summand, weights)
+
+    def _side(self, at_order: bool, weights: Words) -> list[Side]:
+        if at_order:
+            assert self.order is not None
+            return [(_core.scatter(weights, self.order, self.columns), None, 1)]
+        assert self.words is not None
+        return [(self.words, None, 1)]
+
+    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        return self._side(self.order_at is Role.FIRST, weights)
+
+    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        return self._side(self.order_at is Role.SECOND, weights)
+
+    def known(self, role: Role) -> Words:
+        return self.summand
