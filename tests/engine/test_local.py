@@ -18,6 +18,8 @@ from lingqu.engine.party import dump, found, load
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, RangeError
 from lingqu.kinds.mechanism import installed
 from lingqu.share import Machine, Shared
+from lingqu.share.arrays import on_arrays
+from lingqu.share.graphs import secure
 
 
 def product_and_order(machine: Machine, x: Shared, y: Shared) -> dict[str, Any]:
@@ -181,3 +183,33 @@ def test_a_party_takes_functions_only_and_no_pickle() -> None:
         np.testing.assert_array_equal(again, array)
     with pytest.raises(ValueError, match="allow_pickle"):
         dump(np.array([{}], dtype=object))
+
+
+@on_arrays
+def standardised(x: Any, known: Any) -> Any:
+    xp = x.__array_namespace__()
+    return {"values": (x - xp.mean(x)) / xp.std(x), "chosen": xp.sum(xp.where(known, x, 0.0))}
+
+
+@secure
+def slope(weights: Any, x: Any, y: Any) -> Any:
+    import jax
+
+    return jax.grad(lambda w: ((x @ w - y) ** 2).mean())(weights), {"scores": x @ weights}
+
+
+def test_functions_of_arrays_get_arrays_and_are_opened(trial: Local) -> None:
+    x, known = np.linspace(-3, 3, 12), np.arange(12) % 3 == 0
+    report = trial.run(standardised, x, known)
+    assert isinstance(report.result, dict)
+    np.testing.assert_allclose(report.result["values"], (x - x.mean()) / x.std(), atol=1e-4)
+    np.testing.assert_allclose(report.result["chosen"], x[known].sum(), atol=1e-4)
+    assert {"truncate", "inject", "reveal"} <= {one.name for one in report.operations}
+
+
+def test_functions_of_jax_run_in_a_trial(trial: Local) -> None:
+    x, y = np.arange(12.0).reshape(6, 2) / 10, np.arange(6.0)
+    report = trial.run(slope, np.ones(2), x, y, owners=[1, 0, 2])
+    assert isinstance(report.result, tuple)
+    np.testing.assert_allclose(report.result[0], x.T @ (x @ np.ones(2) - y) / 3, atol=1e-4)
+    np.testing.assert_allclose(report.result[1], x @ np.ones(2), atol=1e-4)

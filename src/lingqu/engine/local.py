@@ -193,7 +193,8 @@ class Local:
 
         function: defined at the top level of a module that a new process can import, not in a notebook's cell:
         no code is sent to the parties, they import it by name.  It returns what it revealed: an array or number, a
-        tuple or dictionary of those, or None.
+        tuple or dictionary of those, or None.  One made by `lingqu.secure`, or marked by `share.arrays.on_arrays`, is
+        called as `function(*arrays)` with shared arrays, and the arrays that it returns are opened.
         arrays: integers and booleans become integers, floats fixed-point reals.  owners: who inputs each, by
         its index; by default the first array is party 0's, the second party 1's, and so on in turn.
         repeat: runs on the same shares, for stable times; the last run's result and operations are reported.
@@ -214,7 +215,7 @@ class Local:
             if array.dtype.kind not in "iubf":
                 raise BadInput(f"An array of {array.dtype} cannot be shared.", "Give integers, booleans or floats.")
         described = [
-            {"owner": owner, "shape": array.shape, "real": array.dtype.kind == "f"}
+            {"owner": owner, "shape": array.shape, "kind": array.dtype.kind}
             for owner, array in zip(whose, inputs, strict=True)
         ]
         order = {"run": [module, name], "inputs": described, "repeat": repeat}

@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -173,8 +173,9 @@ def serve(channel: Channel, machine: Any, order: Mapping[str, Any], blobs: list[
         values = load(next(own)) if described["owner"] == machine.party else None
         if values is not None and values.dtype.kind == "b":
             values = values.astype(np.int64)
-        share = machine.input_real if described["real"] else machine.input
+        share = machine.input_real if described["kind"] == "f" else machine.input
         shares.append(share(described["owner"], values, tuple(described["shape"])))
+    run = _runner(function, [described["kind"] for described in order["inputs"]])
     times: list[float] = []
     processor: list[float] = []
     result: Any = None
@@ -182,13 +183,22 @@ def serve(channel: Channel, machine: Any, order: Mapping[str, Any], blobs: list[
         tally = Tally(channel)
         _meet(channel)
         before, used, start = replace(channel.traffic), time.process_time(), time.perf_counter()
-        result = function(CountedMachine(machine, tally), *shares)
+        result = run(CountedMachine(machine, tally), shares)
         times.append(time.perf_counter() - start)
         processor.append(time.process_time() - used)
         now = channel.traffic
         tally.count(LOCAL_WORK, times[-1] - sum(row["seconds"] for row in tally.rows.values()))
     figures = {"times": times, "bytes": now.sent - before.sent, "rounds": now.rounds - before.rounds}
     return result, {**figures, "processor": processor, "operations": tally.rows}
+
+
+def _runner(function: Callable[..., Any], kinds: Sequence[str]) -> Callable[[Any, Sequence[Shared]], Any]:
+    """What runs a function on a machine and shares: as it is, or one of shared arrays by way of those."""
+    from lingqu.share.arrays import trial
+
+    if trial.takes_arrays(function):
+        return lambda machine, shares: trial.called(function, machine, shares, kinds)
+    return lambda machine, shares: function(machine, *shares)
 
 
 def _meet(channel: Channel) -> None:

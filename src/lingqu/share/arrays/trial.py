@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
-from lingqu.share.arrays.array import SharedArray
+from lingqu.share.api import Machine, Shared
+from lingqu.share.arrays.array import SharedArray, wrap
+from lingqu.share.arrays.dtypes import bool_, float64, int64
 
 MARK = "takes_arrays"
+KINDS = {"b": bool_, "i": int64, "u": int64, "f": float64}
+"""Data types by NumPy's kinds."""
 
 
 def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -19,11 +23,26 @@ def on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(function)
-    def called(*arguments: Any, **named: Any) -> Any:
+    def marked(*arguments: Any, **named: Any) -> Any:
         return function(*arguments, **named)
 
-    setattr(called, MARK, True)
-    return called
+    setattr(marked, MARK, True)
+    return marked
+
+
+def takes_arrays(function: Callable[..., Any]) -> bool:
+    """Whether a function is marked as one of arrays."""
+    return bool(getattr(function, MARK, False))
+
+
+def called(function: Callable[..., Any], machine: Machine, handles: Sequence[Shared], kinds: Sequence[str]) -> Any:
+    """Call a function of arrays on a machine's handles and open what it returns.
+
+    kinds: NumPy's letters of the values that were shared.  Cost: the function's, and a reveal an array of the result.
+    Discloses: every array of the result, to all parties.
+    """
+    given = [wrap(machine, one, KINDS[kind]) for one, kind in zip(handles, kinds, strict=True)]
+    return opened(function(*given))
 
 
 def opened(result: Any) -> Any:
