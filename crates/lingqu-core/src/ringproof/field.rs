@@ -1,6 +1,6 @@
 //! Numbers modulo a prime between 2^50 and 2^51.
 
-const BITS: u32 = 51;
+pub const BITS: u32 = 51;
 const LEAST: u64 = 1 << (BITS - 1);
 
 /// A prime and the factor of Barrett's reduction.

@@ -3,6 +3,8 @@
 //! Vectors are streams of sides. A block of a stream is `factor` pieces of `lanes` entries; every side is filled up
 //! with zeros to whole blocks.
 use super::field::Field;
+#[cfg(target_arch = "x86_64")]
+use super::wide;
 
 /// Words, taken modulo the prime, times the weights of their outputs.
 #[derive(Clone, Copy)]
@@ -35,41 +37,90 @@ impl Cut {
     }
 }
 
+/// Words modulo the prime, times their weights where they have some.
+fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64]) {
+    #[cfg(target_arch = "x86_64")]
+    let done = wide::lift(field, words, weights, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for (to, word) in out.iter_mut().zip(words).skip(done) {
+        *to = field.narrow(u128::from(*word));
+    }
+    for (to, weight) in out.iter_mut().zip(weights.unwrap_or(&[])).skip(done) {
+        *to = field.multiply(*to, *weight);
+    }
+}
+
 impl Side<'_> {
-    /// Entries from `start` on, zeros behind the last.
-    fn lift(&self, field: Field, start: usize, out: &mut [u64]) {
+    /// Entries from `start` on, zeros behind the last.  spare: room for as many weights.
+    fn lift(&self, field: Field, start: usize, out: &mut [u64], spare: &mut [u64]) {
         let count = out.len().min(self.words.len() - start);
-        let (words, rest) = (&self.words[start..start + count], &mut out[count..]);
-        rest.fill(0);
-        for (to, word) in out.iter_mut().zip(words) {
-            *to = field.narrow(u128::from(*word));
+        let words = &self.words[start..start + count];
+        out[count..].fill(0);
+        let Some(weights) = self.weights else { return lift(field, words, None, &mut out[..count]) };
+        let whole = self.repeat == 1 && start + count <= weights.len();
+        let weights =
+            if whole { &weights[start..start + count] } else { self.spread(weights, start, &mut spare[..count]) };
+        lift(field, words, Some(weights), &mut out[..count]);
+    }
+
+    /// The weights of entries from `start` on.
+    fn spread<'a>(&self, weights: &[u64], start: usize, spare: &'a mut [u64]) -> &'a [u64] {
+        let (mut output, mut left) = (start / self.repeat % weights.len(), self.repeat - start % self.repeat);
+        for to in spare.iter_mut() {
+            *to = weights[output];
+            left -= 1;
+            if left == 0 {
+                (output, left) = (if output + 1 == weights.len() { 0 } else { output + 1 }, self.repeat);
+            }
         }
-        let Some(weights) = self.weights else { return };
-        for (i, to) in out[..count].iter_mut().enumerate() {
-            *to = field.multiply(*to, weights[(start + i) / self.repeat % weights.len()]);
+        spare
+    }
+}
+
+/// The products of a chunk's pieces, added to the sums of their diagonals.
+fn chunk_products(left: &[u64], right: &[u64], cut: Cut, sums: &mut [u128]) {
+    #[cfg(target_arch = "x86_64")]
+    if wide::products(left, right, cut.factor, cut.lanes, sums) {
+        return;
+    }
+    for (left, right) in left.chunks_exact(cut.block()).zip(right.chunks_exact(cut.block())) {
+        for (a, left) in left.chunks_exact(cut.lanes).enumerate() {
+            for (b, right) in right.chunks_exact(cut.lanes).enumerate() {
+                let sum: u128 = left.iter().zip(right).map(|(x, y)| u128::from(*x) * u128::from(*y)).sum();
+                sums[cut.factor - 1 + a - b] += sum;
+            }
+        }
+    }
+}
+
+/// The fold of a chunk.
+fn chunk_fold(field: Field, entries: &[u64], powers: &[u64], lanes: usize, out: &mut [u64]) {
+    #[cfg(target_arch = "x86_64")]
+    if wide::fold(field, entries, powers, lanes, out) {
+        return;
+    }
+    let blocks = entries.chunks_exact(powers.len() * lanes);
+    for (block, out) in blocks.zip(out.chunks_exact_mut(lanes)) {
+        for (lane, to) in out.iter_mut().enumerate() {
+            let pieces = block[lane..].iter().step_by(lanes);
+            *to = field.reduce(pieces.zip(powers).map(|(x, power)| u128::from(*x) * u128::from(*power)).sum());
         }
     }
 }
 
 /// The inner products of all pieces of u with all pieces of v: entry factor - 1 + a - b of the result sums <u_a, v_b>.
 pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
-    let (factor, lanes) = (cut.factor, cut.lanes);
+    let factor = cut.factor;
     let mut totals = vec![0u64; 2 * factor - 1];
-    let (mut left, mut right) = (vec![0u64; cut.chunk()], vec![0u64; cut.chunk()]);
+    let [mut left, mut right, mut spare] = [0; 3].map(|zero| vec![zero; cut.chunk()]);
     for (u, v) in u.iter().zip(v) {
         for start in (0..u.words.len()).step_by(cut.chunk()) {
             let size = (u.words.len() - start).next_multiple_of(cut.block()).min(cut.chunk());
-            u.lift(field, start, &mut left[..size]);
-            v.lift(field, start, &mut right[..size]);
+            u.lift(field, start, &mut left[..size], &mut spare);
+            v.lift(field, start, &mut right[..size], &mut spare);
             let mut sums = vec![0u128; 2 * factor - 1];
-            for (left, right) in left[..size].chunks_exact(cut.block()).zip(right.chunks_exact(cut.block())) {
-                for (a, left) in left.chunks_exact(lanes).enumerate() {
-                    for (b, right) in right.chunks_exact(lanes).enumerate() {
-                        let sum: u128 = left.iter().zip(right).map(|(x, y)| u128::from(*x) * u128::from(*y)).sum();
-                        sums[factor - 1 + a - b] += sum;
-                    }
-                }
-            }
+            chunk_products(&left[..size], &right[..size], cut, &mut sums);
             for (total, sum) in totals.iter_mut().zip(sums) {
                 *total = field.reduce(sum + u128::from(*total));
             }
@@ -81,19 +132,16 @@ pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
 /// Entry by entry the sum of the pieces times their powers.
 pub fn fold(field: Field, sides: &[Side], powers: &[u64], lanes: usize) -> Vec<u64> {
     let cut = Cut { factor: powers.len(), lanes };
-    let mut out = Vec::with_capacity(sides.iter().map(|side| cut.folded(side.words.len())).sum());
-    let mut lifted = vec![0u64; cut.chunk()];
+    let mut out = vec![0; sides.iter().map(|side| cut.folded(side.words.len())).sum()];
+    let [mut lifted, mut spare] = [0; 2].map(|zero| vec![zero; cut.chunk()]);
+    let mut at = 0;
     for side in sides {
         for start in (0..side.words.len()).step_by(cut.chunk()) {
             let size = (side.words.len() - start).next_multiple_of(cut.block()).min(cut.chunk());
-            side.lift(field, start, &mut lifted[..size]);
-            for block in lifted[..size].chunks_exact(cut.block()) {
-                for lane in 0..lanes {
-                    let pieces = block[lane..].iter().step_by(lanes);
-                    let sum = pieces.zip(powers).map(|(x, power)| u128::from(*x) * u128::from(*power)).sum();
-                    out.push(field.reduce(sum));
-                }
-            }
+            side.lift(field, start, &mut lifted[..size], &mut spare);
+            let end = at + size / cut.factor;
+            chunk_fold(field, &lifted[..size], powers, lanes, &mut out[at..end]);
+            at = end;
         }
     }
     out
@@ -139,4 +187,102 @@ pub fn weighed_rows(field: Field, table: &[u64], inner: usize, weights: &[u64], 
         out.extend(sums.into_iter().map(|sum| field.reduce(sum)));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prg::Prg;
+
+    fn field() -> Field {
+        Field::new((1 << 51) - 129).unwrap()
+    }
+
+    fn drawn(seed: u8, count: usize) -> Vec<u64> {
+        let mut words = vec![0; count];
+        Prg::new(&[seed; 16]).fill(&mut words);
+        let edges = [0, u64::MAX, 1 << 63, (1 << 51) - 129, (1 << 51) - 130, 2 * ((1 << 51) - 129)];
+        words.iter_mut().step_by(3).zip(edges.iter().cycle()).for_each(|(word, edge)| *word = *edge);
+        words
+    }
+
+    fn reduced(words: Vec<u64>) -> Vec<u64> {
+        words.into_iter().map(|word| word % field().prime).collect()
+    }
+
+    fn sides<'a>(words: &'a [Vec<u64>], weights: &'a [u64]) -> Vec<Side<'a>> {
+        let each = [(None, 1), (Some(weights), 1), (Some(weights), 7), (Some(&weights[..5]), 1)];
+        let sides = words.iter().zip(each.into_iter().cycle());
+        sides.map(|(words, (weights, repeat))| Side { words, weights, repeat }).collect()
+    }
+
+    /// Entries in the order of `fold`, each block turned so that pieces lie together.
+    fn lifted(sides: &[Side], cut: Cut) -> Vec<u64> {
+        let mut out = Vec::new();
+        for side in sides {
+            let mut entries: Vec<u64> = side.words.to_vec();
+            for (i, entry) in entries.iter_mut().enumerate() {
+                let weight = side.weights.map_or(1, |weights| weights[i / side.repeat % weights.len()]);
+                *entry = (u128::from(*entry) % u128::from(field().prime) * u128::from(weight)
+                    % u128::from(field().prime)) as u64;
+            }
+            entries.resize(entries.len().next_multiple_of(cut.block()), 0);
+            out.extend(entries);
+        }
+        out
+    }
+
+    #[test]
+    fn products_and_folds_are_those_of_the_definition() {
+        let prime = u128::from(field().prime);
+        let weights = reduced(drawn(1, 5000));
+        for lengths in [vec![1, 0, 300], vec![5000, 4096, 17, 129], vec![127, 128]] {
+            let u: Vec<Vec<u64>> = lengths.iter().map(|length| drawn(2, *length)).collect();
+            let v: Vec<Vec<u64>> = lengths.iter().map(|length| drawn(3, *length)).collect();
+            let (u, v) = (sides(&u, &weights), sides(&v, &weights));
+            for (factor, lanes) in [(1, 1), (16, 8), (5, 3), (64, 8), (10, 8), (32, 1)] {
+                let cut = Cut { factor, lanes };
+                let (left, right) = (lifted(&u, cut), lifted(&v, cut));
+                let powers = reduced(drawn(4, factor));
+                let mut sums = vec![0u128; 2 * factor - 1];
+                let mut folded = vec![0u128; left.len() / factor];
+                for (i, x) in left.iter().enumerate() {
+                    let (block, a, lane) = (i / cut.block(), i % cut.block() / lanes, i % lanes);
+                    folded[block * lanes + lane] += u128::from(*x) * u128::from(powers[a]) % prime;
+                    for b in 0..factor {
+                        let y = right[block * cut.block() + b * lanes + lane];
+                        sums[factor - 1 + a - b] += u128::from(*x) * u128::from(y) % prime;
+                    }
+                }
+                let modulo = |sums: Vec<u128>| sums.into_iter().map(|sum| (sum % prime) as u64).collect::<Vec<_>>();
+                assert_eq!(products(field(), &u, &v, cut), modulo(sums));
+                assert_eq!(fold(field(), &u, &powers, lanes), modulo(folded));
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn vectors_equal_the_portable_code() {
+        if !wide::available() {
+            return;
+        }
+        for prime in [(1u64 << 50) + 55, (1 << 51) - 129, (1 << 50) + (1 << 49) + 29] {
+            let field = Field::new(prime).unwrap();
+            let words = drawn(5, 4096);
+            let weights: Vec<u64> = drawn(6, 4096).into_iter().map(|word| word % prime).collect();
+            let mut out = vec![0; 4096];
+            assert_eq!(wide::lift(field, &words, Some(&weights), &mut out), 4096);
+            for ((out, word), weight) in out.iter().zip(&words).zip(&weights) {
+                assert_eq!(*out, field.multiply(field.narrow(u128::from(*word)), *weight));
+            }
+            let powers = &weights[..64];
+            let mut folded = vec![0; 64];
+            assert!(wide::fold(field, &weights, powers, 8, &mut folded));
+            for (i, to) in folded.iter().enumerate() {
+                let pieces = weights[i / 8 * 512 + i % 8..].iter().step_by(8).zip(powers);
+                assert_eq!(*to, field.reduce(pieces.map(|(x, power)| u128::from(*x) * u128::from(*power)).sum()));
+            }
+        }
+    }
 }

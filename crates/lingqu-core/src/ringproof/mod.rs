@@ -3,6 +3,8 @@ pub mod field;
 pub mod fold;
 pub mod python;
 pub mod sums;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 /// Binary weight vectors, one to a bit of a weight word.
 pub const COMBINATIONS: usize = 48;
