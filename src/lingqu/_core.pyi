@@ -296,3 +296,46 @@ def ring_products(prime: int, u: _Sides, v: _Sides, factor: int, lanes: int) -> 
 
 def ring_fold(prime: int, sides: _Sides, powers: _Words, lanes: int) -> _Words:
     """The sum of the pieces times their powers, cut as ring_products does into len(powers) pieces."""
+
+def hash_blocks(blocks: _Words, shift: tuple[int, int], columns: int = 1) -> _Words:
+    """Hashes of blocks (two words each, low first), each XORed with `shift` first: `columns` words a block."""
+
+def lookup_keys_sent(blocks: _Words, delta: tuple[int, int], bits: int) -> _Words:
+    """The sender's masks of n lookups, 64 | n: planes (16, bits, n / 64).  blocks: (4, n), one row a bit."""
+
+def lookup_keys_received(blocks: _Words, bits: int) -> _Words:
+    """The receiver's masks: planes (bits, n / 64)."""
+
+def lookup_answers(masks: _Words, shift: _Words, digit: _Words, share: _Words, table: bytes, bits: int) -> _Words:
+    """The sender's answers (16, bits, stride): entries of its digit (4, stride), masked by `share` and the masks.
+
+    table: 256 entries, that of digit x and choice v at 16 x + v.
+    """
+
+def lookup_read(said: _Words, digit: _Words, masks: _Words, bits: int) -> _Words:
+    """The receiver's share (bits, stride): the answer of its digit (4, stride), unmasked."""
+
+def switch_count(n: int) -> int:
+    """Switches of a permutation network of n positions."""
+
+def switch_network(n: int) -> _Indices:
+    """The positions that each switch joins, in order: two a switch."""
+
+def switch_route(order: _Indices) -> NDArray[np.uint8]:
+    """Settings (0 straight, 1 crossed) that bring position order[k] to position k; ValueError for no permutation."""
+
+def switch_label(
+    labels: _Words, pairs: _Indices, zero: _Words, one: _Words, flips: _Words, columns: int, xor: bool
+) -> tuple[_Words, _Words]:
+    """(corrections for the other party, labels after the switches): the side that does not know the permutation."""
+
+def switch_settle(
+    excess: _Words,
+    pairs: _Indices,
+    chosen: _Words,
+    settings: NDArray[np.uint8],
+    said: _Words,
+    columns: int,
+    xor: bool,
+) -> _Words:
+    """What the permuted rows exceed their labels by, after the switches: the side that knows the permutation."""

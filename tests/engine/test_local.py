@@ -161,10 +161,18 @@ def test_what_cannot_be_run_is_said_before_it_runs(trial: Local) -> None:
         trial.run(doubled, np.arange(2), repeat=0)
     with pytest.raises(BadInput, match="run already"):
         trial.__enter__()
-    for bad in ({"parties": 2}, {"latency": -1.0}, {"bandwidth": 0.0}):
+    for bad in ({"parties": 4}, {"latency": -1.0}, {"bandwidth": 0.0}):
         with pytest.raises(BadInput):
             lingqu.local(**bad)
     assert place_of(doubled)[1] == "doubled"
+
+
+def test_two_parties_compute_alone() -> None:
+    with lingqu.local(parties=2, tls=False) as running:
+        assert running.mechanism == "share.two"
+        report = running.run(doubled, np.arange(3))
+    np.testing.assert_array_equal(report.result, 2 * np.arange(3))
+    assert len(report.results) == 2
 
 
 def test_shares_do_not_leave_a_party() -> None:

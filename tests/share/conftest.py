@@ -1,4 +1,4 @@
-"""A session of three Rep3 parties in threads, over channels that count rounds and bytes and keep every message."""
+"""A session of parties in threads, over channels that count rounds and bytes and keep every message."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.share.dealer import Dealer
 
 from lingqu.kinds.channel import Buffer, Tag, Traffic
 from lingqu.kinds.errors import PartyLost, ProtocolViolation
-from lingqu.share.rep3 import Rep3, connect
+from lingqu.share import Machine
+from lingqu.share.plain import Plain
+from lingqu.share.rep3 import connect
+from lingqu.share.two.machine import Two
+from lingqu.share.two.session import Session, pair_key
 
 WAIT = 30.0
 NAMES = ("alpha", "beta", "gamma")
@@ -39,7 +44,7 @@ class TestChannel:
 
     def __init__(self, party: int, queues: dict[tuple[int, int], queue.Queue[Sent]]) -> None:
         self.party = party
-        self.parties = NAMES
+        self.parties = NAMES[: 1 + max(sender for sender, _ in queues)]
         self.traffic = Traffic()
         self.record: list[Sent] = []
         self._queues = queues
@@ -90,25 +95,34 @@ class Run:
         return [(m.sender, m.to, int(m.tag), m.depth, len(m.data)) for m in self.sent]
 
 
-Work = Callable[[Rep3], Any]
+Work = Callable[[Any], Any]
 
 
-def run_parties(work: Work, prepare: Work | None = None) -> Run:
-    """Run the same work at three parties; with `prepare`, the work gets its result and only the work is counted.
+def connect_two(channel: TestChannel) -> Machine:
+    """Two parties with a dealer in place of transfers and lattices."""
+    return Two(Session(channel, pair_key(channel), Dealer(channel.party, 11)))
+
+
+PROTOCOLS: dict[str, tuple[int, Callable[[TestChannel], Machine]]] = {"rep3": (3, connect), "two": (2, connect_two)}
+
+
+def run_parties(work: Work, prepare: Work | None = None, protocol: str = "rep3") -> Run:
+    """Run the same work at all parties; with `prepare`, the work gets its result and only the work is counted.
 
     work: takes the machine (and the prepared value).
     """
-    pairs = [(a, b) for a in range(3) for b in range(3) if a != b]
+    count, join = PROTOCOLS[protocol]
+    pairs = [(a, b) for a in range(count) for b in range(count) if a != b]
     queues: dict[tuple[int, int], queue.Queue[Sent]] = {pair: queue.Queue() for pair in pairs}
-    channels = [TestChannel(party, queues) for party in range(3)]
-    results: list[Any] = [None] * 3
+    channels = [TestChannel(party, queues) for party in range(count)]
+    results: list[Any] = [None] * count
     failures: list[BaseException] = []
-    barrier = threading.Barrier(3)
+    barrier = threading.Barrier(count)
 
     def serve(party: int) -> None:
         channel = channels[party]
         try:
-            machine = connect(channel)
+            machine = join(channel)
             value = prepare(machine) if prepare else None
             barrier.wait(WAIT)
             channel.record.clear()
@@ -121,7 +135,7 @@ def run_parties(work: Work, prepare: Work | None = None) -> Run:
             for pair in pairs:
                 queues[pair].put(STOPPED)
 
-    threads = [threading.Thread(target=serve, args=(party,), daemon=True) for party in range(3)]
+    threads = [threading.Thread(target=serve, args=(party,), daemon=True) for party in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -133,7 +147,36 @@ def run_parties(work: Work, prepare: Work | None = None) -> Run:
     return Run(results, sent, max(channel.traffic.rounds for channel in channels))
 
 
+@dataclass(frozen=True)
+class Parties:
+    """`run_parties` of one protocol, for tests that cannot import a conftest."""
+
+    protocol: str
+
+    def __call__(self, work: Work, prepare: Work | None = None) -> Run:
+        return run_parties(work, prepare, self.protocol)
+
+    @property
+    def count(self) -> int:
+        return PROTOCOLS[self.protocol][0]
+
+    def twin(self) -> Plain:
+        return Plain(self.count)
+
+
+@pytest.fixture(scope="session", params=list(PROTOCOLS))
+def parties(request: pytest.FixtureRequest) -> Parties:
+    """Every protocol in turn."""
+    return Parties(request.param)
+
+
 @pytest.fixture(scope="session")
-def parties() -> Callable[..., Run]:
-    """`run_parties`, for tests that cannot import a conftest."""
-    return run_parties
+def rep3() -> Parties:
+    """Three parties."""
+    return Parties("rep3")
+
+
+@pytest.fixture(scope="session")
+def two() -> Parties:
+    """Two parties."""
+    return Parties("two")

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lingqu.kinds.channel import Tag
-from lingqu.kinds.errors import LingquError, ProtocolViolation
+from lingqu.kinds.errors import LingquError
 from lingqu.kinds.mechanism import installed
 from lingqu.share import (
     Aggregate,
@@ -51,9 +50,12 @@ from lingqu.share.ordering import (
 )
 from lingqu.share.plain import DECLARATION as PLAIN
 from lingqu.share.quotient import divide_signed
-from lingqu.share.rep3 import DECLARATION, Rep3, connect
+from lingqu.share.rep3 import DECLARATION
+from lingqu.share.two import DECLARATION as TWO
+from lingqu.share.two import Two
 
-Parties = Callable[..., Any]
+Parties = Any
+DECLARATIONS = {"rep3": DECLARATION, "two": TWO}
 CHI_SQUARE_LIMIT = 377.1
 """The chi-square distribution with 255 degrees of freedom passes this with probability 1e-6."""
 
@@ -406,19 +408,29 @@ EVERY = [(name, i) for name, cases in CASES.items() for i in range(len(cases))]
 @pytest.mark.parametrize(("name", "case"), EVERY)
 def test_cost_and_shape_are_as_declared(parties: Parties, name: str, case: int) -> None:
     prepare, work, sizes = CASES[name][case]
-    runs = [parties(work, lambda m, seed=seed: prepare(Values(m, seed))) for seed in (None, 7)]
-    declared = DECLARATION.cost(name, sizes)
+
+    def operands(m: Machine, seed: int | None) -> Any:
+        value = prepare(Values(m, seed))
+        if isinstance(m, Two):
+            m.prepare(lambda outline: work(outline, value))
+        return value
+
+    runs = [parties(work, lambda m, seed=seed: operands(m, seed)) for seed in (None, 7)]
+    declared = DECLARATIONS[parties.protocol].cost(name, sizes)
     assert (runs[0].rounds, runs[0].bytes) == (declared.rounds, declared.bytes)
     assert runs[0].shape == runs[1].shape
 
 
 def test_every_operation_is_measured() -> None:
-    outside = {name for name in DECLARATION.operations if name.endswith("_outside")}  # measured in test_outside
-    assert set(CASES) | outside | {"connect"} == set(DECLARATION.operations)
+    for declaration in DECLARATIONS.values():
+        outside = {name for name in declaration.operations if name.endswith("_outside")}  # measured in test_outside
+        assert set(CASES) | outside | {"connect"} == set(declaration.operations)
     assert set(CASES) <= set(PLAIN.operations)
     assert PLAIN.ideal
     assert not DECLARATION.ideal
+    assert not TWO.ideal
     assert (DECLARATION.threat.parties, DECLARATION.threat.corruptions) == (3, 1)
+    assert (TWO.threat.parties, TWO.threat.corruptions) == (2, 1)
     with pytest.raises(LingquError):
         DECLARATION.cost("multiply", {})
 
@@ -426,7 +438,8 @@ def test_every_operation_is_measured() -> None:
 def test_declarations_are_installed() -> None:
     known = installed()
     assert known.get("share.rep3") is DECLARATION
-    assert [d.name for d in known.candidates("join")] == ["share.rep3"]
+    assert known.get("share.two") is TWO
+    assert [d.name for d in known.candidates("join")] == ["share.rep3", "share.two"]
 
 
 def uniform(data: bytes) -> bool:
@@ -458,35 +471,8 @@ def test_messages_look_uniform(parties: Parties, seed: int | None) -> None:
         return v.shared(rows), v.shared(rows), v.bits(rows), v.shared(rows, below=1 << 30)
 
     sent = parties(work, prepare).sent
-    for party in range(3):
+    for party in range(parties.count):
         received = [m for m in sent if m.to == party]
         assert uniform(b"".join(m.data for m in received))
         for message in received:
             assert len(message.data) < 4096 or uniform(message.data)
-
-
-def test_a_message_of_another_size_ends_the_session(parties: Parties) -> None:
-    def work(m: Rep3) -> None:
-        m.input(0, np.zeros(2 + m.party, np.int64) if m.party == 0 else None, (2 + m.party,))
-
-    with pytest.raises(ProtocolViolation):
-        parties(work)
-
-
-def test_an_opened_order_must_be_a_permutation(parties: Parties) -> None:
-    def work(m: Machine) -> None:
-        x = m.constant(np.array([0, 0, 2]))
-        m.apply(m.permutation(x), [x])
-
-    with pytest.raises(ProtocolViolation):
-        parties(work)
-
-
-def test_connect_needs_three_parties_and_costs_what_it_declares() -> None:
-    class Alone:
-        party, parties = 0, ("alpha", "beta")
-
-    with pytest.raises(LingquError):
-        connect(Alone())  # type: ignore[arg-type]
-    assert DECLARATION.cost("connect", {}).bytes == 48
-    assert Tag.SEED

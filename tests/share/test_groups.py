@@ -1,4 +1,4 @@
-"""Quantiles, distinct counts and variances a group against the clear, on the twin and on Rep3."""
+"""Quantiles, distinct counts and variances a group against the clear, on the twin and on every protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear algebra on shares against NumPy, exact in the ring, on the plain twin and three parties."""
+"""Linear algebra on shares against NumPy, exact in the ring, on the plain twin and every protocol."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def integers(*shape: int, seed: int = 0) -> Array:
 
 
 def held(machine: Machine, values: Array, owner: int = 0) -> Shared:
+    owner %= machine.parties
     return machine.input(owner, values if machine.owns(owner) else None, values.shape)
 
 

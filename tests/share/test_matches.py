@@ -1,4 +1,4 @@
-"""Joins with repeated keys and of rows without a match, against pairs in the clear, on the twin and on Rep3."""
+"""Joins with repeated keys and of rows without a match, against pairs in the clear, on the twin and every protocol."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ NOTHING = 7
 
 def relation(m: Machine, owner: int, rows: list[Row], prefix: str) -> Relation:
     """Rows as shares, the key in two words, a group key of 3 bits (key mod 3)."""
+    owner %= m.parties
 
     def column(values: list[int]) -> Any:
         return m.input(owner, np.array(values, np.int64) if m.owns(owner) else None, (len(rows),))

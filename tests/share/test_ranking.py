@@ -69,17 +69,17 @@ def test_pairs_between_pivots_stay_below_their_bound() -> None:
         assert np.mean(found) == pytest.approx(added * (added - 1) / (known + 2), rel=0.2)
 
 
-def test_more_pairs_than_expected_are_compared_too(parties: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_pairs_than_expected_are_compared_too(rep3: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         ranking, "stages", lambda rows: (ranking.Stage(0, 15, (), 105), ranking.Stage(15, rows - 15, (2, 2), 7))
     )
     key = np.random.default_rng(1).integers(0, 1 << 60, 400).astype(np.uint64)
     expected = np.argsort(np.argsort(key))
-    np.testing.assert_array_equal(parties(lambda m: sorted_places(m, [(key, 60)])).results[1], expected)
+    np.testing.assert_array_equal(rep3(lambda m: sorted_places(m, [(key, 60)])).results[1], expected)
 
 
 @pytest.mark.parametrize("key", [[5, 5, 5], [1, 2, 3], [9, 1 << 50, 0]])
-def test_what_is_opened_is_a_random_order(parties: Parties, monkeypatch: pytest.MonkeyPatch, key: list[int]) -> None:
+def test_what_is_opened_is_a_random_order(rep3: Parties, monkeypatch: pytest.MonkeyPatch, key: list[int]) -> None:
     opened: list[tuple[int, ...]] = []
 
     def seen(s: Any, order: Any) -> Any:
@@ -93,7 +93,7 @@ def test_what_is_opened_is_a_random_order(parties: Parties, monkeypatch: pytest.
             m.sort([words])
 
     monkeypatch.setattr(ranking, "opened_order", seen)
-    parties(work)
+    rep3(work)
     counts = np.unique(np.array(opened), axis=0, return_counts=True)[1]
     assert len(counts) == 6
     assert ((counts - 40) ** 2 / 40).sum() < CHI_SQUARE_5

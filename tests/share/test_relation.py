@@ -1,4 +1,4 @@
-"""Join, group and filter against dictionaries in the clear, on the twin and on Rep3."""
+"""Join, group and filter against dictionaries in the clear, on the twin and on every protocol."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ unique = st.lists(row, max_size=25, unique_by=lambda r: (r[0], r[2]))
 
 def relation(m: Machine, owner: int, rows: list[Row], prefix: str = "") -> Relation:
     """Rows as shares; the key in two words of 9 and 64 bits, the group (key mod 4) in 2 bits."""
+    owner %= m.parties
 
     def column(values: list[int]) -> Any:
         return m.input(owner, np.array(values, np.int64) if m.owns(owner) else None, (len(rows),))

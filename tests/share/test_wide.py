@@ -1,4 +1,4 @@
-"""Wide integers and exact integer operations against Python's, on the twin and on Rep3, edges included."""
+"""Wide integers and exact integer operations against Python's, on the twin and on every protocol, edges included."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ pub mod ringproof;
 pub mod rows;
 pub mod truncate;
 pub mod turn;
+pub mod two;
 
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
@@ -332,5 +333,10 @@ mod _core {
     use crate::ringproof::python::{
         ring_combine, ring_fold, ring_pair_quotients, ring_prime, ring_products, ring_quotients, ring_weigh,
         ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
+    };
+    #[pymodule_export]
+    use crate::two::python::{
+        hash_blocks, lookup_answers, lookup_keys_received, lookup_keys_sent, lookup_read, switch_count, switch_label,
+        switch_network, switch_route, switch_settle,
     };
 }

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lingqu import _core
 from lingqu.share.api import Words
+from lingqu.share.bitplanes import sklansky
 from lingqu.share.rep3.session import BINARY, Parts, Session, flat_pair
 
 Planes = tuple[Words, Words]
@@ -207,13 +207,6 @@ def _sign(s: Session, x: Parts, bits: int) -> Parts:
         carries = carries.combined(s)
     carry = carries.tables[-1]
     return top[0] ^ carry[0][0], top[1] ^ carry[1][0]
-
-
-def sklansky(level: int, positions: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Which positions a level of Sklansky's prefix network updates, and from which positions."""
-    every = np.arange(positions)
-    to = every[(every >> level) & 1 == 1]
-    return to, (to >> level << level) - 1
 
 
 def to_bits(s: Session, x: Parts) -> Parts:

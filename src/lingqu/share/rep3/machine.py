@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from lingqu import _core
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
-from lingqu.share import bitplanes, checks, curves, reals
+from lingqu.share import checks, curves, reals
 from lingqu.share.api import (
     FRACTION_BITS,
-    C,
     Column,
     Integers,
     Permutation,
@@ -29,9 +28,10 @@ from lingqu.share.api import (
     encode,
     ring,
 )
+from lingqu.share.local import Local
 from lingqu.share.rep3 import arithmetic, circuits, ranking, rows, session
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
-from lingqu.share.rep3.tables import pack_columns, unpack_columns
+from lingqu.share.tables import pack_columns, unpack_columns
 
 
 def _integers(parts: Parts, shape: Shape) -> Shared:
@@ -61,7 +61,7 @@ def _whole(products: list[Shared], lead: Shape, sizes: tuple[int, int, int]) -> 
     return Shared(tuple(parts))
 
 
-class Rep3:
+class Rep3(Local):
     """One party's machine of share.rep3; see Machine for every method, DECLARATION for costs."""
 
     def __init__(self, session: Session) -> None:
@@ -112,18 +112,6 @@ class Rep3:
         zero = np.zeros(words.shape, np.uint64)
         return (words if self.party == 0 else zero), (words if self.party == 2 else zero)
 
-    def constant(self, values: Public) -> Shared:
-        """As Machine.constant."""
-        return Shared(self._constant(ring(values)))
-
-    def constant_bits(self, words: Public, width: int) -> SharedBits:
-        """As Machine.constant_bits."""
-        return SharedBits(self._constant(checks.words(words, width)), width)
-
-    def constant_real(self, values: NDArray[Any] | float) -> Shared:
-        """As Machine.constant_real."""
-        return Shared(self._constant(encode(np.asarray(values))))
-
     def _open(self, x: Shared | SharedBits, to: int | None, group: Group, width: int) -> Words | None:
         """The one component a party lacks comes from the party before it.  Araki et al. (CCS 2016) section 3.1."""
         s, (first, second) = self._session, flat_pair(x.parts)
@@ -154,51 +142,6 @@ class Rep3:
         """Ring elements plus this party's part of a fresh sharing of zero, for those who open to outside parties."""
         return self._session.zeroed(words)
 
-    # Local
-
-    def _other(self, y: Shared | Public) -> Shared:
-        return y if isinstance(y, Shared) else self.constant(y)
-
-    def _each(self, x: Shared, kernel: Callable[[Words], NDArray[np.uint64]]) -> Shared:
-        return Shared(tuple(np.asarray(kernel(part), dtype=np.uint64) for part in x.parts))
-
-    def add(self, x: Shared, y: Shared | Public) -> Shared:
-        """As Machine.add."""
-        other = self._other(y)
-        return Shared(tuple(np.asarray(np.add(a, b)) for a, b in zip(x.parts, other.parts, strict=True)))
-
-    def subtract(self, x: Shared, y: Shared | Public) -> Shared:
-        """As Machine.subtract."""
-        other = self._other(y)
-        return Shared(tuple(np.asarray(np.subtract(a, b)) for a, b in zip(x.parts, other.parts, strict=True)))
-
-    def negate(self, x: Shared) -> Shared:
-        """As Machine.negate."""
-        return self._each(x, np.negative)
-
-    def scale(self, x: Shared, factor: Public) -> Shared:
-        """As Machine.scale."""
-        words = ring(factor)
-        return self._each(x, lambda part: np.multiply(part, words))
-
-    def sum(self, x: Shared, axis: int | None = None) -> Shared:
-        """As Machine.sum."""
-        return self._each(x, lambda part: np.asarray(part.sum(axis=axis, dtype=np.uint64)))
-
-    def cumsum(self, x: Shared, axis: int = 0) -> Shared:
-        """As Machine.cumsum."""
-        return self._each(x, lambda part: np.cumsum(part, axis=axis, dtype=np.uint64))
-
-    def concat(self, arrays: Sequence[C], axis: int = 0) -> C:
-        """As Machine.concat."""
-        checks.same_width(arrays)
-        return arrays[0].like(tuple(np.concatenate([a.parts[i] for a in arrays], axis=axis) for i in (0, 1)))
-
-    def stack(self, arrays: Sequence[C], axis: int = 0) -> C:
-        """As Machine.stack."""
-        checks.same_width(arrays)
-        return arrays[0].like(tuple(np.stack([a.parts[i] for a in arrays], axis=axis) for i in (0, 1)))
-
     def matmul_public(self, x: Shared, y: Integers) -> Shared:
         """As Machine.matmul_public."""
         words = ring(y)
@@ -211,32 +154,10 @@ class Rep3:
         first, second = (_core.matmul(part, flat(words), sizes, turned) for part in parts)
         return _integers((first, second), (sizes[0], sizes[2]))
 
-    def logical_xor(self, x: SharedBits, y: SharedBits) -> SharedBits:
-        """As Machine.logical_xor."""
-        checks.same_width([x, y])
-        return SharedBits(tuple(np.bitwise_xor(a, b) for a, b in zip(x.parts, y.parts, strict=True)), x.width)
-
     def logical_not(self, x: SharedBits) -> SharedBits:
         """As Machine.logical_not."""
         mask = np.uint64((1 << x.width) - 1)
         return SharedBits(circuits.complement(self._session, (x.parts[0], x.parts[1]), mask), x.width)
-
-    def parity(self, x: Shared) -> SharedBits:
-        """As Machine.parity: the lowest bit of a sum is the XOR of the lowest bits."""
-        return SharedBits(tuple(part & np.uint64(1) for part in x.parts), 1)
-
-    def bit(self, x: SharedBits, position: int) -> SharedBits:
-        """As Machine.bit."""
-        shift = np.uint64(checks.position(x, position))
-        return SharedBits(tuple((part >> shift) & np.uint64(1) for part in x.parts), 1)
-
-    def planes(self, x: SharedBits) -> SharedBits:
-        """As Machine.planes."""
-        return SharedBits(bitplanes.planes(x.parts, x.width), 64)
-
-    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
-        """As Machine.from_planes."""
-        return SharedBits(bitplanes.single_bits(x.parts, shape), 1)
 
     # Arithmetic
 

@@ -18,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu import _core
+from lingqu.kinds.channel import Tag
 from lingqu.share.api import Words
 from lingqu.share.rep3 import circuits
-from lingqu.share.rep3.rows import Hops, Order, Table, draw_orders, opened_order
-from lingqu.share.rep3.session import ADDITIVE, BINARY, Parts, Session
+from lingqu.share.rep3.rows import Hops, Order, draw_orders, opened_order, pair
+from lingqu.share.rep3.session import BINARY, Parts, Session
+from lingqu.share.tables import Table
 
 STEP = 1 << 13
 """Comparisons that are worth the rounds of one step of the search."""
@@ -117,7 +119,7 @@ class Keys:
     @property
     def table(self) -> Table:
         """As a table that moves."""
-        return Table(BINARY, self.parts, self.columns, self.bits if self.columns == 1 else 64)
+        return Table(Tag.BITS, self.parts, self.columns, self.bits if self.columns == 1 else 64)
 
 
 def layout(rows: int, bits: int) -> tuple[int, int, int]:
@@ -185,16 +187,16 @@ def sort(s: Session, keys: Sequence[tuple[Parts, int]]) -> Parts:
     orders = draw_orders(s, rows)
     moved = Hops(s, orders).run([made.table])[0]
     assert isinstance(moved, Table)
-    shuffled = Keys(moved.parts, made.columns, made.bits)
+    shuffled = Keys(pair(moved), made.columns, made.bits)
     del made, moved
     order = np.zeros(0, np.uint32)
     for stage in stages(rows):
         order = _joined(s, shuffled, order, stage)
     to = np.empty(rows, np.uint64)
     to[opened_order(s, order.astype(np.uint64))] = np.arange(rows, dtype=np.uint64)
-    back = Hops(s, orders, inverse=True).run([Table(ADDITIVE, s.place(0, to, rows))])[0]
+    back = Hops(s, orders, inverse=True).run([Table(Tag.ELEMENTS, s.place(0, to, rows))])[0]
     assert isinstance(back, Table)
-    return back.parts
+    return pair(back)
 
 
 def _joined(s: Session, keys: Keys, order: Order, stage: Stage) -> Order:

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu import _core
+from lingqu.kinds.channel import Tag
 from lingqu.kinds.errors import ProtocolViolation
 from lingqu.share.api import Words
 from lingqu.share.rep3 import arithmetic, circuits
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session
+from lingqu.share.tables import Table
 
 Order = NDArray[np.uint32]
 KeyBit = tuple[Parts, int]
@@ -26,23 +28,13 @@ DIGIT_BITS = 2
 """Key bits that one pass of the sort takes: fewer passes against more products a pass."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of words, flat: `columns` words of `width` bits a row, in one group."""
+def _group(table: Table) -> Group:
+    return BINARY if table.tag is Tag.BITS else ADDITIVE
 
-    group: Group
-    parts: Parts
-    columns: int = 1
-    width: int = 64
 
-    @property
-    def count(self) -> int:
-        """Words in a component."""
-        return len(self.parts[0])
-
-    def having(self, parts: Parts) -> Table:
-        """The same layout with other shares."""
-        return Table(self.group, parts, self.columns, self.width)
+def pair(table: Table) -> Parts:
+    """Both components."""
+    return table.parts[0], table.parts[1]
 
 
 def draw_orders(s: Session, rows: int) -> dict[int, Order]:
@@ -85,13 +77,13 @@ class Hops:
         outgoing = [self._last_mask(t, m, i < opened) for i, (t, m) in enumerate(zip(tables, moved, strict=True))]
         self._send_last(tables, outgoing, opened)
         return [
-            self._open(t, o) if i < opened else t.having(self._share(t, o))
+            self._open(t, o) if i < opened else t.having(*self._share(t, o))
             for i, (t, o) in enumerate(zip(tables, outgoing, strict=True))
         ]
 
     def _first_hop(self, table: Table) -> None:
         """Lead applies a and b to its two components; helper applies a to the third; both masked."""
-        s, group, count, width = self.session, table.group, table.count, table.width
+        s, group, count, width = self.session, _group(table), table.count, table.width
         a, b, c = self.indices
         if s.party == self.lead:
             whole = group.plus(table.parts[0], table.parts[1])
@@ -105,7 +97,7 @@ class Hops:
 
     def _second_hop(self, table: Table) -> Words | None:
         """Other applies b to what helper sent; then helper and other hold summands and apply c."""
-        s, group, count, width = self.session, table.group, table.count, table.width
+        s, group, count, width = self.session, _group(table), table.count, table.width
         _, b, c = self.indices
         if s.party == self.lead:
             return None
@@ -116,7 +108,7 @@ class Hops:
 
     def _last_mask(self, table: Table, moved: Words | None, opened: bool) -> tuple[Words | None, Words | None]:
         """What this party adds to the last exchange, and the component it draws. Helper and other hold summands."""
-        s, group, count, width = self.session, table.group, table.count, table.width
+        s, group, count, width = self.session, _group(table), table.count, table.width
         a, b, c = self.indices
         if opened:
             if moved is None:
@@ -137,17 +129,17 @@ class Hops:
         peer = 3 - self.lead - s.party
         for i, (table, (own, _)) in enumerate(zip(tables, outgoing, strict=True)):
             assert own is not None
-            s.send(peer, own, table.group, table.width)
+            s.send(peer, own, _group(table), table.width)
             if i < opened:
-                s.send(self.lead, own, table.group, table.width)
+                s.send(self.lead, own, _group(table), table.width)
 
     def _open(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Words:
         s, own = self.session, outgoing[0]
         if own is None:
             peers = [party for party in (0, 1, 2) if party != self.lead]
-            one, two = (s.receive(party, table.count, table.group, table.width) for party in peers)
-            return table.group.plus(one, two)
-        return table.group.plus(own, s.receive(3 - self.lead - s.party, table.count, table.group, table.width))
+            one, two = (s.receive(party, table.count, _group(table), table.width) for party in peers)
+            return _group(table).plus(one, two)
+        return _group(table).plus(own, s.receive(3 - self.lead - s.party, table.count, _group(table), table.width))
 
     def _share(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Parts:
         s, (own, drawn) = self.session, outgoing
@@ -157,8 +149,8 @@ class Hops:
         if s.party == self.lead:
             components = {a: own, b: drawn}
         else:
-            theirs = s.receive(3 - self.lead - s.party, table.count, table.group, table.width)
-            components = {c: table.group.plus(own, theirs), (a if s.party == 1 else b): drawn}
+            theirs = s.receive(3 - self.lead - s.party, table.count, _group(table), table.width)
+            components = {c: _group(table).plus(own, theirs), (a if s.party == 1 else b): drawn}
         return components[s.party], components[s.after]
 
 
@@ -180,7 +172,7 @@ def shuffle(s: Session, rows: int, tables: Sequence[Table]) -> list[Table]:
 def apply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
     """Bring every row to its destination: shuffle both, open the destinations, move.  After Asharov et al."""
     rows = len(destinations[0])
-    order, *moved = Hops(s, draw_orders(s, rows)).run([Table(ADDITIVE, destinations), *tables], opened=1)
+    order, *moved = Hops(s, draw_orders(s, rows)).run([Table(Tag.ELEMENTS, destinations), *tables], opened=1)
     assert isinstance(order, np.ndarray)
     to = opened_order(s, order)
     return [_local(_core.scatter, t, to) for t in moved if isinstance(t, Table)]
@@ -189,7 +181,7 @@ def apply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Tabl
 def unapply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
     """The inverse of apply: read at the opened shuffled destinations, then undo the shuffle.  After Asharov et al."""
     orders = draw_orders(s, len(destinations[0]))
-    order = Hops(s, orders).run([Table(ADDITIVE, destinations)], opened=1)[0]
+    order = Hops(s, orders).run([Table(Tag.ELEMENTS, destinations)], opened=1)[0]
     assert isinstance(order, np.ndarray)
     return _undo(s, orders, opened_order(s, order), tables)
 
@@ -200,7 +192,7 @@ def _undo(s: Session, orders: dict[int, Order], origin: Order, tables: Sequence[
 
 
 def _local(kernel: Callable[[Words, Order, int], Words], table: Table, order: Order) -> Table:
-    return table.having((kernel(table.parts[0], order, table.columns), kernel(table.parts[1], order, table.columns)))
+    return table.having(*(kernel(part, order, table.columns) for part in table.parts))
 
 
 def sort(s: Session, bits: Sequence[KeyBit]) -> Parts:
@@ -214,13 +206,13 @@ def sort(s: Session, bits: Sequence[KeyBit]) -> Parts:
     for digit in digits[1:]:
         words, width = _as_digit(digit)
         orders = draw_orders(s, len(words[0]))
-        tables = [Table(ADDITIVE, found), Table(BINARY, words, width=width)]
+        tables = [Table(Tag.ELEMENTS, found), Table(Tag.BITS, words, width=width)]
         order, carried = Hops(s, orders).run(tables, opened=1)
         assert isinstance(order, np.ndarray)
         assert isinstance(carried, Table)
         to = opened_order(s, order)
-        later = digit_order(s, _local(_core.scatter, carried, to).parts, width)
-        found = _undo(s, orders, to, [Table(ADDITIVE, later)])[0].parts
+        later = digit_order(s, pair(_local(_core.scatter, carried, to)), width)
+        found = pair(_undo(s, orders, to, [Table(Tag.ELEMENTS, later)])[0])
     return found
 
 

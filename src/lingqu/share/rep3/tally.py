@@ -10,17 +10,12 @@ from collections.abc import Sequence
 
 from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
+from lingqu.share.bitplanes import sklansky
 from lingqu.share.outline import WORD, packed
-from lingqu.share.rep3.circuits import chunks, sklansky
+from lingqu.share.rep3.circuits import chunks
 from lingqu.share.rep3.ranking import by_digits, layout, stages
 from lingqu.share.rep3.rows import DIGIT_BITS
-from lingqu.share.rep3.tables import places_of
-
-
-def binary_bytes(rows: int, widths: Sequence[int]) -> int:
-    """Bytes of one component of bit columns of these widths, packed as tables are; 0 for none."""
-    _, words, width = places_of(widths)
-    return WORD * packed(rows * words, width) if widths else 0
+from lingqu.share.tables import binary_bytes
 
 
 def _chunks(count: int) -> list[int]:

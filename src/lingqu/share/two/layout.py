@@ -68,10 +68,15 @@ def steps(asked: int, answered: int, groups: int) -> Iterator[Step]:
                 yield Step(Verb.FINISH, exchange, group - WINDOW)
 
 
-def measured(sides: tuple[Iterator[Step], Iterator[Step]], size: Callable[[Step], int]) -> Cost:
-    """The cost of two parties that follow their steps."""
+def measured(
+    sides: tuple[Iterator[Step], Iterator[Step]], size: Callable[[Step], int], depths: list[int] | None = None
+) -> Cost:
+    """The cost of two parties that follow their steps.
+
+    depths: the length of the longest chain of messages that has come to each of them, which is brought up to date.
+    """
     total = 0
-    depths = [0, 0]
+    depths = [0, 0] if depths is None else depths
     pending: list[deque[int]] = [deque(), deque()]
     waiting = [next(side, None) for side in sides]
     while any(waiting):
@@ -122,8 +127,8 @@ class Layout:
         """Answers to one request."""
         return len(matrix_layout(self.sizes(*self.exchanges[0]))[1])
 
-    def cost(self) -> Cost:
-        """What one product costs, both cross terms."""
+    def cost(self, depths: list[int] | None = None) -> Cost:
+        """What one product costs, both cross terms; depths: as in `measured`."""
         layouts = [matrix_layout(self.sizes(*exchange)) for exchange in self.exchanges]
 
         def size(step: Step) -> int:
@@ -131,7 +136,7 @@ class Layout:
             return request if step.verb is Verb.ASK else answers[step.group][2]
 
         count, groups = len(layouts), self.groups
-        return measured((steps(count, count, groups), steps(count, count, groups)), size)
+        return measured((steps(count, count, groups), steps(count, count, groups)), size, depths)
 
 
 @lru_cache(maxsize=1024)

@@ -53,15 +53,15 @@ def setup_cost() -> Cost:
     return Cost(1, 2 * (TRIPLE_KEY + MATRIX_KEY))
 
 
-def triples_cost(count: int) -> Cost:
-    """What `triples(count)` costs: exact."""
+def triples_cost(count: int, depths: list[int] | None = None) -> Cost:
+    """What `triples(count)` costs: exact; depths: as in `layout.measured`."""
     batches = -(-count // SLOTS)
 
     def size(step: Step) -> int:
         return TRIPLE_REQUEST if step.verb is Verb.ASK else TRIPLE_ANSWER
 
     first, second = _batches_of(batches, 0), _batches_of(batches, 1)
-    return measured((steps(first, second, 1), steps(second, first, 1)), size)
+    return measured((steps(first, second, 1), steps(second, first, 1)), size, depths)
 
 
 def matrix_triple_cost(m: int, k: int, n: int) -> Cost:

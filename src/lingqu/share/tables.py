@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Self
 
 import numpy as np
 
+from lingqu.kinds.channel import Tag
 from lingqu.share.api import Column, Shared, SharedBits, Words
-from lingqu.share.rep3.rows import Table
-from lingqu.share.rep3.session import ADDITIVE, BINARY, Parts
+from lingqu.share.outline import WORD, packed
+
+Parts = tuple[Words, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of words, flat, a component each: `columns` words of `width` bits a row, additive or XOR-shared by tag."""
+
+    tag: Tag
+    parts: Parts
+    columns: int = 1
+    width: int = 64
+
+    @property
+    def count(self) -> int:
+        """Words in a component."""
+        return len(self.parts[0])
+
+    def having(self, *parts: Words) -> Self:
+        """The same layout with other shares."""
+        return replace(self, parts=parts)
 
 
 @dataclass(frozen=True)
@@ -39,6 +61,18 @@ def places_of(widths: Sequence[int]) -> tuple[list[Place], int, int]:
     return places, len(filled), max(filled, default=1)
 
 
+def layout_of(integers: int, widths: Sequence[int]) -> list[tuple[Tag, int, int]]:
+    """(tag, columns, width) of the tables that so many integers and words of these widths a row make."""
+    _, words, width = places_of(widths)
+    return [(Tag.ELEMENTS, integers, 64)] * bool(integers) + [(Tag.BITS, words, width)] * bool(widths)
+
+
+def binary_bytes(rows: int, widths: Sequence[int]) -> int:
+    """Bytes of one component of bit columns of these widths, packed as tables are; 0 for none."""
+    _, words, width = places_of(widths)
+    return WORD * packed(rows * words, width) if widths else 0
+
+
 def _widths(columns: Sequence[Column]) -> list[int]:
     return [c.width for c in columns if isinstance(c, SharedBits) for _ in range(_per_row(c))]
 
@@ -49,16 +83,16 @@ def pack_columns(columns: Sequence[Column]) -> list[Table]:
     integers = [column for column in columns if isinstance(column, Shared) and _per_row(column)]
     if integers:
         rows, width = len(integers[0]), sum(_per_row(column) for column in integers)
-        first, second = (
+        parts = tuple(
             np.concatenate([column.parts[i].reshape(rows, _per_row(column)) for column in integers], axis=1).reshape(-1)
-            for i in (0, 1)
+            for i in range(len(integers[0].parts))
         )
-        tables.append(Table(ADDITIVE, (first, second), width))
+        tables.append(Table(Tag.ELEMENTS, parts, width))
     bits = [column for column in columns if isinstance(column, SharedBits) and _per_row(column)]
     if bits:
         places, count, width = places_of(_widths(bits))
-        first, second = (_dense([column.parts[i] for column in bits], places, count) for i in (0, 1))
-        tables.append(Table(BINARY, (first, second), count, width))
+        parts = tuple(_dense([column.parts[i] for column in bits], places, count) for i in range(len(bits[0].parts)))
+        tables.append(Table(Tag.BITS, parts, count, width))
     return tables
 
 
@@ -73,29 +107,27 @@ def _dense(parts: Sequence[Words], places: Sequence[Place], count: int) -> Words
 
 def unpack_columns(columns: Sequence[Column], tables: Sequence[Table]) -> list[Column]:
     """The moved tables as columns of the shapes and kinds they came from."""
-    found = {table.group.tag: table for table in tables}
-    integers = _taken(found.get(ADDITIVE.tag), len(columns[0]))
-    binary = _taken(found.get(BINARY.tag), len(columns[0]))
+    found = {table.tag: table for table in tables}
+    integers = _taken(found.get(Tag.ELEMENTS), columns[0])
+    binary = _taken(found.get(Tag.BITS), columns[0])
     places = iter(places_of(_widths(columns))[0])
     at = 0
     result: list[Column] = []
     for column in columns:
         size = _per_row(column)
         if isinstance(column, Shared):
-            first, second = (part[:, at : at + size].reshape(column.shape) for part in integers)
-            result.append(Shared((first, second)))
+            result.append(Shared(tuple(part[:, at : at + size].reshape(column.shape) for part in integers)))
             at += size
         else:
             spots = [next(places) for _ in range(size)]
-            first, second = (_undense(part, spots, column) for part in binary)
-            result.append(SharedBits((first, second), column.width))
+            result.append(SharedBits(tuple(_undense(part, spots, column) for part in binary), column.width))
     return result
 
 
-def _taken(table: Table | None, rows: int) -> Parts:
+def _taken(table: Table | None, column: Column) -> Parts:
     if table is None:
-        return np.zeros((rows, 0), np.uint64), np.zeros((rows, 0), np.uint64)
-    return table.parts[0].reshape(rows, table.columns), table.parts[1].reshape(rows, table.columns)
+        return tuple(np.zeros((len(column), 0), np.uint64) for _ in column.parts)
+    return tuple(part.reshape(len(column), table.columns) for part in table.parts)
 
 
 def _undense(part: Words, spots: Sequence[Place], column: SharedBits) -> Words:

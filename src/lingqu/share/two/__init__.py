@@ -1,0 +1,6 @@
+"""Secret sharing between two parties alone, semi-honest, without a dealer or a third party."""
+
+from lingqu.share.two.declaration import DECLARATION
+from lingqu.share.two.machine import Two, connect
+
+__all__ = ["DECLARATION", "Two", "connect"]

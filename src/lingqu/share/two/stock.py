@@ -1,0 +1,134 @@
+"""Correlated randomness made ahead, one kind beside the other, each piece used once.
+
+Correlated transfers become, without any message, what operations consume: strings (a random bit times a random string,
+both shared), scaled words (a random bit of one party times a random word of the other), and the keys of lookups.
+Products of ring elements come from a source of triples.  Everything lives in this process's memory: a crash wastes it
+and cannot repeat it.  Both parties take the same pieces in the same order, by public sizes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from lingqu import _core
+from lingqu.kinds.errors import BadInput
+from lingqu.share.api import Words
+from lingqu.share.two.link import Link
+from lingqu.share.two.needs import (
+    CHOICES,
+    DIGIT,
+    LANES,
+    MOST_BYTES,
+    Need,
+    Piece,
+    Source,
+    Transfers,
+    batches,
+    chunks,
+    size_of,
+)
+from lingqu.share.two.networks import make_order
+
+
+class Stock:
+    """One party's correlations; `take` makes what is missing, `fill` makes it ahead."""
+
+    def __init__(self, link: Link, source: Source) -> None:
+        self.link = link
+        self.source = source
+        self._pieces: dict[Need, list[Piece]] = {}
+
+    def __repr__(self) -> str:
+        return f"Stock(kinds={len(self._pieces)})"
+
+    def held(self, need: Need) -> int:
+        """Units of a kind that are there."""
+        return sum(piece[0].shape[-1] for piece in self._pieces.get(need, ()))
+
+    def fill(self, demand: Mapping[Need, int]) -> None:
+        """Make a demand ahead, beside what is there; BadInput when the stock would pass MOST_BYTES."""
+        if size_of({need: self.held(need) for need in self._pieces}) + size_of(demand) > MOST_BYTES:
+            raise BadInput("The stock of correlations would pass 2 GiB.", "Prepare for fewer operations at a time.")
+        for need, units in demand.items():
+            self._make(need, units)
+
+    def take(self, need: Need, units: int) -> Piece:
+        """So many units, which are then gone."""
+        missing = units - self.held(need)
+        if missing > 0 or units == 0:
+            self._make(need, max(missing, 0))
+        taken: list[Piece] = []
+        pieces = self._pieces[need]
+        while units:
+            first = pieces[0]
+            size = first[0].shape[-1]
+            if size > units:
+                pieces[0] = tuple(part[..., units:] for part in first)
+                first = tuple(part[..., :units] for part in first)
+            else:
+                del pieces[0]
+            taken.append(first)
+            units -= first[0].shape[-1]
+        if not taken:
+            return tuple(part[..., :0] for part in pieces[0])
+        if len(taken) == 1:
+            return tuple(np.ascontiguousarray(part) for part in taken[0])
+        return tuple(np.concatenate(parts, axis=-1) for parts in zip(*taken, strict=True))
+
+    def _make(self, need: Need, units: int) -> None:
+        pieces = self._pieces.setdefault(need, [])
+        if need.kind == "matrices":
+            pieces.extend(self._matrices(need.sizes) for _ in range(units))
+        elif need.kind == "orders":
+            pieces.extend(make_order(self.link, self.source, need) for _ in range(units))
+        elif need.kind == "triples":
+            none = np.zeros(0, np.uint64)
+            pieces.append(self.source.triples(batches(units)) if units else (none, none, none))
+        else:
+            pieces.extend(self._from_transfers(need, size) for size in chunks(need, units))
+
+    def _matrices(self, sizes: tuple[int, int, int]) -> Piece:
+        m, k, n = sizes
+        empty = tuple(np.zeros((count, 1), np.uint64) for count in (m * k, k * n, m * n))
+        return empty if 0 in sizes else tuple(part.reshape(-1, 1) for part in self.source.matrix_triple(m, k, n))
+
+    def _from_transfers(self, need: Need, units: int) -> Piece:
+        if need.kind == "strings":
+            return self._strings(need.width, units)
+        given = self._transfers(need.giver, sum(need.transfers(units)))
+        if need.kind == "lookups":
+            return self._lookups(given, need.width, units)
+        zero = _core.hash_blocks(given.blocks, (0, 0))[:units]
+        if given.delta is None:
+            return _core.unpack(given.choices, len(given.blocks) // 2, 1)[:units], zero
+        return _core.hash_blocks(given.blocks, given.delta)[:units] - zero, np.negative(zero)
+
+    def _strings(self, width: int, units: int) -> Piece:
+        """a = c_0 + c_1, b = (the difference of the hashes) of both; a b from two products of private parts."""
+        found: dict[str, Words] = {}
+        for sender in (0, 1):
+            given = self._transfers(sender, LANES * units)
+            zero = _core.to_planes(_core.hash_blocks(given.blocks, (0, 0)), width)
+            if given.delta is None:
+                found |= {"a": given.choices, "read": zero}
+            else:
+                one = _core.to_planes(_core.hash_blocks(given.blocks, given.delta), width)
+                found |= {"b": zero ^ one, "kept": zero}
+        b = found["b"].reshape(width, units)
+        return found["a"], b, (found["a"] & b) ^ (found["kept"] ^ found["read"]).reshape(width, units)
+
+    def _transfers(self, sender: int, count: int) -> Transfers:
+        if count:
+            return self.source.transfers(sender, count)
+        none = np.zeros(0, np.uint64)
+        return Transfers(none, (0, 0) if sender == self.link.party else None, none)
+
+    def _lookups(self, given: Transfers, width: int, units: int) -> Piece:
+        if given.delta is None:
+            return _core.lookup_keys_received(given.blocks, width).reshape(width, units), given.choices.reshape(
+                DIGIT, units
+            )
+        masks = _core.lookup_keys_sent(given.blocks, given.delta, width)
+        return (masks.reshape(CHOICES, width, units),)
