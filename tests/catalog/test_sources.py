@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import sys
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lingqu.catalog import PostgresTable, check_key, fingerprint, open_source, read
+from lingqu.catalog import PostgresTable, Projection, check_key, describe, fingerprint, open_source, read, scan
 from lingqu.catalog.tables import column_type
 from lingqu.kinds.errors import BadInput, LingquError, Unavailable
-from lingqu.kinds.schema import ColumnType
+from lingqu.kinds.schema import ColumnType, Grade
 
 Write = Callable[..., str]
 
@@ -146,13 +147,14 @@ def test_parquet_types(tmp_path: Path) -> None:
     )
     table = read(open_source(source))
     assert [column_type(kind).value for kind in table.schema.types] == [
-        "int", "int", "real", "real", "string", "string", "date", "bool",
+        "int", "int", "real", "decimal", "string", "string", "date", "bool",
     ]  # fmt: skip
     assert table.to_pylist()[0] == {
-        "small": 1, "wide": 2**63 - 1, "half": 0.5, "exact": 1.25, "word": "a", "long": "a",
+        "small": 1, "wide": 2**63 - 1, "half": 0.5, "exact": Decimal("1.25"), "word": "a", "long": "a",
         "day": date(2020, 1, 1), "flag": True,
     }  # fmt: skip
     assert read(open_source(source), {"small": ColumnType.REAL})["small"].to_pylist() == [1.0, None]
+    assert read(open_source(source), {"exact": ColumnType.REAL})["exact"].to_pylist() == [1.25, 2.5]
     with pytest.raises(BadInput, match="is real, which does not convert to int"):
         read(open_source(source), {"half": ColumnType.INT})
 
@@ -161,7 +163,7 @@ def test_parquet_types(tmp_path: Path) -> None:
     ("column", "says"),
     [
         (pa.array([[1]]), "unsupported type list"),
-        (pa.array([0], pa.timestamp("s")), "unsupported type timestamp"),
+        (pa.array([0], pa.timestamp("s", "UTC")), "unsupported type timestamp"),
         (pa.array([b"x"]), "unsupported type binary"),
         (pa.array([2**63], pa.uint64()), "row 1, column a: no int"),
         (pa.array([1.0, float("nan")]), "row 2, column a: no real; 1 such"),
@@ -220,7 +222,7 @@ def test_postgres(postgres_url: str) -> None:
             """INSERT INTO "人口"."居民" VALUES ('2', 40, 12.50, '1980-05-01', true, 'abc'),
                ('1', 30, NULL, '1990-05-01', false, NULL)"""
         )
-        cursor.execute("CREATE TABLE stamps (at timestamp)")
+        cursor.execute("CREATE TABLE stamps (at timestamptz)")
         cursor.execute("CREATE SEQUENCE counter")
         connection.commit()
     table = read(open_source(f"{postgres_url}#人口.居民"))
@@ -262,3 +264,31 @@ def test_no_spelling_of_a_password_prints(password: str) -> None:
         open_source("postgresql://user:s3#cret@host/db#public.t")
     assert "s3" not in str(caught.value)
     assert "cret@" not in str(caught.value)
+
+
+def test_decimals_and_timestamps_of_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("pay,at\n12.5,2020-01-02 03:04:05.25\n-0.125,\n7,2021-12-31T00:00\n", "utf-8")
+    table = read(open_source(str(path)), {"pay": ColumnType.DECIMAL, "at": ColumnType.TIMESTAMP})
+    assert table["pay"].to_pylist() == [Decimal("12.500"), Decimal("-0.125"), Decimal("7.000")]
+    assert table["at"].to_pylist() == [datetime(2020, 1, 2, 3, 4, 5, 250000), None, datetime(2021, 12, 31)]
+    path.write_text("pay\n12.5\n1e3\n", "utf-8")
+    with pytest.raises(BadInput, match="line 3, column pay: no decimal"):
+        read(open_source(str(path)), {"pay": ColumnType.DECIMAL})
+
+
+def test_decimals_have_fingerprints_and_bounds(tmp_path: Path) -> None:
+    values = [Decimal(i) / 4 - 3 for i in range(40)]
+    stamps = [datetime(2020, 1, 1, i % 24) for i in range(40)]
+    columns = {"pay": pa.array(values, pa.decimal128(12, 2)), "at": pa.array(stamps, pa.timestamp("ms"))}
+    source = open_source(parquet(tmp_path / "t.parquet", columns))
+    asset, first = describe(source, owner="civil-affairs", name="t", title="t", grade=Grade.GENERAL, version=1)
+    assert [(column.type.value, column.scale) for column in asset.columns] == [("decimal", 2), ("timestamp", 0)]
+    profile = asset.profile["pay"]
+    assert profile.lower is not None
+    assert profile.lower <= -3
+    assert asset.profile["at"].mean is None
+    sql = 'CAST(CAST("pay" AS DECIMAL(18, 2)) * 100 AS BIGINT)'
+    found = scan(source, asset, [Projection("x", sql), Projection("y", 'epoch_us("at")')], first)
+    assert found["x"].tolist() == [int(value * 100) for value in values]
+    assert found["y"][1] - found["y"][0] == 3_600_000_000

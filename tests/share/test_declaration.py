@@ -34,7 +34,7 @@ from lingqu.share import (
 )
 from lingqu.share.curves import erf, gelu, tanh
 from lingqu.share.functions import exp, inverse_sqrt, log, power, softmax, sqrt
-from lingqu.share.groups import scatter, scatter_digits, square_limbs
+from lingqu.share.groups import scatter, scatter_digits, square_limbs, value_limbs
 from lingqu.share.integers import absolute, divide_whole, maximum, minimum, round_shift, sign
 from lingqu.share.ordering import (
     SortKey,
@@ -364,6 +364,9 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
             lambda m, x: square_limbs(m, x, 40, 3),
             {"rows": 5, "bits": 40, "limbs": 3},
         )
+    ],
+    "value_limbs": [
+        (lambda v: v.shared(5), lambda m, x: value_limbs(m, x, 63, 3), {"rows": 5, "bits": 63, "limbs": 3}),
     ],
     "top_rows": [
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,7 @@ TYPES = {
     ColumnType.REAL: "DOUBLE",
     ColumnType.STRING: "VARCHAR",
     ColumnType.DATE: "DATE",
+    ColumnType.TIMESTAMP: "TIMESTAMP",
 }
 
 
@@ -51,6 +53,7 @@ class Table:
     unique: frozenset[str] = frozenset()
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     categories: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
+    scales: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def asset(self) -> Asset:
@@ -64,7 +67,12 @@ class Table:
             title=self.name,
             version=1,
             columns=tuple(
-                Column(name=name, type=kind, nullable=any(row[place] is None for row in self.rows))
+                Column(
+                    name=name,
+                    type=kind,
+                    nullable=any(row[place] is None for row in self.rows),
+                    scale=self.scales.get(name, 0),
+                )
                 for place, (name, kind) in enumerate(self.columns.items())
             ),
             rows=len(self.rows),
@@ -84,7 +92,7 @@ class Table:
             return ColumnProfile(
                 categories=categories, complete=categories is not None, unique=name in self.unique, repeats=repeats
             )
-        numbers = [float((value - _EPOCH).days) if kind is ColumnType.DATE else float(value) for value in found]
+        numbers = [_number(value) for value in found]
         lower, upper = self.bounds.get(name, (min(numbers, default=0), max(numbers, default=0)))
         return ColumnProfile(
             lower=lower if numbers else None,
@@ -96,25 +104,34 @@ class Table:
 
     def load(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
         """Create the table in a database under a quoted name."""
-        columns = ", ".join(f'"{column}" {TYPES[kind]}' for column, kind in self.columns.items())
+        decimals = {name: f"DECIMAL(18, {scale})" for name, scale in self.scales.items()}
+        columns = ", ".join(f'"{name}" {decimals.get(name) or TYPES[kind]}' for name, kind in self.columns.items())
         connection.execute(f'CREATE TABLE "{name}" ({columns})')
         if self.rows:
             kinds = {ColumnType.BOOL: pa.bool_(), ColumnType.INT: pa.int64(), ColumnType.REAL: pa.float64()}
-            kinds |= {ColumnType.STRING: pa.string(), ColumnType.DATE: pa.date32()}
+            kinds |= {
+                ColumnType.STRING: pa.string(),
+                ColumnType.DATE: pa.date32(),
+                ColumnType.TIMESTAMP: pa.timestamp("us"),
+            }
+            exact = {name: pa.decimal128(18, scale) for name, scale in self.scales.items()}
+            wanted = [exact.get(name) or kinds[kind] for name, kind in self.columns.items()]
             values = [[row[place] for row in self.rows] for place in range(len(self.columns))]
-            arrays = [pa.array(v, kinds[kind]) for v, kind in zip(values, self.columns.values(), strict=True)]
+            arrays = [pa.array(v, kind) for v, kind in zip(values, wanted, strict=True)]
             connection.register("arriving", pa.table(arrays, names=list(self.columns)))
             connection.execute(f'INSERT INTO "{name}" SELECT * FROM arriving')
             connection.unregister("arriving")
 
 
-def _epoch() -> Any:
-    import datetime
-
-    return datetime.date(1970, 1, 1)
+_EPOCH = datetime.date(1970, 1, 1)
+_START = datetime.datetime(1970, 1, 1)
 
 
-_EPOCH = _epoch()
+def _number(value: Any) -> float:
+    """A value as profiles see it: days of dates, microseconds of timestamps."""
+    if isinstance(value, datetime.datetime):
+        return float((value - _START) // datetime.timedelta(microseconds=1))
+    return float((value - _EPOCH).days) if isinstance(value, datetime.date) else float(value)
 
 
 def as_array(values: list[Any]) -> npt.NDArray[Any]:
@@ -245,8 +262,6 @@ WORK = {
 
 def census(rows: int = 60, seed: int = 3) -> World:
     """Two bureaus that share most people, with nulls."""
-    import datetime
-
     draw = np.random.default_rng(seed)
 
     def maybe(value: Any) -> Any:

@@ -204,9 +204,8 @@ def test_texts_without_published_categories(make_table: Any, make_world: Any) ->
         make_world([table]).compile("SELECT name, COUNT(*) FROM a GROUP BY name")
 
 
-@pytest.mark.parametrize("kind", [ColumnType.INT, ColumnType.REAL])
-def test_sums_that_could_overflow(make_table: Any, make_world: Any, kind: ColumnType) -> None:
-    table = make_table("civil-affairs", "a", {"x": kind}, [(1,)] * 8, bounds={"x": (0, 2.0**60)})
+def test_sums_that_could_overflow(make_table: Any, make_world: Any) -> None:
+    table = make_table("civil-affairs", "a", {"x": ColumnType.REAL}, [(1,)] * 8, bounds={"x": (0, 2.0**60)})
     with pytest.raises(RangeError, match=r"a\.x reaches 1\.15292e\+18") as caught:
         make_world([table]).compile("SELECT SUM(x) FROM a")
     assert "larger unit" in caught.value.cure

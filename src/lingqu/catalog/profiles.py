@@ -53,7 +53,12 @@ def describe(
     if key:
         check_key(table, key)
     columns = tuple(
-        Column(name=field.name, type=column_type(field.type), nullable=table.column(field.name).null_count > 0)
+        Column(
+            name=field.name,
+            type=column_type(field.type),
+            nullable=table.column(field.name).null_count > 0,
+            scale=field.type.scale if column_type(field.type) is ColumnType.DECIMAL else 0,
+        )
         for field in table.schema
     )
     asset = Asset(
@@ -83,10 +88,13 @@ def profile(column: pa.ChunkedArray, kind: ColumnType) -> ColumnProfile:
         return shared.model_copy(update=_text_profile(counts))
     if kind is ColumnType.BOOL:  # the type's own bounds, whatever the data
         return shared.model_copy(update={"lower": 0.0, "upper": 1.0})
-    days = values.cast(pa.int32()).cast(pa.int64()) if kind is ColumnType.DATE else values
-    numbers: Numbers = days.to_numpy()
+    if kind is ColumnType.DATE:
+        values = values.cast(pa.int32()).cast(pa.int64())
+    elif kind in (ColumnType.TIMESTAMP, ColumnType.DECIMAL):
+        values = values.cast(pa.int64() if kind is ColumnType.TIMESTAMP else pa.float64())
+    numbers: Numbers = values.to_numpy()
     lower, upper = _bounds(numbers)
-    mean, deviation = (None, None) if kind is ColumnType.DATE else _moments(numbers)
+    mean, deviation = (None, None) if kind in (ColumnType.DATE, ColumnType.TIMESTAMP) else _moments(numbers)
     return shared.model_copy(update={"lower": lower, "upper": upper, "mean": mean, "deviation": deviation})
 
 

@@ -50,7 +50,8 @@ def scan(
     """Evaluate the projections on every row of the asset, in the order of its rows.
 
     registered: the fingerprint that `describe` gave.
-    Returns arrays of asset.rows values: bool, int64, float64, object (str), and int64 days for dates.
+    Returns arrays of asset.rows values: bool, int64, float64, object (str), int64 for dates (days) and timestamps
+    (microseconds).
     Errors: TableChanged when the data is not what was registered; Refused for an expression that is more than a
     function of one row (subqueries, aggregates, windows, files); BadInput for one that is null or fails on some row;
     RangeError for integers beyond 64 bits and for reals that are not finite.  No error holds a value.

@@ -1,4 +1,4 @@
-"""Tables in the five types that Lingqu computes with, their fingerprints and their keys."""
+"""Tables in the types that Lingqu computes with, their fingerprints and their keys."""
 
 from __future__ import annotations
 
@@ -19,11 +19,17 @@ ARROW: Mapping[ColumnType, pa.DataType] = {
     ColumnType.REAL: pa.float64(),
     ColumnType.STRING: pa.string(),
     ColumnType.DATE: pa.date32(),
+    ColumnType.TIMESTAMP: pa.timestamp("us"),
 }
+DIGITS = 18
+"""A decimal column has at most so many digits; more are reals, unless a view cuts them."""
 
 # A text is a number only in its plain decimal form: codes with leading zeros stay strings.
 _INT = "regexp_full_match({0}, '-?(0|[1-9][0-9]*)')"
 _REAL = r"regexp_full_match({0}, '-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?')"
+_DECIMAL = r"regexp_full_match({0}, '-?(0|[1-9][0-9]*)(\.[0-9]+)?')"
+_CLOCK = r"[0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?"
+_STAMP = "regexp_full_match({0}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]" + _CLOCK + "')"
 _DATE = "regexp_full_match({0}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}')"
 _FROM_TEXT: Mapping[ColumnType, str] = {
     ColumnType.BOOL: "CASE lower({0}) WHEN 'true' THEN true WHEN 'false' THEN false END",
@@ -31,6 +37,8 @@ _FROM_TEXT: Mapping[ColumnType, str] = {
     ColumnType.REAL: f"CASE WHEN {_REAL} THEN TRY_CAST({{0}} AS DOUBLE) END",
     ColumnType.STRING: "{0}",
     ColumnType.DATE: f"CASE WHEN {_DATE} THEN TRY_CAST({{0}} AS DATE) END",
+    ColumnType.TIMESTAMP: f"CASE WHEN {_STAMP} THEN TRY_CAST({{0}} AS TIMESTAMP) END",
+    ColumnType.DECIMAL: f"CASE WHEN {_DECIMAL} THEN {{0}} END",
 }
 # In this order a column of text gets the first type that all its texts have.
 _NARROWEST = (ColumnType.BOOL, ColumnType.INT, ColumnType.REAL, ColumnType.DATE, ColumnType.STRING)
@@ -40,6 +48,7 @@ _SQL: Mapping[ColumnType, str] = {
     ColumnType.REAL: "DOUBLE",
     ColumnType.STRING: "VARCHAR",
     ColumnType.DATE: "DATE",
+    ColumnType.TIMESTAMP: "TIMESTAMP",
 }
 _LOSSLESS = {
     (ColumnType.INT, ColumnType.REAL),
@@ -47,11 +56,16 @@ _LOSSLESS = {
     (ColumnType.BOOL, ColumnType.INT),
     (ColumnType.BOOL, ColumnType.STRING),
     (ColumnType.DATE, ColumnType.STRING),
+    (ColumnType.DATE, ColumnType.TIMESTAMP),
+    (ColumnType.DECIMAL, ColumnType.REAL),
+    (ColumnType.INT, ColumnType.DECIMAL),
 }
 
 
 def read(source: Source, types: Mapping[str, ColumnType] | None = None) -> pa.Table:
-    """The table in Lingqu's types: bool, int64, float64, string (NFC) and date32, in a fixed order of rows.
+    """The table in Lingqu's types: bool, int64, float64, string (NFC), date32, timestamp[us], decimal128 of 18 digits.
+
+    Its rows are in a fixed order.
 
     types: the types of some columns, where the source's own or the text's look is not meant.
     Errors: BadInput for a wrong column, an unsupported type, a value that does not fit (with line or row, never the
@@ -67,7 +81,9 @@ def conform(raw: pa.Table, source: Source, types: Mapping[str, ColumnType]) -> p
         raise BadInput(f"{source} has no column {wrong[0]}.", f"It has {', '.join(raw.column_names)}.")
     with duckdb.connect(":memory:", config=SEALED) as connection:
         connection.register("raw", raw)
-        chosen, expressions = {}, []
+        chosen: dict[str, ColumnType] = {}
+        kinds: dict[str, pa.DataType] = {}
+        expressions = []
         for field in raw.schema:
             name = field.name
             natural = _natural(field, source)
@@ -75,10 +91,15 @@ def conform(raw: pa.Table, source: Source, types: Mapping[str, ColumnType]) -> p
                 chosen[name] = _look(connection, name)
             else:
                 chosen[name] = types.get(name, _declared(field, natural))
-            expressions.append(f"{_conversion(natural, chosen[name], name, source)} AS {quoted(name)}")
+            sql = _SQL.get(chosen[name], "")
+            kinds[name] = ARROW.get(chosen[name])
+            if chosen[name] is ColumnType.DECIMAL:
+                scale = _scale(connection, field, natural)
+                sql, kinds[name] = f"DECIMAL({DIGITS}, {scale})", pa.decimal128(DIGITS, scale)
+            expressions.append(f"{_conversion(natural, chosen[name], sql, name, source)} AS {quoted(name)}")
         query = f"SELECT {', '.join(expressions)} FROM raw"  # noqa: S608 names are quoted
         table = connection.sql(query).to_arrow_table()
-    table = table.cast(pa.schema([(name, ARROW[kind]) for name, kind in chosen.items()]))
+    table = table.cast(pa.schema(list(kinds.items())))
     _check_values(raw, table, source)
     for place, (name, kind) in enumerate(chosen.items()):
         if kind is ColumnType.STRING:  # two spellings of one text are one key, one group, one category
@@ -88,6 +109,8 @@ def conform(raw: pa.Table, source: Source, types: Mapping[str, ColumnType]) -> p
 
 def column_type(kind: pa.DataType) -> ColumnType:
     """Lingqu's type of a conformed column."""
+    if pa.types.is_decimal(kind):
+        return ColumnType.DECIMAL
     return next(name for name, arrow in ARROW.items() if arrow.equals(kind))
 
 
@@ -109,10 +132,20 @@ def fingerprint(table: pa.Table) -> str:
             part.update(pc.cast(pc.fill_null(flat, False), pa.uint8()).to_numpy(zero_copy_only=False).tobytes())
         else:
             plain = flat.cast(pa.int32()) if pa.types.is_date(field.type) else flat
+            if pa.types.is_timestamp(field.type):
+                plain = flat.cast(pa.int64())
+            elif pa.types.is_decimal(field.type):
+                plain = whole_numbers(flat)
             part.update(pc.fill_null(plain, 0).to_numpy(zero_copy_only=False).tobytes())
         label = f"{len(field.name.encode())}:{field.name}:{column_type(field.type).value}:{len(flat)}\n"
         whole.update(label.encode() + part.digest())
     return "sha256:" + whole.hexdigest()
+
+
+def whole_numbers(column: pa.Array) -> pa.Array:
+    """Decimals as whole numbers of their last digit."""
+    factor = pa.scalar(10**column.type.scale, pa.decimal128(DIGITS + 1, 0))
+    return pc.multiply(column, factor).cast(pa.int64())
 
 
 def check_key(table: pa.Table, columns: Sequence[str]) -> None:
@@ -142,6 +175,10 @@ def _natural(field: pa.Field, source: Source) -> ColumnType:
         return ColumnType.BOOL
     if pa.types.is_integer(kind):
         return ColumnType.INT
+    if pa.types.is_decimal(kind) and kind.precision <= DIGITS and kind.scale >= 0:
+        return ColumnType.DECIMAL
+    if pa.types.is_timestamp(kind) and kind.tz is None:
+        return ColumnType.TIMESTAMP
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return ColumnType.REAL
     if pa.types.is_date(kind):
@@ -150,7 +187,7 @@ def _natural(field: pa.Field, source: Source) -> ColumnType:
         return ColumnType.STRING
     raise BadInput(
         f"Column {field.name} of {source} has the unsupported type {kind}.",
-        "Cast it to bool, bigint, double, varchar or date in a view or query, or leave it out.",
+        "Cast it to bool, bigint, double, decimal, varchar, date or timestamp in a view or query, or leave it out.",
     )
 
 
@@ -171,16 +208,29 @@ def _look(connection: duckdb.DuckDBPyConnection, name: str) -> ColumnType:
     return next(kind for kind, fit in zip(_NARROWEST, fits, strict=True) if fit)
 
 
-def _conversion(natural: ColumnType, kind: ColumnType, name: str, source: Source) -> str:
+def _scale(connection: duckdb.DuckDBPyConnection, field: pa.Field, natural: ColumnType) -> int:
+    """Digits after the point of a decimal column: its own, or as many as its longest text has."""
+    if pa.types.is_decimal(field.type):
+        return int(field.type.scale)
+    if natural is not ColumnType.STRING:
+        return 0
+    column = quoted(field.name)
+    longest = f"max(length(split_part({column}, '.', 2)))"
+    found = connection.sql(f"SELECT {longest} FROM raw WHERE {_DECIMAL.format(column)}").fetchall()[0][0]  # noqa: S608
+    return min(int(found or 0), DIGITS)
+
+
+def _conversion(natural: ColumnType, kind: ColumnType, sql: str, name: str, source: Source) -> str:
     """The SQL expression that converts a column; null where a value does not fit."""
     if natural is ColumnType.STRING:
-        return f"CAST({_FROM_TEXT[kind].format(quoted(name))} AS {_SQL[kind]})"
+        cast = "TRY_CAST" if kind is ColumnType.DECIMAL else "CAST"
+        return f"{cast}({_FROM_TEXT[kind].format(quoted(name))} AS {sql})"
     if natural is not kind and (natural, kind) not in _LOSSLESS:
         raise BadInput(
             f"Column {name} of {source} is {natural.value}, which does not convert to {kind.value}.",
             f"Register it as {natural.value}, or convert it in the source.",
         )
-    return f"TRY_CAST({quoted(name)} AS {_SQL[kind]})"
+    return f"TRY_CAST({quoted(name)} AS {sql})"
 
 
 def _check_values(raw: pa.Table, table: pa.Table, source: Source) -> None:

@@ -23,7 +23,14 @@ from lingqu.share.outside import Outsider
 Scanned = Mapping[str, npt.NDArray[Any]]
 WORD = 64
 _PERSON = b"lingqu join key"
-_TAGS = {ColumnType.STRING: b"s", ColumnType.INT: b"i", ColumnType.DATE: b"d", ColumnType.BOOL: b"b"}
+_TAGS = {
+    ColumnType.STRING: b"s",
+    ColumnType.INT: b"i",
+    ColumnType.DATE: b"d",
+    ColumnType.BOOL: b"b",
+    ColumnType.TIMESTAMP: b"t",
+    ColumnType.DECIMAL: b"n",
+}
 _AGAIN = "Register the table again; the contract is about what was published."
 
 

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from math import prod, sqrt
 from typing import Annotated, Any, Literal
 
@@ -26,10 +27,18 @@ from lingqu.share.outside import Door
 
 Cell = bool | int | float | str | None
 Row = tuple[Cell, ...]
+Exact = Cell | Decimal
+"""A cell before it is written."""
 MAX_LISTED = 1024
 """Missing groups are listed by their keys only where there are at most this many possible ones."""
 _SAFE = (1 << 53) - 1
 _EPOCH = datetime.date(1970, 1, 1)
+_START = datetime.datetime(1970, 1, 1)
+_TEXTS: Mapping[ColumnType, Callable[[str], Any]] = {
+    ColumnType.DATE: datetime.date.fromisoformat,
+    ColumnType.TIMESTAMP: datetime.datetime.fromisoformat,
+    ColumnType.DECIMAL: Decimal,
+}
 
 
 class ResultColumn(Document):
@@ -43,7 +52,8 @@ class ResultColumn(Document):
 class Release(Document):
     """What the recipient's users may see of a run; only this module makes one.
 
-    columns, rows: the result table.  Dates are ISO 8601 texts, integers beyond 2**53 decimal texts: see `table`.
+    columns, rows: the result table.  Dates and timestamps are ISO 8601 texts, decimals and integers beyond
+    2**53 decimal texts: see `table`.
     withheld: keys of groups that are not in the result: below the minimum group or absent, which of the two is unknown.
     values: a model's numbers by name, each a flat list.  note: what a reader should know, or empty.
     """
@@ -60,15 +70,15 @@ class Release(Document):
     note: str = ""
 
     def table(self) -> list[tuple[Any, ...]]:
-        """The rows with cells of their columns' types: bool, int, float, str, datetime.date, None."""
+        """The rows with cells of their columns' types: bool, int, float, str, date, datetime, Decimal, None."""
         return [tuple(_typed(cell, c.type) for cell, c in zip(row, self.columns, strict=True)) for row in self.rows]
 
 
 def _typed(cell: Cell, kind: ColumnType) -> Any:
     if cell is None:
         return None
-    if kind is ColumnType.DATE:
-        return datetime.date.fromisoformat(str(cell))
+    if kind in _TEXTS:
+        return _TEXTS[kind](str(cell))
     return int(cell) if kind is ColumnType.INT else float(cell) if kind is ColumnType.REAL else cell
 
 
@@ -282,16 +292,18 @@ def _note(plan: Plan, arguments: ReleaseArguments, some: bool, missing: bool) ->
     return f"Groups that are missing were withheld (below {least} rows{having} or absent)." if missing or having else ""
 
 
-def _key(key: ReleasedKey, word: int) -> Cell:
+def _key(key: ReleasedKey, word: int) -> Exact:
     """The key's value: text, number (days for dates) or bool."""
     if word == key.absent:
         return None
+    if key.type is ColumnType.DECIMAL:
+        return _decimal(word + key.offset, key.scale)
     if key.kind == "codes":
         return key.categories[word]
     return bool(word + key.offset) if key.type is ColumnType.BOOL else word + key.offset
 
 
-def _cell(column: ReleasedColumn, keys: Mapping[str, ReleasedKey], layout: Layout, opened: Opened, row: int) -> Cell:
+def _cell(column: ReleasedColumn, keys: Mapping[str, ReleasedKey], layout: Layout, opened: Opened, row: int) -> Exact:
     digits = opened.values[column.value][row]
     number = wide.integer(digits) if len(digits) == 3 else int(digits[0])
     if column.kind == "key":
@@ -310,17 +322,25 @@ def _cell(column: ReleasedColumn, keys: Mapping[str, ReleasedKey], layout: Layou
         return variance if column.kind == "variance" else sqrt(variance)
     if column.type is ColumnType.REAL:
         return number / unit
+    if column.type is ColumnType.DECIMAL:
+        return _decimal(number, column.scale)
     return bool(number) if column.type is ColumnType.BOOL else number
 
 
-def _missing(keys: Sequence[ReleasedKey], found: set[Row]) -> list[Row]:
+def _decimal(number: int, scale: int) -> Decimal:
+    """A whole number of the last digit as a decimal, exactly."""
+    digits = tuple(int(digit) for digit in str(abs(number)))
+    return Decimal((int(number < 0), digits, -scale))
+
+
+def _missing(keys: Sequence[ReleasedKey], found: set[tuple[Exact, ...]]) -> list[tuple[Exact, ...]]:
     """Possible keys that are not in the result, where all keys have few published values."""
-    domains: list[list[Cell]] = []
+    domains: list[list[Exact]] = []
     possible = 1
     for key in keys:
         if key.kind != "codes" and key.type is not ColumnType.BOOL:
             return []
-        domain: list[Cell] = list(key.categories) if key.kind == "codes" else [False, True]
+        domain: list[Exact] = list(key.categories) if key.kind == "codes" else [False, True]
         domains.append([*domain, None] if key.absent >= 0 else domain)
         possible *= len(domains[-1])
     if not keys or possible > MAX_LISTED:
@@ -328,7 +348,7 @@ def _missing(keys: Sequence[ReleasedKey], found: set[Row]) -> list[Row]:
     return [key for key in itertools.product(*domains) if key not in found]
 
 
-def _ordered(rows: Sequence[Row], order: Order) -> list[Row]:
+def _ordered(rows: Sequence[tuple[Exact, ...]], order: Order) -> list[tuple[Exact, ...]]:
     """A stable sort by one column; nulls at one end."""
     nulls = [row for row in rows if row[order.column] is None]
     others = [row for row in rows if row[order.column] is not None]
@@ -336,10 +356,14 @@ def _ordered(rows: Sequence[Row], order: Order) -> list[Row]:
     return [*nulls, *others] if order.nulls_first else [*others, *nulls]
 
 
-def _written(cell: Cell, kind: ColumnType) -> Cell:
+def _written(cell: Exact, kind: ColumnType) -> Cell:
     """A cell as the document holds it: a number that JSON readers would not keep exactly is text."""
     if cell is None or isinstance(cell, bool | str):
         return cell
+    if isinstance(cell, Decimal):
+        return f"{cell:f}"
     if kind is ColumnType.DATE:
         return (_EPOCH + datetime.timedelta(days=cell)).isoformat()
+    if kind is ColumnType.TIMESTAMP:
+        return (_START + datetime.timedelta(microseconds=cell)).isoformat(sep=" ")
     return cell if abs(cell) <= _SAFE else str(cell)

@@ -20,6 +20,8 @@ class ColumnType(StrEnum):
     REAL = "real"  # fixed point under protocols, double in the clear
     STRING = "string"
     DATE = "date"  # days since 1970-01-01 under protocols
+    TIMESTAMP = "timestamp"  # without time zone; microseconds since 1970-01-01 under protocols
+    DECIMAL = "decimal"  # exact: whole numbers of 10**-scale under protocols, at most 18 digits in a column
 
 
 class Grade(StrEnum):
@@ -31,9 +33,12 @@ class Grade(StrEnum):
 
 
 class Column(Document):
+    """scale: digits after the point of a decimal column."""
+
     name: ColumnName
     type: ColumnType
     nullable: bool = False
+    scale: Annotated[int, Field(ge=0, le=18)] = Field(default=0, exclude_if=lambda scale: not scale)
 
 
 class ColumnProfile(Document):
@@ -54,7 +59,7 @@ class ColumnProfile(Document):
     categories: tuple[str, ...] | None = None
     complete: bool = False
     unique: bool = False
-    repeats: Annotated[int, Field(ge=1)] | None = None
+    repeats: Annotated[int, Field(ge=1)] | None = Field(default=None, exclude_if=lambda repeats: repeats is None)
     nulls: float = 0.0
 
 
@@ -75,7 +80,7 @@ class Asset(Document):
     profile: dict[ColumnName, ColumnProfile]
     grade: Grade
     registered: Instant
-    key: tuple[ColumnName, ...] = ()
+    key: tuple[ColumnName, ...] = Field(default=(), exclude_if=lambda names: not names)
 
     @model_validator(mode="after")
     def _consistent(self) -> Asset:

@@ -54,8 +54,10 @@ def _encode(feature: Feature, asset: Asset, column: Column, profile: ColumnProfi
         if feature.transform != "none":
             raise BadInput(f"{place} holds text; {feature.transform} is for numbers.", 'Use transform "none".')
         return _categories(feature, asset, profile, place)
-    if column.type is ColumnType.DATE:
-        raise BadInput(f"{place} is a date, which has no encoding.", "Register the age or the year as a number.")
+    if column.type in (ColumnType.DATE, ColumnType.TIMESTAMP):
+        raise BadInput(
+            f"{place} is a {column.type.value}, which has no encoding.", "Register the age or the year as a number."
+        )
     if profile.lower is None or profile.upper is None:
         why = "every row is null" if profile.nulls == 1 else "too few rows"
         raise BadInput(
@@ -160,9 +162,12 @@ def check_keys(spec: TrainSpec, assets: Mapping[str, Asset]) -> None:
     for pair in spec.on:
         columns = [column_of(assets[table], name) for table, name in zip(spec.tables, pair, strict=False)]
         types = {column.type for column in columns}
-        if len(types) > 1 or ColumnType.REAL in types:
+        if len(types) > 1 or types & {ColumnType.REAL, ColumnType.DECIMAL, ColumnType.TIMESTAMP}:
             described = " and ".join(f"{column.name!r} ({column.type.value})" for column in columns)
-            raise BadInput(f"The keys {described} cannot be joined.", "Join columns of one type, not reals.")
+            raise BadInput(
+                f"The keys {described} cannot be joined.",
+                "Join columns of one type, not reals, decimals or timestamps.",
+            )
 
 
 def encoded_sql(encoded: Encoded) -> str:

@@ -202,6 +202,7 @@ _ARROW = {
     ColumnType.REAL: "float64",
     ColumnType.STRING: "string",
     ColumnType.DATE: "date32",
+    ColumnType.TIMESTAMP: "timestamp[us]",
 }
 
 
@@ -212,7 +213,13 @@ def released_table(release: Release) -> pa.Table:
     if release.kind != "table":
         raise BadInput("This result is a model, no table.", "Read its model card.")
     rows = release.table()
-    fields = [(column.name, pa.type_for_alias(_ARROW[column.type])) for column in release.columns]
+    fields = []
+    for place, column in enumerate(release.columns):
+        if column.type is ColumnType.DECIMAL:
+            scales = [-int(row[place].as_tuple().exponent) for row in rows if row[place] is not None]
+            fields.append((column.name, pa.decimal128(38, max(scales, default=0))))
+        else:
+            fields.append((column.name, pa.type_for_alias(_ARROW[column.type])))
     arrays = [pa.array([row[place] for row in rows], type=kind) for place, (_, kind) in enumerate(fields)]
     return pa.Table.from_arrays(arrays, names=[name for name, _ in fields])
 

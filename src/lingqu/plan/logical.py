@@ -52,7 +52,8 @@ class Local:
     repeats: no value occurs more often, where the expression is a bare column whose profile says so.
     categories: published values, where the expression is a bare string column whose profile lists all of them.
     text: as the program wrote it.  constant, parameter: the literal's value or the parameter's name, where it is one.
-    offset: where it stands in the program's text.
+    offset: where it stands in the program's text.  tens: of a decimal, which is a whole number of 10**-tens: `sql` and
+    `bounds` are of that number.
     """
 
     table: str | None
@@ -67,6 +68,7 @@ class Local:
     constant: bool | int | float | str | None = None
     parameter: str | None = None
     offset: int = field(default=0, compare=False)
+    tens: int = 0
 
 
 Operator = Literal[
@@ -79,6 +81,7 @@ class Apply:
     """An expression over several owners' values, computed on shares.
 
     "case" takes condition, value, condition, value, ..., else.  "number" makes 0 or 1 of a boolean.
+    tens: of a decimal, as in Local.
     """
 
     operator: Operator
@@ -87,6 +90,7 @@ class Apply:
     nullable: bool
     bounds: Bounds | None
     text: str
+    tens: int = 0
 
 
 Expression = Local | Apply
@@ -159,12 +163,16 @@ Tree = Scan | Join | Filter
 
 @dataclass(frozen=True)
 class Shown:
-    """A result column: a group key or an aggregate by its name within the plan, under the name the program gives."""
+    """A result column: a group key or an aggregate by its name within the plan, under the name the program gives.
+
+    tens: of a decimal, digits after the point.
+    """
 
     title: str
     name: str
     type: ColumnType
     text: str
+    tens: int = 0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class ReleasedKey(Document):
     """How an opened key value is read.
 
     name: of the sealed value.  kind "codes": place among `categories`; "number": value plus `offset`.
-    absent: the word that stands for null.
+    absent: the word that stands for null.  scale: of a decimal, digits after the point.
     """
 
     name: str
@@ -23,6 +23,7 @@ class ReleasedKey(Document):
     categories: tuple[str, ...] = ()
     offset: int = 0
     absent: int
+    scale: Annotated[int, Field(ge=0, le=38)] = 0
 
 
 class ReleasedColumn(Document):
@@ -31,7 +32,7 @@ class ReleasedColumn(Document):
     kind "key": the key named `value`.  "value": the sealed value, divided by 2**fraction and `divisor`; null where its
     guard failed.  "ratio": divided by the sealed value `by`, too, null where that is 0.  "variance" and "deviation":
     the sealed value, of three digits, divided by 2**(2 fraction), `by` and `by` less `less`, and its root; null where
-    `by` is not above `less`.
+    `by` is not above `less`.  scale: of a decimal, digits after the point.
     """
 
     title: str
@@ -41,6 +42,7 @@ class ReleasedColumn(Document):
     by: str | None = None
     divisor: Annotated[int, Field(ge=1)] = 1
     less: Annotated[int, Field(ge=0, le=1)] = 0
+    scale: Annotated[int, Field(ge=0, le=38)] = 0
 
 
 class Order(Document):

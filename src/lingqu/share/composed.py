@@ -10,7 +10,7 @@ are counts, and minima or maxima) and present (distinct null flags).
 join_rows: as join, and bound where no side is unique, unique (1 left, 2 right), kept (1 left, 2 right, 3 both).
 compact: rows, columns, bits of keys.  distinct_marks, quantile_parts: rows, bits of the group's keys, value_bits,
 present (1 where there are nulls); quantile_parts: numerator, denominator (1 and 2), discrete (1).
-top_rows: as sort_by.  square_limbs: rows, bits, limbs.  scatter_digits: rows, limbs.
+top_rows: as sort_by.  square_limbs, value_limbs: rows, bits, limbs.  scatter_digits: rows, limbs.
 widen, wide_limbs: bits of the values, limbs.  wide_multiply: bits of both.  wide_digits, wide_less_than, wide_equal,
 scatter: limbs (of sums and squares), each as full as it may be.  divide_exact, divide_or_null: bits of the dividend
 (59), truncated (1 for the quotient towards zero).
@@ -252,6 +252,10 @@ def _square_limbs(machine: Machine, sizes: Sizes) -> object:
     return groups.square_limbs(machine, shaped((sizes["rows"],)), sizes["bits"], sizes["limbs"])
 
 
+def _value_limbs(machine: Machine, sizes: Sizes) -> object:
+    return groups.value_limbs(machine, shaped((sizes["rows"],)), sizes["bits"], sizes["limbs"])
+
+
 def _top_rows(machine: Machine, sizes: Sizes) -> object:
     rows = (sizes["rows"],)
     widths = [sizes.get("bits", 63)] * sizes["keys"]
@@ -340,6 +344,7 @@ WRITTEN = (
     Written("scatter", _scatter, CARRIED),
     Written("scatter_digits", _scatter_digits, CARRIED),
     Written("square_limbs", _square_limbs, CARRIED),
+    Written("value_limbs", _value_limbs, CARRIED),
     Written("top_rows", _top_rows, SORTED),
     Written("matmul_stack", _matmul_stack, LINEAR),
     Written("convolve", _convolve, LINEAR),

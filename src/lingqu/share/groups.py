@@ -320,3 +320,16 @@ def scatter_digits(machine: Machine, count: Shared, total: Shared, squares: Sequ
     """
     summed = wide.Wide(tuple(squares), (wide.ROOM,) * len(squares))
     return wide.digits(machine, scatter(machine, count, wide.Wide((total,), (1 << 61,)), summed))
+
+
+def value_limbs(machine: Machine, x: Shared, bits: int, limbs: int) -> tuple[Shared, ...]:
+    """Integers in limbs, so many that sums over the rows stay inside the ring.
+
+    x, limbs: as in `square_limbs`.  Cost: carries.  Discloses: nothing.
+    """
+    return wide.folded(machine, wide.carried(machine, wide.widen(machine, x, 1 << (bits - 1)), top=True), limbs)
+
+
+def sum_digits(machine: Machine, limbs: Sequence[Shared]) -> Shared:
+    """A group's sums of `value_limbs` as digits that may be opened: shape (*shape, 3).  Cost: as `wide.digits`."""
+    return wide.digits(machine, wide.Wide(tuple(limbs), (wide.ROOM,) * len(limbs)))

@@ -396,6 +396,7 @@ DECLARATION = Declaration(
             "scatter_digits",
             "square_limbs",
             "top_rows",
+            "value_limbs",
             "divide_exact",
             "divide_or_null",
             "whole_power",

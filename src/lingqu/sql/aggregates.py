@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.choose import Work
-from lingqu.plan.inputs import InputKey
+from lingqu.plan.inputs import BUDGET, InputKey
 from lingqu.plan.logical import Aggregate, Expression, Local
 from lingqu.share import wide
 from lingqu.share.groups import quantile_unit
-from lingqu.sql.circuit import ALWAYS, Node, Number, finest
+from lingqu.sql.circuit import ALWAYS, Node, Number, combine, finest, fits
 from lingqu.sql.having import ONE, Ratio
 from lingqu.sql.parse import Text
 from lingqu.sql.steps import ROWS, Grouped, Mark, Wide
 from lingqu.sql.values import Values
 
 SPREAD = frozenset({"variance", "deviation"})
+EXACT = frozenset({ColumnType.INT, ColumnType.DECIMAL, ColumnType.BOOL})
 EXTREMES = frozenset({"min", "max"})
 
 
@@ -78,13 +79,18 @@ class Aggregates:
         if aggregate.function == "quantile":
             return self._quantile(aggregate, argument)
         many = 1 if aggregate.function in EXTREMES else rows
-        number = self._number(argument, many)
+        tens = 10**argument.tens
+        number = self._number(argument, 1 if argument.type in EXACT else many)
+        if not number.magnitude * many < 2.0 ** (BUDGET - 1) and aggregate.function not in SPREAD:
+            return self._wide(aggregate.name, number, tens)
+        fits(number, many, argument.text)
         kind = aggregate.function if aggregate.function in EXTREMES else "sum"
         column, present = self.values.column(number.node), self.values.flag(number.present)
         self.grouped[aggregate.name] = Grouped.model_validate(
             {"name": aggregate.name, "kind": kind, "column": column, "present": present}
         )
-        total = Summed(aggregate.name, number.scale, number.magnitude * many, self._counted(number.present))
+        counted = self._counted(number.present)
+        total = Summed(aggregate.name, number.scale, number.magnitude * many, counted, divisor=tens)
         if aggregate.function not in SPREAD:
             return total
         return self._scatter(aggregate.name, number, column, present, total)
@@ -134,9 +140,20 @@ class Aggregates:
                 }
             )
         )
-        return Summed(
-            aggregate.name, number.scale, number.magnitude * unit, self._counted(number.present), divisor=unit
-        )
+        counted, by = self._counted(number.present), unit * 10**argument.tens
+        return Summed(aggregate.name, number.scale, number.magnitude * unit, counted, divisor=by)
+
+    def _wide(self, name: str, number: Number, divisor: int) -> Summed:
+        """An exact sum beyond 62 bits, in limbs."""
+        bits, present = number.bits, self.values.flag(number.present)
+        count = wide.limbs_needed(1 << (bits - 1), self.values.rows)
+        mark = Mark(name=f"{name}l", kind="limbs", source=self.values.column(number.node), bits=bits, limbs=count)
+        self.marks.append(mark)
+        for limb in mark.columns:
+            self.grouped[limb] = Grouped(name=limb, kind="sum", column=limb, present=present)
+        made = Wide(name=name, limbs=mark.columns)
+        magnitude = number.magnitude * self.values.rows
+        return Summed(name, 0, magnitude, self._counted(number.present), divisor=divisor, wide=made)
 
     def _scatter(self, name: str, number: Number, column: str, present: str | None, total: Summed) -> Summed:
         """A variance: the sum of squares in limbs beside the sum; both and the count make it, exactly."""
@@ -147,7 +164,7 @@ class Aggregates:
         for limb in mark.columns:
             self.grouped[limb] = Grouped(name=limb, kind="sum", column=limb, present=present)
         made = Wide(name=name, limbs=mark.columns, total=name, count=total.counted)
-        return Summed(name, total.fraction, total.magnitude, total.counted, wide=made)
+        return replace(total, wide=made)
 
     def rows_of(self, name: str, place: str) -> None:
         """How many different rows of a table a group has, as a column of the groups: `place` names its row numbers."""
@@ -166,12 +183,11 @@ class Aggregates:
             enough = Node(op="constant", value=str(self.minimum))
             present = Node(op=">=", args=(Node(op="column", name=summed.counted), enough))
         over = Number(value, summed.fraction, summed.magnitude, present)
-        if summed.divisor > 1:
-            by = Node(op="constant", value=str(summed.divisor))
-            return Ratio(over, Number(by, 0, summed.divisor, ALWAYS))
-        if function != "avg":
-            return Ratio(over)
-        return Ratio(over, Number(Node(op="column", name=summed.counted), 0, self.values.rows, ALWAYS))
+        by = Number(Node(op="constant", value=str(summed.divisor)), 0, summed.divisor, ALWAYS)
+        if function == "avg":
+            count = Number(Node(op="column", name=summed.counted), 0, self.values.rows, ALWAYS)
+            return Ratio(over, combine("*", count, by) if summed.divisor > 1 else count)
+        return Ratio(over, by) if summed.divisor > 1 else Ratio(over)
 
     def columns(self) -> set[str]:
         """Columns of rows that the groups and marks read."""
@@ -183,8 +199,9 @@ class Aggregates:
         effort = []
         for mark in self.marks:
             sizes = {"rows": self.values.rows, "bits": sum(key.width for key in keys)}
-            if mark.kind == "squares":
-                effort.append(Work("square_limbs", {"rows": self.values.rows, "bits": mark.bits, "limbs": mark.limbs}))
+            if mark.limbs:
+                name = "square_limbs" if mark.kind == "squares" else "value_limbs"
+                effort.append(Work(name, {"rows": self.values.rows, "bits": mark.bits, "limbs": mark.limbs}))
                 continue
             sizes["value_bits"] = widths[mark.source] if mark.kind == "distinct" else mark.bits
             sizes["present"] = int(mark.present is not None)

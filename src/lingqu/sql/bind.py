@@ -5,9 +5,9 @@ What reads one owner's columns only becomes one DuckDB expression for that owner
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlglot import exp
 
@@ -16,16 +16,19 @@ from lingqu.kinds.programs import Parameter
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.inputs import BUDGET
 from lingqu.plan.logical import Apply, Bounds, Expression, Local, Operator, tables
-from lingqu.sql.functions import EXTRACTED, FUNCTIONS, LONGEST, division_bounds
+from lingqu.sql import exact
+from lingqu.sql.exact import type_of
+from lingqu.sql.functions import EXTRACTED, FUNCTIONS, LONGEST, ROUNDED, days_of, division_bounds
 from lingqu.sql.names import Scope
+from lingqu.sql.times import as_time, days_or, shifted
 
 _ARITHMETIC: dict[type[exp.Expr], Operator] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*"}
 _COMPARISONS: dict[type[exp.Expr], Operator] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
 _DIVISIONS: dict[type[exp.Expr], str] = {exp.Div: "/", exp.IntDiv: "//", exp.Mod: "%"}
-_KINDS = {ColumnType.INT: "number", ColumnType.REAL: "number"}
-_EPOCH = datetime.date(1970, 1, 1)
+_KINDS = {ColumnType.INT: "number", ColumnType.REAL: "number", ColumnType.DECIMAL: "number"}
+_EXACT = (ColumnType.INT, ColumnType.DECIMAL)
 Sql = Callable[[Sequence[str]], str]
 
 
@@ -62,7 +65,7 @@ class Binder:
         if isinstance(node, exp.Neg):
             return self._negative(node)
         if type(node) in _COMPARISONS:
-            left, right = self._alike(node, self.bind(node.this), self.bind(node.expression))
+            left, right = self.alike(node, self.bind(node.this), self.bind(node.expression))
             return self._comparison(node, _COMPARISONS[type(node)], left, right)
         if isinstance(node, exp.And | exp.Or | exp.Not):
             return self._logic(node)
@@ -97,6 +100,9 @@ class Binder:
             ColumnType.STRING: f"CAST({name} AS VARCHAR)",
             ColumnType.DATE: f"CAST({name} AS DATE)",
             ColumnType.BOOL: f"CAST({name} AS BOOLEAN)",
+            ColumnType.TIMESTAMP: f"CAST({name} AS TIMESTAMP)",
+            ColumnType.DECIMAL: f"CAST(CAST({name} AS DECIMAL({exact.DIGITS}, {column.scale})) * {10**column.scale}"
+            " AS BIGINT)",
         }[column.type]
         bounds = None
         if column.type is ColumnType.BOOL:
@@ -105,6 +111,8 @@ class Binder:
             known = profile.lower is not None and profile.upper is not None
             nothing = scan.asset.rows == 0 or profile.nulls == 1
             bounds = Bounds(profile.lower or 0, profile.upper or 0) if known else Bounds(0, 0) if nothing else None
+            if column.type is ColumnType.DECIMAL and bounds is not None:
+                bounds = exact.decimal_bounds(bounds.lower, bounds.upper, column.scale)
         return Local(
             table=scan.alias,
             sql=sql,
@@ -116,20 +124,21 @@ class Binder:
             categories=profile.categories if profile.complete else None,
             repeats=1 if profile.unique else profile.repeats,
             offset=self.scope.place.offset(node),
+            tens=column.scale,
         )
 
     def _literal(self, node: exp.Literal | exp.Boolean | exp.Null) -> Local:
         if isinstance(node, exp.Null):
             raise self.error(node, "NULL as a value is not supported.", "Use IS NULL or IS NOT NULL.")
         if isinstance(node, exp.Boolean):
-            return constant(bool(node.this), node.sql())
+            return exact.constant(bool(node.this), node.sql())
         if node.is_string:
-            return constant(str(node.this), node.sql("duckdb"))
+            return exact.constant(str(node.this), node.sql("duckdb"))
         text = str(node.this)
         value = int(text) if text.isdigit() else float(text)
         if not math.isfinite(value) or abs(value) >= 1 << BUDGET:
             raise self.error(node, f"The number {text} is outside the range of 62 bits.", "Use a smaller one.")
-        return constant(value, text)
+        return exact.constant(value, text)
 
     def _parameter(self, node: exp.Placeholder | exp.Parameter) -> Local:
         name = node.name
@@ -141,7 +150,7 @@ class Binder:
             values: tuple[bool | int | float | str, ...] = (parameter.lower or 0, parameter.upper or 0)
         else:
             values = parameter.allowed
-        kinds = {_type_of(value) for value in values}
+        kinds = {type_of(value) for value in values}
         if kinds == {ColumnType.INT, ColumnType.REAL}:
             kinds = {ColumnType.REAL}
         if len(kinds) != 1:
@@ -182,7 +191,7 @@ class Binder:
         text = node.sql("duckdb")
         together = frozenset[str]().union(*(tables(argument) for argument in arguments))
         local = [argument for argument in arguments if isinstance(argument, Local)]
-        if kind is ColumnType.INT and bounds is not None and bounds.magnitude >= 1 << BUDGET:
+        if kind in _EXACT and bounds is not None and bounds.magnitude >= 1 << BUDGET:
             raise self.scope.place.error(
                 node,
                 f"{text} reaches {bounds.magnitude:g} by the published bounds, which exceeds {BUDGET} bits.",
@@ -217,7 +226,7 @@ class Binder:
         return Apply(operator, tuple(arguments), kind, null, bounds, text)
 
     def _numeric(self, node: exp.Expr, value: Expression) -> Expression:
-        if value.type not in (ColumnType.INT, ColumnType.REAL):
+        if value.type not in _KINDS:
             raise self.error(
                 node,
                 f"{value.text} has the type {value.type.value}, a number is needed.",
@@ -225,10 +234,10 @@ class Binder:
             )
         return value
 
-    def _bounded(self, node: exp.Expr, values: Sequence[Expression]) -> None:
+    def bounded(self, node: exp.Expr, values: Sequence[Expression]) -> None:
         """BadInput for whole numbers without bounds: a result beyond 64 bits would end the run on some rows only."""
         for value in values:
-            if value.type is ColumnType.INT and value.bounds is None:
+            if value.type in (*_EXACT, ColumnType.DATE) and value.bounds is None:
                 raise self.error(
                     node,
                     f"{value.text} has no published bounds, so nobody knows whether the result fits 64 bits.",
@@ -237,25 +246,43 @@ class Binder:
 
     def _arithmetic(self, node: exp.Expr) -> Expression:
         operator = _ARITHMETIC[type(node)]
-        left = self._numeric(node.this, self.bind(node.this))
-        right = self._numeric(node.expression, self.bind(node.expression))
-        kind = ColumnType.INT if left.type is right.type is ColumnType.INT else ColumnType.REAL
-        if kind is ColumnType.INT:
-            self._bounded(node, [left, right])
+        left, right = self.bind(node.this), days_or(self, node.expression)
+        if operator != "*" and left.type is ColumnType.DATE:
+            return shifted(self, node, operator, left, right)
+        sides = [self._numeric(node.this, left), self._numeric(node.expression, right)]
+        left, right = self._alike_numbers(node, sides, aligned=operator != "*")
+        kind = self._common(node, [left, right])
+        if kind in _EXACT:
+            self.bounded(node, [left, right])
         bounds = None
         if left.bounds is not None and right.bounds is not None:
             other = -right.bounds if operator == "-" else right.bounds
             bounds = left.bounds * other if operator == "*" else left.bounds + other
-        return self.make(node, operator, [left, right], lambda s: f"({s[0]} {operator} {s[1]})", kind, bounds)
+        made = self.make(node, operator, [left, right], lambda s: f"({s[0]} {operator} {s[1]})", kind, bounds)
+        tens = left.tens + right.tens if operator == "*" else left.tens
+        return replace(made, tens=tens if kind is ColumnType.DECIMAL else 0)
+
+    def _alike_numbers(self, node: exp.Expr, values: Sequence[Expression], *, aligned: bool = True) -> list[Expression]:
+        """Numbers of one kind; BadInput where an exact one of several owners meets a real."""
+        found = exact.alike(values, aligned=aligned)
+        if found is None:
+            raise self.error(
+                node,
+                "A decimal that several owners make together meets a real number.",
+                "Register the real numbers as decimals, or compute within one table.",
+            )
+        return found
 
     def _division(self, node: exp.Expr) -> Expression:
         operator = _DIVISIONS[type(node)]
-        left = self._numeric(node.this, self.bind(node.this))
-        right = self._numeric(node.expression, self.bind(node.expression))
+        sides = [self._numeric(side, self.bind(side)) for side in (node.this, node.expression)]
+        if operator != "/" and any(side.type is ColumnType.DECIMAL for side in sides):
+            raise self.error(node, f"{operator} takes whole numbers or reals.", "Use /, or register whole units.")
+        left, right = self._alike_numbers(node, [self._real(side) for side in sides])
         whole = operator != "/" and left.type is right.type is ColumnType.INT
         divisor = right.constant if isinstance(right, Local) else None
         if whole:
-            self._bounded(node, [left, right])
+            self.bounded(node, [left, right])
         bounds = division_bounds(operator, left.bounds, divisor, whole=whole)
         return self.make(
             node,
@@ -270,17 +297,19 @@ class Binder:
     def _negative(self, node: exp.Neg) -> Expression:
         value = self._numeric(node.this, self.bind(node.this))
         if isinstance(value, Local) and isinstance(value.constant, int | float):
-            return constant(-value.constant, f"-{value.text}")
-        self._bounded(node, [value])
+            return exact.constant(-value.constant, f"-{value.text}")
+        self.bounded(node, [value])
         bounds = None if value.bounds is None else -value.bounds
-        return self.make(node, "neg", [value], lambda s: f"(-{s[0]})", value.type, bounds)
+        made = self.make(node, "neg", [value], lambda s: f"(-{s[0]})", value.type, bounds)
+        return replace(made, tens=value.tens)
 
-    def _alike(self, node: exp.Expr, left: Expression, right: Expression) -> tuple[Expression, Expression]:
+    def _real(self, value: Expression) -> Expression:
+        """A decimal as a real where one owner can; as it was where not."""
+        return exact.real(value) or value
+
+    def alike(self, node: exp.Expr, left: Expression, right: Expression) -> tuple[Expression, Expression]:
         """Both sides of a comparison in one kind; a text constant beside a date is read as a date."""
-        if left.type is ColumnType.DATE and right.type is ColumnType.STRING:
-            right = self._as_date(node, right)
-        if right.type is ColumnType.DATE and left.type is ColumnType.STRING:
-            left = self._as_date(node, left)
+        left, right = as_time(self, node, left, right.type), as_time(self, node, right, left.type)
         kinds = [_KINDS.get(side.type, side.type.value) for side in (left, right)]
         if kinds[0] != kinds[1]:
             raise self.error(
@@ -288,30 +317,8 @@ class Binder:
                 f"{left.text} ({left.type.value}) and {right.text} ({right.type.value}) cannot be compared.",
                 "Compare values of one type.",
             )
+        left, right = self._alike_numbers(node, [left, right])
         return left, right
-
-    def _as_date(self, node: exp.Expr, value: Expression) -> Expression:
-        assert isinstance(value, Local) or value.type is ColumnType.STRING
-        if isinstance(value, Apply) or value.table is not None:
-            return value
-        texts: Sequence[object] = [value.constant]
-        if value.parameter is not None:
-            texts = self.parameters[value.parameter].allowed or ()
-        try:
-            days = [(datetime.date.fromisoformat(str(text)) - _EPOCH).days for text in texts]
-        except ValueError:
-            raise self.error(node, f"{value.text} is no date.", "Write dates as 'YYYY-MM-DD'.") from None
-        return Local(
-            table=None,
-            sql=f"CAST({value.sql} AS DATE)",
-            type=ColumnType.DATE,
-            nullable=False,
-            bounds=Bounds(min(days), max(days)),
-            columns=frozenset(),
-            text=value.text,
-            constant=days[0] if value.parameter is None else None,
-            parameter=value.parameter,
-        )
 
     def _comparison(self, node: exp.Expr, operator: Operator, left: Expression, right: Expression) -> Expression:
         if left.type is ColumnType.STRING and len(tables(left) | tables(right)) > 1:
@@ -360,7 +367,7 @@ class Binder:
         value = self.bind(node.this)
         sides: list[Expression] = []
         for name, operator in (("low", ">="), ("high", "<=")):
-            left, right = self._alike(node, value, self.bind(node.args[name]))
+            left, right = self.alike(node, value, self.bind(node.args[name]))
             sides.append(self._comparison(node, ">=" if operator == ">=" else "<=", left, right))
         return self._joined(node, "and", sides)
 
@@ -369,7 +376,7 @@ class Binder:
             raise self.error(node, "IN needs a list of values.", "Write x IN (1, 2, 3).")
         value = self.bind(node.this)
         sides = [
-            self._comparison(node, "=", *self._alike(node, value, self.bind(option))) for option in node.expressions
+            self._comparison(node, "=", *self.alike(node, value, self.bind(option))) for option in node.expressions
         ]
         return self._joined(node, "or", sides)
 
@@ -399,12 +406,13 @@ class Binder:
         for branch in branches:
             arguments += [self.predicate(branch.this), self.bind(branch.args["true"])]
         arguments.append(self.bind(default))
-        values = [*arguments[1:-1:2], arguments[-1]]
+        values = self._alike_numbers(node, [*arguments[1:-1:2], arguments[-1]])
+        arguments[1:-1:2], arguments[-1] = values[:-1], values[-1]
         kind = self._common(node, values)
         bounds = values[0].bounds
         for value in values[1:]:
             bounds = None if bounds is None or value.bounds is None else bounds.hull(value.bounds)
-        return self.make(
+        made = self.make(
             node,
             "case",
             arguments,
@@ -414,11 +422,14 @@ class Binder:
             nullable=any(value.nullable for value in values),
             strict=False,
         )
+        return replace(made, tens=values[0].tens)
 
     def _common(self, node: exp.Expr, values: Sequence[Expression]) -> ColumnType:
         kinds = {value.type for value in values}
         if kinds == {ColumnType.INT, ColumnType.REAL}:
             return ColumnType.REAL
+        if kinds == {ColumnType.INT, ColumnType.DECIMAL}:
+            return ColumnType.DECIMAL
         if len(kinds) != 1:
             names = ", ".join(sorted(kind.value for kind in kinds))
             raise self.error(node, f"The values have different types ({names}).", "Give all of them one type.")
@@ -428,6 +439,11 @@ class Binder:
         if isinstance(node, exp.Extract) and node.name.upper() in EXTRACTED:
             return self._function(EXTRACTED[node.name.upper()](this=node.expression))
         known = FUNCTIONS.get(type(node))
+        if isinstance(node, exp.Cast) and node.to.this is exp.DType.DATE:
+            value = self.bind(node.this)
+            if value.type is ColumnType.TIMESTAMP:
+                bounds = days_of(value)
+                return self.make(node, None, [value], lambda s: f"CAST({s[0]} AS DATE)", ColumnType.DATE, bounds)
         if known is None:
             names = ", ".join(sorted({name for function in FUNCTIONS.values() if (name := function.name)}))
             what = node.name if isinstance(node, exp.Anonymous) else node.key.upper()
@@ -436,6 +452,9 @@ class Binder:
         if any(isinstance(node.args[key], exp.Expr | list) for key in extra):
             raise self.error(node, f"{known.name} takes fewer arguments here.", f"It takes {len(known.keys)} at most.")
         arguments = [self.bind(argument) for argument in known.arguments(node)]
+        if known.name in ROUNDED:
+            arguments = [self._real(argument) for argument in arguments]
+        arguments = self._alike_numbers(node, arguments)
         allowed = known.takes
         for argument in arguments[: 1 if known.positions else None]:
             if allowed is not None and argument.type not in allowed:
@@ -444,7 +463,7 @@ class Binder:
                     node, f"{known.name} takes the type {wanted}, not {argument.type.value}.", "Correct it."
                 )
         if known.name == "ABS":
-            self._bounded(node, arguments)
+            self.bounded(node, arguments)
         for argument in arguments[1:] if known.positions else []:
             if argument.type is not ColumnType.INT or argument.bounds is None or argument.bounds.magnitude >= LONGEST:
                 raise self.error(
@@ -458,6 +477,8 @@ class Binder:
         result = self.make(
             node, None, arguments, known.sql, kind, known.bounds(arguments), nullable=nullable, strict=strict
         )
+        if kind is ColumnType.DECIMAL:
+            result = replace(result, tens=arguments[0].tens)
         if node.args.get("negate"):
             return self.make(node, "not", [result], lambda s: f"(NOT {s[0]})", ColumnType.BOOL, Bounds(0, 1))
         return result
@@ -470,24 +491,3 @@ def _is_constant(value: Expression) -> bool:
 def _case_sql(parts: Sequence[str]) -> str:
     branches = " ".join(f"WHEN {parts[i]} THEN {parts[i + 1]}" for i in range(0, len(parts) - 1, 2))
     return f"(CASE {branches} ELSE {parts[-1]} END)"
-
-
-def _type_of(value: bool | int | float | str) -> ColumnType:
-    if isinstance(value, bool):
-        return ColumnType.BOOL
-    if isinstance(value, int):
-        return ColumnType.INT
-    return ColumnType.REAL if isinstance(value, float) else ColumnType.STRING
-
-
-def constant(value: bool | int | float | str, text: str) -> Local:
-    """A literal as an expression of any owner."""
-    kind = _type_of(value)
-    sql = {
-        ColumnType.BOOL: "TRUE" if value else "FALSE",
-        ColumnType.INT: f"CAST({value} AS BIGINT)",
-        ColumnType.REAL: f"CAST({value!r} AS DOUBLE)",
-        ColumnType.STRING: "'" + str(value).replace("'", "''") + "'",
-    }[kind]
-    bounds = None if isinstance(value, str) else Bounds(float(value), float(value))
-    return Local(None, sql, kind, False, bounds, frozenset(), text, constant=value)

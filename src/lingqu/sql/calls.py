@@ -84,9 +84,9 @@ def read_call(binder: Binder, node: exp.Expr) -> tuple[Aggregate, ColumnType]:
     argument = binder.bind(inner)
     if shape.function == "count":
         return (replace(shape, argument=argument) if argument.nullable else shape), ColumnType.INT
-    takes = {ColumnType.INT, ColumnType.REAL, ColumnType.BOOL}
+    takes = {ColumnType.INT, ColumnType.REAL, ColumnType.BOOL, ColumnType.DECIMAL}
     if call.function in ("min", "max") or (call.function == "quantile" and call.discrete):
-        takes.add(ColumnType.DATE)
+        takes |= {ColumnType.DATE, ColumnType.TIMESTAMP}
     if call.function in ("quantile", "variance", "deviation"):
         takes.discard(ColumnType.BOOL)
     if shape.function != "distinct" and argument.type not in takes:

@@ -32,7 +32,8 @@ class Node(Document):
     """One gate.
 
     op: numbers: "column" (name), "constant" (value, a decimal integer), "parameter" (name, scale), "+", "-", "*",
-    "neg", "shift" (times 2**scale), "number" (0 or 1 of a condition), "case" (condition, value, ..., else).
+    "neg", "shift" (times 2**scale), "times" (by the constant value), "number" (0 or 1 of a condition), "case"
+    (condition, value, ..., else).
     Conditions: "truth" (a 0/1 column's name), "<", "<=", ">", ">=", "=", "<>", "and", "or", "not", "always".
     """
 
@@ -116,6 +117,9 @@ def combine(op: str, left: Number, right: Number) -> Number:
     present = both(left.present, right.present)
     if op == "*":
         product = Node(op="*", args=(left.node, right.node))
+        for number, other in ((left, right), (right, left)):
+            if other.node.op == "constant":
+                product = Node(op="times", args=(number.node,), value=other.node.value)
         return Number(product, left.scale + right.scale, left.magnitude * right.magnitude, present)
     scale = max(left.scale, right.scale)
     total = Node(op=op, args=(left.at(scale), right.at(scale)))
@@ -275,6 +279,8 @@ class Evaluator:
         parts = [self.number(argument) for argument in circuit.args]
         if circuit.op == "shift":
             return machine.scale(parts[0], 1 << circuit.scale)
+        if circuit.op == "times":
+            return machine.scale(parts[0], int(circuit.value))
         if circuit.op == "neg":
             return machine.negate(parts[0])
         if circuit.op == "*":

@@ -13,10 +13,14 @@ from sqlglot import exp
 
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.logical import Bounds, Expression
+from lingqu.sql.exact import DAY
 
-_NUMBER = frozenset({ColumnType.INT, ColumnType.REAL})
+_NUMBER = frozenset({ColumnType.INT, ColumnType.REAL, ColumnType.DECIMAL})
 _TEXT = frozenset({ColumnType.STRING})
-_DATE = frozenset({ColumnType.DATE})
+_DATE = frozenset({ColumnType.DATE, ColumnType.TIMESTAMP})
+_TIME = frozenset({ColumnType.TIMESTAMP})
+ROUNDED = frozenset({"FLOOR", "CEIL", "ROUND"})
+"""Functions that take decimals as reals."""
 LONGEST = 1 << 31
 """Places in a text stay below this; DuckDB fails from 2**32 on."""
 
@@ -82,8 +86,16 @@ def _hull(arguments: Sequence[Expression]) -> Bounds | None:
 
 
 def _years(arguments: Sequence[Expression]) -> Bounds | None:
-    bounds = arguments[0].bounds
+    bounds = days_of(arguments[0])
     return None if bounds is None else Bounds(1970 + bounds.lower // 365.2 - 1, 1970 + bounds.upper // 365.2 + 1)
+
+
+def days_of(value: Expression) -> Bounds | None:
+    """Bounds of the days of a date or timestamp."""
+    bounds = value.bounds
+    if bounds is None or value.type is ColumnType.DATE:
+        return bounds
+    return Bounds(bounds.lower // DAY, bounds.upper // DAY)
 
 
 def division_bounds(operator: str, bounds: Bounds | None, divisor: object, *, whole: bool) -> Bounds | None:
@@ -129,7 +141,13 @@ FUNCTIONS: dict[type[exp.Expr], Function] = {
     exp.Year: Function("YEAR", ("this",), _DATE, _INT, _years, _call("year")),
     exp.Month: Function("MONTH", ("this",), _DATE, _INT, _constant(1, 12), _call("month")),
     exp.Day: Function("DAY", ("this",), _DATE, _INT, _constant(1, 31), _call("day")),
+    exp.Quarter: Function("QUARTER", ("this",), _DATE, _INT, _constant(1, 4), _call("quarter")),
+    exp.Hour: Function("HOUR", ("this",), _TIME, _INT, _constant(0, 23), _call("hour")),
+    exp.Minute: Function("MINUTE", ("this",), _TIME, _INT, _constant(0, 59), _call("minute")),
 }
 
-EXTRACTED: dict[str, type[exp.Expr]] = {"YEAR": exp.Year, "MONTH": exp.Month, "DAY": exp.Day}
+EXTRACTED: dict[str, type[exp.Expr]] = {
+    "YEAR": exp.Year, "MONTH": exp.Month, "DAY": exp.Day, "QUARTER": exp.Quarter, "HOUR": exp.Hour,
+    "MINUTE": exp.Minute,
+}  # fmt: skip
 """EXTRACT(part FROM date) is the function of the part's name."""

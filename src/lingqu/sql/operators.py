@@ -24,7 +24,7 @@ from lingqu.share import (
     join_rows,
     quantile_parts,
 )
-from lingqu.share.groups import scatter_digits, square_limbs
+from lingqu.share.groups import scatter_digits, square_limbs, sum_digits, value_limbs
 from lingqu.sql.circuit import Evaluator
 from lingqu.sql.ranking import first_sealed
 from lingqu.sql.steps import (
@@ -97,8 +97,9 @@ def mark(machine: Machine, step: Step, inputs: Sequence[Any], context: Context) 
     for wanted in arguments.marks:
         if wanted.kind == "distinct":
             found[wanted.name] = distinct_marks(machine, relation, arguments.keys, wanted.source, wanted.present)
-        elif wanted.kind == "squares":
-            limbs = square_limbs(machine, relation.columns[wanted.source], wanted.bits, wanted.limbs)
+        elif wanted.limbs:
+            make = square_limbs if wanted.kind == "squares" else value_limbs
+            limbs = make(machine, relation.columns[wanted.source], wanted.bits, wanted.limbs)
             found |= zip(wanted.columns, limbs, strict=True)
         else:
             found[wanted.name] = quantile_parts(
@@ -107,7 +108,7 @@ def mark(machine: Machine, step: Step, inputs: Sequence[Any], context: Context) 
                 arguments.keys,
                 wanted.source,
                 Fraction(wanted.numerator, wanted.denominator),
-                kind=wanted.kind,
+                kind="discrete" if wanted.kind == "discrete" else "continuous",
                 present=wanted.present,
                 bits=wanted.bits,
             )
@@ -135,9 +136,13 @@ def seal(machine: Machine, step: Step, inputs: Sequence[Any], context: Context) 
     values = {name: _number(machine, relation.keys[name]) for name in arguments.keys}
     values |= {name: relation.columns[column] for name, column in arguments.values.items()}
     for wide in arguments.wide:
-        squares = [relation.columns[limb] for limb in wide.limbs]
-        count, total = relation.columns[wide.count], relation.columns[wide.total]
-        values[wide.name] = scatter_digits(machine, count, total, squares)
+        limbs = [relation.columns[limb] for limb in wide.limbs]
+        if wide.total is None or wide.count is None:
+            values[wide.name] = sum_digits(machine, limbs)
+        else:
+            values[wide.name] = scatter_digits(
+                machine, relation.columns[wide.count], relation.columns[wide.total], limbs
+            )
     sealed = Sealed(
         values=values,
         count=relation.columns[ROWS],

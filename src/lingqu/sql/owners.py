@@ -21,6 +21,7 @@ _DEFAULT = {
     ColumnType.DATE: "DATE '1970-01-01'",
     ColumnType.BOOL: "FALSE",
 }
+_NUMBERED = (ColumnType.TIMESTAMP, ColumnType.DECIMAL)
 WORD = 64
 
 
@@ -148,7 +149,12 @@ class Owner:
             InputKey(
                 name=name,
                 kind="hashed",
-                sources=tuple(self.project(f"COALESCE({value.sql}, {_DEFAULT[value.type]})") for value in values),
+                sources=tuple(
+                    self.project(
+                        _whole(value) if value.type in _NUMBERED else f"COALESCE({value.sql}, {_DEFAULT[value.type]})"
+                    )
+                    for value in values
+                ),
                 types=tuple(value.type for value in values),
                 width=width,
                 present=self.project(f"({present})") if present else None,
@@ -269,7 +275,9 @@ def absent_word(key: InputKey) -> int:
 
 
 def _whole(value: Local) -> str:
-    """SQL of a value as a 64-bit integer, 0 for null: days for dates, 0 and 1 for booleans."""
+    """SQL of a value as a 64-bit integer, 0 for null: days, microseconds of timestamps, 0 and 1 of booleans."""
     if value.type is ColumnType.DATE:
         return f"COALESCE(date_diff('day', DATE '1970-01-01', {value.sql}), 0)"
+    if value.type is ColumnType.TIMESTAMP:
+        return f"COALESCE(epoch_us({value.sql}), 0)"
     return f"COALESCE(CAST({value.sql} AS BIGINT), 0)"

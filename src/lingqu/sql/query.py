@@ -137,11 +137,11 @@ def _pair(binder: Binder, node: exp.Expr, right: str) -> tuple[Local, Local] | N
             raise binder.error(
                 node,
                 f"{side.text} ({side.type.value}) cannot be a join key.",
-                "Join on plain columns of type int, string, date or bool.",
+                "Join on plain columns of type int, string, date, bool, timestamp or decimal.",
             )
     assert isinstance(left, Local)
     assert isinstance(new, Local)
-    if left.type is not new.type:
+    if (left.type, left.tens) != (new.type, new.tens):
         raise binder.error(
             node,
             f"{left.text} ({left.type.value}) and {new.text} ({new.type.value}) never match.",
@@ -225,7 +225,9 @@ class _Reader:
             )
         if type(node) in CALLS:
             name, kind = self._call(node)
-            self.shown.append(Shown(title, name, kind, node.sql("duckdb")))
+            argument = next(known.argument for known in self.aggregates if known.name == name)
+            tens = argument.tens if argument is not None and kind is ColumnType.DECIMAL else 0
+            self.shown.append(Shown(title, name, kind, node.sql("duckdb"), tens))
             return
         if node.find(exp.AggFunc) is not None:
             raise self.binder.error(
@@ -236,7 +238,7 @@ class _Reader:
         bound = self.binder.bind(node)
         for name, key in self.keys:
             if isinstance(bound, Local) and (bound.sql, bound.table) == (key.sql, key.table):
-                self.shown.append(Shown(title, name, key.type, key.text))
+                self.shown.append(Shown(title, name, key.type, key.text, key.tens))
                 return
         raise self.binder.scope.place.error(
             node,

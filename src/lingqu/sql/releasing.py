@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lingqu.kinds.disclosure import Fact
+from lingqu.kinds.schema import ColumnType
 from lingqu.plan.choose import Work, opening
 from lingqu.plan.draft import Draft
 from lingqu.plan.inputs import InputKey
@@ -39,19 +40,22 @@ class Releasing:
     def __post_init__(self) -> None:
         for shown in self.query.shown:
             if shown.name in self.aggregates.summed:
-                self._value(shown.name, shown.title, shown.type)
+                self._value(shown.name, shown.title, shown.type, shown.tens)
             else:
-                self.columns.append(ReleasedColumn(title=shown.title, type=shown.type, kind="key", value=shown.name))
+                self.columns.append(
+                    ReleasedColumn(title=shown.title, type=shown.type, kind="key", value=shown.name, scale=shown.tens)
+                )
         order = self._ranked()
         limit = self.query.limit
         self.top = limit if limit is not None and order is not None and 0 < limit < self.bound else 0
         self.order = order if self.top and order is not None else ()
 
-    def _value(self, name: str, title: str, kind: object) -> None:
+    def _value(self, name: str, title: str, kind: ColumnType, tens: int) -> None:
         """A result column of an aggregate, what is sealed for it, and the counts that guard it."""
         summed, aggregate = self.aggregates.summed[name], self.aggregates.functions[name]
         if summed.wide is not None:
             self.wide.append(summed.wide)
+            kind = ColumnType.DECIMAL if kind is ColumnType.INT else kind  # beyond 64 bits
         else:
             self.values[name] = summed.column
         guarded = aggregate.function != "count" and summed.counted != ROWS
@@ -65,7 +69,7 @@ class Releasing:
                 self.guards[by] = summed.counted
         fields = {"title": title, "type": kind, "kind": form, "value": name, "by": by, "divisor": summed.divisor}
         less = int(aggregate.function in SPREAD and not aggregate.whole)
-        self.columns.append(ReleasedColumn.model_validate(fields | {"less": less}))
+        self.columns.append(ReleasedColumn.model_validate(fields | {"less": less, "scale": tens}))
 
     def _ranked(self) -> tuple[Ranked, ...] | None:
         """The order as values on shares; None where it needs values that exist only after opening."""
@@ -80,7 +84,7 @@ class Releasing:
                 entry |= {"absent": absent_word(key) if value.nullable else -1, "bits": key.width + 1}
             else:
                 function = self.aggregates.functions[name].function
-                if function == "avg" or function in SPREAD:
+                if function == "avg" or self.aggregates.summed[name].wide is not None:
                     return None
                 entry["bits"] = 63 if function in EXTREMES else self.aggregates.summed[name].bits
             found.append(Ranked.model_validate(entry))
@@ -91,7 +95,13 @@ class Releasing:
         names = {*self.values, *(made.name for made in self.wide)}
         fractions = {n: s.fraction for n, s in self.aggregates.summed.items() if n in names and s.fraction}
         width = len(self.values) + len(self.keys) + DIGITS * len(self.wide)
-        digits = [Work("scatter_digits", {"rows": self.bound, "limbs": len(made.limbs)}) for made in self.wide]
+        digits = [
+            Work(
+                "wide_digits" if made.total is None else "scatter_digits",
+                {"rows": self.bound, "limbs": len(made.limbs)},
+            )
+            for made in self.wide
+        ]
         ranking = ranking_work(self.order, self.bound, list(self.guards), width) if self.top else []
         sealed = draft.shared(
             "seal",
@@ -168,13 +178,13 @@ class Releasing:
     def outputs(self) -> list[Output]:
         """The result columns as the plan tells them."""
         found = []
-        for shown in self.query.shown:
+        for shown, column in zip(self.query.shown, self.columns, strict=True):
             aggregate = self.aggregates.functions.get(shown.name)
             if aggregate is None:
                 computed = f"group key {shown.text}"
             else:
                 computed = f"{shown.text}, as sum divided by count" if aggregate.function == "avg" else shown.text
-            found.append(Output(name=shown.title, type=shown.type, computed=computed))
+            found.append(Output(name=shown.title, type=column.type, computed=computed))
         return found
 
 
@@ -187,6 +197,7 @@ def _released(key: InputKey, value: Local) -> ReleasedKey:
             "categories": key.categories,
             "offset": key.offset,
             "absent": absent_word(key) if value.nullable else -1,
+            "scale": value.tens,
         }
     )
 

@@ -75,12 +75,12 @@ class Mark(Arguments):
 
     name: of the column.  kind "distinct": how many values the key `source` has; "continuous" and "discrete": the
     quantile numerator / denominator of the column `source`, |values| <= 2**(bits - 1), as
-    `share.groups.quantile_parts`; "squares": its squares in so many limbs, each a column of its own.
-    present: 0/1 column, 0 for nulls.
+    `share.groups.quantile_parts`; "squares": its squares in so many limbs, each a column of its own; "limbs": itself
+    in limbs.  present: 0/1 column, 0 for nulls.
     """
 
     name: str
-    kind: Literal["distinct", "continuous", "discrete", "squares"]
+    kind: Literal["distinct", "continuous", "discrete", "squares", "limbs"]
     source: str
     present: str | None = None
     numerator: int = 0
@@ -95,15 +95,16 @@ class Mark(Arguments):
 
 
 class Wide(Arguments):
-    """A value of three digits that is made of a group's columns: `share.groups.scatter_digits`.
+    """A value of three digits that is made of a group's columns.
 
-    name: under which it is sealed.  limbs: sums of the squares' limbs.  total, count: of the values.
+    name: under which it is sealed.  limbs: sums of limbs.  total, count: of a variance's values, whose squares' the
+    limbs are (`share.groups.scatter_digits`); None: the sum of the limbs itself.
     """
 
     name: str
     limbs: tuple[str, ...]
-    total: str
-    count: str
+    total: str | None = None
+    count: str | None = None
 
 
 class Ranked(Arguments):

@@ -53,6 +53,8 @@ class Values:
         scale = fraction if value.type is ColumnType.REAL else 0
         if value.parameter is not None:
             node = Node(op="parameter", name=value.parameter, scale=scale)
+            if value.tens:
+                node = Node(op="times", args=(node,), value=str(10**value.tens))
         else:
             assert isinstance(value.constant, bool | int | float)
             node = Node(op="constant", value=str(round(value.constant * (1 << scale))))
