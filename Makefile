@@ -118,6 +118,10 @@ bench-products: $(VENV)/.package ## two parties' products
 bench-net: $(VENV)/.package ## the channels' benchmark
 	@$(BIN)/python benchmarks/net_bench.py
 
+.PHONY: accuracy
+accuracy: $(VENV)/.dev ## real functions against mpmath over their whole domains, into docs/rooms/share.md (a minute)
+	@$(BIN)/python -m benchmarks.accuracy --write $(if $(POINTS),--points $(POINTS))
+
 # SPU is measured beside Lingqu, in an environment of its own that Lingqu is not installed in.
 SPU_VENV := .venv-spu
 SPU_PYTHON ?= python3.11

@@ -82,6 +82,17 @@ def costs(declaration: Declaration) -> Iterator[str]:
         yield f"| `{name}` | {figures} | {cell(reveals) or 'nothing'} | {cell(operation.source)} |"
 
 
+def sharing(declarations: list[Declaration]) -> Iterator[str]:
+    """Every operation of secret sharing beside every protocol that is registered for it."""
+    protocols = [d for d in declarations if d.name.startswith("share.") and not d.ideal]
+    yield "| operation | " + " | ".join(f"`{declaration.name}`" for declaration in protocols) + " |"
+    yield "|---|" + "---:|" * len(protocols)
+    for name in sorted({name for declaration in protocols for name in declaration.operations}):
+        offered = [declaration.operations.get(name) for declaration in protocols]
+        figures = ["not offered" if operation is None else cost(operation, sizes(1_000)) for operation in offered]
+        yield f"| `{name}` | {' | '.join(figures)} |"
+
+
 def page(declarations: list[Declaration]) -> str:
     """The whole page."""
     lines = [
@@ -99,6 +110,14 @@ def page(declarations: list[Declaration]) -> str:
         "",
         "Each cell: rounds / payload bytes sent by all parties together, framing and TLS apart. One column, 32 bits,",
         "16 groups; both sides of a join have that many rows. A test of the mechanism measures these figures.",
+        "",
+    ]
+    lines += [
+        "### Secret sharing: every operation of every protocol",
+        "",
+        "The cells are for 1,000 rows. A protocol that is registered by entry point gets its column by itself.",
+        "",
+        *sharing(declarations),
         "",
     ]
     for declaration in declarations:

@@ -71,6 +71,13 @@ def test_the_generated_page_names_every_mechanism_and_operation(generate: Module
             for name in declaration.operations:
                 assert f"| `{name}` | " in page
     assert "ideal: tests only" in page
+    table = page.split("### Secret sharing: every operation of every protocol")[1].split("###")[0]
+    protocols = [d for d in DECLARATIONS if d.name.startswith("share.") and not d.ideal]
+    assert all(f"`{declaration.name}`" in table for declaration in protocols)
+    for name in {name for declaration in protocols for name in declaration.operations}:
+        row = next(line for line in table.splitlines() if line.startswith(f"| `{name}` | "))
+        assert row.count(" | ") == len(protocols)
+        assert row.count("not offered") == sum(name not in declaration.operations for declaration in protocols)
     # A dash would mean that an operation needs a size that the page's examples leave out.
     assert " – " not in page
     for row in page.splitlines():
