@@ -338,6 +338,7 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
     "divide_or_null": [divided(divide_or_null, "truncate", 40)],
     "whole_power": [unary(lambda m, x: whole_power(m, x, 5), below=99, exponent=5)],
     "bitwise": [(lambda v: two(v, 9, 3), lambda m, x: bitwise(m, "or", *x), {"rows": 9, "columns": 3})],
+    "bitwise_xor": [(lambda v: two(v, 9, 3), lambda m, x: bitwise(m, "xor", *x), {"rows": 9, "columns": 3})],
     "shift_right": [unary(lambda m, x: shift_right(m, x, 9), bits=9)],
     "widen": [unary(lambda m, x: wide.widen(m, x, 1 << 64), bits=64)],
     "wide_limbs": [unary(lambda m, x: wide.carried(m, wide.widen(m, x, (1 << 61) - 1)), bits=61)],

@@ -72,8 +72,9 @@ class Local:
 
 
 Operator = Literal[
-    "+", "-", "*", "neg", "=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "is_null", "case", "number"
-]
+    "+", "-", "*", "neg", "=", "<>", "<", "<=", ">", ">=", "and", "or", "not", "is_null", "case", "number",
+    "//", "%", "&", "|", "xor", ">>",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

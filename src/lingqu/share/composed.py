@@ -332,6 +332,7 @@ WRITTEN = (
     Written("divide_or_null", lambda m, z: _divided(division.divide_or_null, m, z), DIVIDED),
     Written("whole_power", lambda m, z: division.whole_power(m, shaped(_shape(z)), z["exponent"]), "repeated squaring"),
     _binary("bitwise", lambda m, x, y: division.bitwise(m, "and", x, y), COMPARED),
+    _binary("bitwise_xor", lambda m, x, y: division.bitwise(m, "xor", x, y), COMPARED),
     Written("shift_right", lambda m, z: division.shift_right(m, shaped(_shape(z)), z["bits"]), CORRECTED),
     Written("widen", _widened, CARRIED),
     Written("wide_limbs", lambda m, z: wide.carried(m, _widened(m, z)), CARRIED),

@@ -395,6 +395,7 @@ DECLARATION = Declaration(
             "quantile_parts",
             "scatter_digits",
             "square_limbs",
+            "bitwise_xor",
             "top_rows",
             "value_limbs",
             "divide_exact",

@@ -16,7 +16,7 @@ from lingqu.kinds.programs import Parameter
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.inputs import BUDGET
 from lingqu.plan.logical import Apply, Bounds, Expression, Local, Operator, tables
-from lingqu.sql import exact
+from lingqu.sql import exact, whole
 from lingqu.sql.exact import type_of
 from lingqu.sql.functions import EXTRACTED, FUNCTIONS, LONGEST, ROUNDED, days_of, division_bounds
 from lingqu.sql.names import Scope
@@ -62,6 +62,8 @@ class Binder:
             return self._arithmetic(node)
         if type(node) in _DIVISIONS:
             return self._division(node)
+        if type(node) in whole.BITWISE or isinstance(node, (exp.BitwiseNot, *whole.SHIFTS)):
+            return whole.bits(self, node)
         if isinstance(node, exp.Neg):
             return self._negative(node)
         if type(node) in _COMPARISONS:
@@ -221,7 +223,7 @@ class Binder:
             raise self.error(
                 node,
                 f"{text} needs columns of several tables ({owners}) and is computed within one table only.",
-                "Across tables + - *, comparisons of numbers or dates, AND, OR, NOT and CASE work.",
+                "Across tables + - * // % & | << >>, comparisons of numbers or dates, AND, OR, NOT and CASE work.",
             )
         return Apply(operator, tuple(arguments), kind, null, bounds, text)
 
@@ -279,20 +281,21 @@ class Binder:
         if operator != "/" and any(side.type is ColumnType.DECIMAL for side in sides):
             raise self.error(node, f"{operator} takes whole numbers or reals.", "Use /, or register whole units.")
         left, right = self._alike_numbers(node, [self._real(side) for side in sides])
-        whole = operator != "/" and left.type is right.type is ColumnType.INT
+        exactly = operator != "/" and left.type is right.type is ColumnType.INT
         divisor = right.constant if isinstance(right, Local) else None
-        if whole:
+        if exactly:
             self.bounded(node, [left, right])
-        bounds = division_bounds(operator, left.bounds, divisor, whole=whole)
-        return self.make(
+        bounds = division_bounds(operator, left.bounds, divisor, whole=exactly)
+        made = self.make(
             node,
-            None,
+            ("//" if operator == "//" else "%") if exactly else None,
             [left, right],
             lambda s: f"({s[0]} {operator} NULLIF({s[1]}, 0))",
-            ColumnType.INT if whole else ColumnType.REAL,
+            ColumnType.INT if exactly else ColumnType.REAL,
             bounds,
             nullable=True if not divisor else left.nullable,
         )
+        return whole.divided(self, node, made)
 
     def _negative(self, node: exp.Neg) -> Expression:
         value = self._numeric(node.this, self.bind(node.this))

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from pydantic import JsonValue
@@ -23,8 +24,10 @@ from lingqu.plan.choose import Work
 from lingqu.plan.inputs import BUDGET, MAX_FRACTION, MIN_FRACTION
 from lingqu.plan.logical import Apply, Expression, Local
 from lingqu.share.api import Machine, Shared, SharedBits
+from lingqu.share.division import bitwise, divide_or_null, shift_right
 
 EPOCH = datetime.date(1970, 1, 1)
+_BITWISE: dict[str, Literal["and", "or", "xor"]] = {"&": "and", "|": "or", "xor": "xor"}
 _OPPOSITE = {"=": "<>", "<>": "=", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 
 
@@ -32,8 +35,9 @@ class Node(Document):
     """One gate.
 
     op: numbers: "column" (name), "constant" (value, a decimal integer), "parameter" (name, scale), "+", "-", "*",
-    "neg", "shift" (times 2**scale), "times" (by the constant value), "number" (0 or 1 of a condition), "case"
-    (condition, value, ..., else).
+    "neg", "shift" (times 2**scale), "times" (by the constant value), "quotient" and "rest" (towards zero;
+    abs(dividend) < 2**scale), "&", "|", "xor", "shift_right" (by scale places), "number" (0 or 1 of a condition),
+    "case" (condition, value, ..., else).
     Conditions: "truth" (a 0/1 column's name), "<", "<=", ">", ">=", "=", "<>", "and", "or", "not", "always".
     """
 
@@ -145,11 +149,14 @@ class Builder:
 
     leaf: the circuit of one owner's number with so many fraction bits.  truth: of one owner's condition, or of its
     negation (second argument true).  present: of one owner's value not being null.
+    whole, integers: operators of whole numbers, and the circuits that they make.
     """
 
     leaf: Leaf
     truth: Truth
     present: Presence
+    whole: frozenset[str] = frozenset()
+    integers: Callable[[str, Number, Number], Number] = combine
 
     def number(self, expression: Expression, fraction: int) -> Number:
         """The circuit of a numeric expression whose real leaves have so many fraction bits."""
@@ -164,7 +171,10 @@ class Builder:
         parts = [self.number(argument, fraction) for argument in expression.arguments]
         if expression.operator == "neg":
             return Number(Node(op="neg", args=(parts[0].node,)), parts[0].scale, parts[0].magnitude, parts[0].present)
-        number = combine(expression.operator, *parts)
+        if expression.operator in self.whole:
+            number = self.integers(expression.operator, *parts)
+        else:
+            number = combine(expression.operator, *parts)
         fits(number, 1, expression.text)
         return number
 
@@ -246,7 +256,14 @@ def work(circuit: Node, rows: int) -> list[Work]:
         "<>": ["equal"],
         "and": ["logical_and"],
         "or": ["logical_and"],
+        "&": ["bitwise"],
+        "|": ["bitwise"],
+        "xor": ["bitwise_xor"],
     }.get(circuit.op, [])
+    if circuit.op in ("quotient", "rest"):
+        return [*inner, Work("divide_or_null", {**sizes, "bits": circuit.scale, "truncated": 1})]
+    if circuit.op == "shift_right":
+        return [*inner, Work("shift_right", {**sizes, "bits": circuit.scale})]
     return [*inner, *(Work(name, sizes) for name in own)]
 
 
@@ -279,6 +296,13 @@ class Evaluator:
         parts = [self.number(argument) for argument in circuit.args]
         if circuit.op == "shift":
             return machine.scale(parts[0], 1 << circuit.scale)
+        if circuit.op in ("quotient", "rest"):
+            found = divide_or_null(machine, parts[0], parts[1], "truncate", circuit.scale)
+            return found[0] if circuit.op == "quotient" else found[1]
+        if circuit.op in _BITWISE:
+            return bitwise(machine, _BITWISE[circuit.op], parts[0], parts[1])
+        if circuit.op == "shift_right":
+            return shift_right(machine, parts[0], circuit.scale)
         if circuit.op == "times":
             return machine.scale(parts[0], int(circuit.value))
         if circuit.op == "neg":

@@ -67,6 +67,11 @@ for _kind in (
     exp.Mul,
     exp.IntDiv,
     exp.Mod,
+    exp.BitwiseAnd,
+    exp.BitwiseOr,
+    exp.BitwiseXor,
+    exp.BitwiseLeftShift,
+    exp.BitwiseRightShift,
     exp.Is,
 ):
     _PARTS[_kind] = {"this", "expression"}

@@ -11,6 +11,7 @@ from lingqu.sql.circuit import ALWAYS, Builder, Node, Number, finest
 from lingqu.sql.joining import Joining
 from lingqu.sql.owners import Owner
 from lingqu.sql.parse import Text
+from lingqu.sql.whole import WHOLE, number
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Values:
             self._leaf,
             lambda value, negated: self.owner(value).truth(value, negated),
             lambda value: self.owner(value).present(value),
+            WHOLE,
+            number,
         )
 
     @property
