@@ -64,6 +64,31 @@ def test_an_outside_owner_signs_shares_consents_and_receives(four: Quartet) -> N
     assert report.ok, report.findings
 
 
+def test_two_compute_and_the_analyst_s_office_only_receives(four: Quartet) -> None:
+    contract = four.propose(parties=[CIVIL, HUMAN])
+    for node in (four.civil, four.human):
+        node.call("owner", "POST", f"/v1/contracts/{contract}/approve", {})
+    terms = four.big.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]
+    assert terms["outside"] == [BIG]
+    assert len(terms["techniques"]) == 1
+    assert f"{CIVIL}, {HUMAN} compute on shares" in terms["statement"]["assumes"]
+    job = four.run(contract)
+    for node in (four.big, four.civil, four.human):
+        view = four.ended(job, node, within=120)
+        assert view["state"] == "done", view["error"]
+    assert len(rows(four.big, job)) == 3
+    for node in (four.civil, four.human):
+        assert refusal(node, "analyst", "GET", f"/v1/jobs/{job}/result").term == "recipients"
+
+
+def test_a_promise_that_no_mechanism_of_so_many_parties_gives_is_refused_with_a_cure(four: Quartet) -> None:
+    body = {"program": {"kind": "sql", "text": SQL}, "minimum_group": 5, "adversary": "malicious-with-abort"}
+    error = refusal(four.big, "analyst", "POST", "/v1/plans", {**body, "parties": [CIVIL, HUMAN]})
+    assert error.term == "techniques"
+    assert "withstands semi-honest parties only, malicious-with-abort is asked for" in error.cause
+    assert error.cure.startswith(("Name 3 compute parties for", "Install a mechanism that withstands"))
+
+
 def everywhere(four: Quartet, contract: str) -> list[Any]:
     return [node.call("analyst", "GET", f"/v1/contracts/{contract}") for node in four.nodes.values()]
 

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from tests.share.dealer import Dealer
 
-from lingqu.kinds.channel import Channel
+from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, LingquError
 from lingqu.net.memory import MemoryChannel, memory_channels
 from lingqu.share import Machine
 from lingqu.share.outline import Outline
 from lingqu.share.plain import Plain
-from lingqu.share.two import DECLARATION, connect
+from lingqu.share.two import DECLARATION, Two, connect
 from lingqu.share.two.declaration import preparation_cost
 from lingqu.share.two.link import Link
-from lingqu.share.two.needs import TRIPLES, Need, lookups, matrices, scaled, strings
+from lingqu.share.two.needs import TRIPLES, Need, Transfers, lookups, matrices, scaled, strings
+from lingqu.share.two.session import Session, pair_key
 from lingqu.share.two.stock import Stock
 from lingqu.share.two.tally import TwoTally
 
@@ -99,6 +100,36 @@ def test_connecting_and_preparing_cost_what_is_declared(session: list[Any]) -> N
     tally = TwoTally()
     on_shapes(Outline(tally, 2))
     assert spent(session, 2)[1] == tally.cost.bytes
+
+
+class Talking(Dealer):
+    """A dealer's correlations for which a message passes each time, as happens when transfers are extended."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(channel.party, 3)
+        self.channel = channel
+
+    def transfers(self, sender: int, count: int) -> Transfers:
+        if self.channel.party == sender:
+            self.channel.send(1 - sender, b"", Tag.BLOCKS)
+        else:
+            self.channel.receive(sender, 0, Tag.BLOCKS)
+        return super().transfers(sender, count)
+
+
+def test_correlations_may_be_made_at_any_point_of_a_program() -> None:
+    """Nothing stays unread while a piece is made: the message that makes it would come after."""
+
+    def serve(channel: MemoryChannel) -> list[Any]:
+        m = Two(Session(channel, pair_key(channel), Talking(channel)))
+        x = m.input(0, X if m.owns(0) else None, X.shape)
+        y = m.input(1, Y if m.owns(1) else None, Y.shape)
+        return [m.reveal(result) for result in program(m, x, y)]
+
+    mine, theirs = both(serve)
+    np.testing.assert_array_equal(mine[0], X * Y)
+    for one, other in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_two_parties_are_needed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.metadata import entry_points
@@ -80,6 +80,8 @@ class Declaration:
     """What a mechanism declares of itself; no declaration, no registration.
 
     ideal: computes in the clear, for tests only; nodes refuse it.  simulated: a part stands in for the real thing.
+    preparation: what making the correlations of some work, (operation, sizes, times) each, sends in a fresh session,
+    beside the operations' own costs; None where there are none to make.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Declaration:
     operations: Mapping[str, Operation]
     ideal: bool = False
     simulated: bool = False
+    preparation: Callable[[Sequence[tuple[str, Sizes, int]]], Cost] | None = None
 
     def cost(self, operation: str, sizes: Sizes) -> Cost:
         """The declared cost of an operation; LingquError when it is not declared."""

@@ -61,6 +61,13 @@ def cost(declaration: Declaration, work: Sequence[Work]) -> Cost:
     return total
 
 
+def preparation(declaration: Declaration, work: Sequence[Work]) -> Cost:
+    """What making that work's correlations takes beside its own cost, in a session that has none yet."""
+    if declaration.preparation is None:
+        return Cost()
+    return declaration.preparation([(item.operation, item.sizes, item.times) for item in work])
+
+
 def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
     """The cheapest installed mechanism that fits the setting and offers all operations, and the reason in words.
 
@@ -72,7 +79,8 @@ def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
         declaration = setting.registry.declarations[name]
         failure = _failure(declaration, setting, work)
         if failure is None:
-            duration = seconds(cost(declaration, work), setting.latency, setting.bandwidth)
+            total = cost(declaration, work) + preparation(declaration, work)
+            duration = seconds(total, setting.latency, setting.bandwidth)
             fitting.append((duration, name, declaration))
         elif whole(declaration) or name in setting.techniques:  # others carry no programs
             failures.append(f"{name}: {failure}")

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from lingqu.kinds.disclosure import Audience, Fact
-from lingqu.kinds.mechanism import Declaration
+from lingqu.kinds.mechanism import Cost, Declaration
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, AssetUse
-from lingqu.plan.choose import Work, choose, cost
+from lingqu.plan.choose import Work, choose, cost, preparation
 from lingqu.plan.plan import LOCAL, Output, Plan, Setting, Step, Told
 from lingqu.plan.statement import compose
 
@@ -83,7 +83,11 @@ class Draft:
         work = [item for line in self.lines for item in line.work or ()]
         declaration, why = choose(self.setting, work)
         owners = tuple(dict.fromkeys(assets[name].owner for name in sorted(columns)))
-        steps = tuple(self._finished(line, declaration, why, owners) for line in self.lines)
+        prepared = self._prepared(declaration)
+        steps = tuple(
+            self._finished(line, declaration, why, owners, extra)
+            for line, extra in zip(self.lines, prepared, strict=True)
+        )
         outside = self.setting.outside(owners)
         if outside:  # every party's consent is needed for the release, and of some their ear
             steps = tuple(
@@ -110,10 +114,23 @@ class Draft:
         """The outside parties of a shared step."""
         return tuple({str(arguments["owner"])} - set(self.setting.parties)) if operator == "input" else ()
 
-    def _finished(self, line: _Line, declaration: Declaration, why: str, owners: tuple[str, ...]) -> Step:
+    def _prepared(self, declaration: Declaration) -> list[Cost]:
+        """What each step adds to the preparation of those before it, since one session makes all correlations."""
+        done, added = Cost(), []
+        so_far: list[Work] = []
+        for line in self.lines:
+            so_far += line.work or ()
+            now = preparation(declaration, so_far) if line.work else done
+            added.append(Cost(max(now.rounds - done.rounds, 0), max(now.bytes - done.bytes, 0)))
+            done = now
+        return added
+
+    def _finished(
+        self, line: _Line, declaration: Declaration, why: str, owners: tuple[str, ...], prepared: Cost
+    ) -> Step:
         if line.work is None:
             return line.step
-        total = cost(declaration, line.work)
+        total = cost(declaration, line.work) + prepared
         audiences = {
             Audience.COMPUTE: self.setting.parties,
             Audience.OWNER: owners,

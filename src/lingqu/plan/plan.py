@@ -78,7 +78,8 @@ class Step(Document):
 
     operator: what is done ("scan", "input", "join", "group", "release", ...).  mechanism: "local", or a declared one.
     inputs: ids of earlier steps whose results it takes.  arguments: everything public that it needs, JSON-ready.
-    reason: why this mechanism.  rounds, bytes: declared cost (payload of all parties).  reveals: who learns what.
+    reason: why this mechanism.  rounds, bytes: declared cost (payload of all parties), with the making of correlations
+    where the mechanism has some.  reveals: who learns what.
     """
 
     id: StepId

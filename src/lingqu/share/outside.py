@@ -14,8 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lingqu.kinds.channel import Channel
-from lingqu.share.api import Integers, Shape, Shared, SharedBits
+from lingqu._core import Prg, pack, unpack
+from lingqu.kinds.channel import Channel, Tag
+from lingqu.share.api import Integers, Shape, Shared, SharedBits, Words
 
 
 class Door(Protocol):
@@ -54,3 +55,22 @@ class Doorway:
 
     door: Callable[[Any, Channel], Door]
     outsider: Callable[[Channel], Outsider]
+
+
+def drawn(stream: Prg, count: int, width: int) -> Words:
+    """Words of a width under a key."""
+    words = stream.words(count)
+    return words if width == 64 else words & np.uint64((1 << width) - 1)
+
+
+def packed_bytes(words: Words, width: int) -> bytes | memoryview:
+    """Words as they travel, packed to their width."""
+    packed = np.ascontiguousarray(words) if width == 64 else pack(words, width)
+    return packed.data.cast("B") if packed.size else b""
+
+
+def received(channel: Channel, sender: int, count: int, tag: Tag, width: int) -> Words:
+    """Exactly `count` words of a width from one sender; what is of another length is that sender's violation."""
+    size = 8 * -(-count * width // 64)
+    words = np.frombuffer(channel.receive(sender, size, tag), dtype="<u8").astype(np.uint64, copy=False)
+    return words if width == 64 else unpack(words, count, width)

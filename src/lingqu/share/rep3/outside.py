@@ -13,12 +13,12 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from lingqu._core import Prg, pack, unpack
+from lingqu._core import Prg
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput
 from lingqu.share import checks
 from lingqu.share.api import Integers, Shape, Shared, SharedBits, Words, ring
-from lingqu.share.outside import Doorway
+from lingqu.share.outside import Doorway, drawn, packed_bytes, received
 from lingqu.share.rep3.machine import Rep3
 from lingqu.share.rep3.session import ADDITIVE, BINARY, KEY_BYTES, Group, Parts, flat
 
@@ -30,25 +30,6 @@ SENT = 2
 def holders(component: int) -> tuple[int, int]:
     """The two parties that hold a component."""
     return (component - 1) % PARTIES, component
-
-
-def drawn(stream: Prg, count: int, width: int) -> Words:
-    """Words of a width under a key."""
-    words = stream.words(count)
-    return words if width == 64 else words & np.uint64((1 << width) - 1)
-
-
-def packed_bytes(words: Words, width: int) -> bytes | memoryview:
-    """Words as they travel."""
-    packed = words if width == 64 else pack(words, width)
-    return packed.data.cast("B") if packed.size else b""
-
-
-def received(channel: Channel, sender: int, count: int, group: Group, width: int) -> Words:
-    """Exactly `count` words of a width from one sender."""
-    size = 8 * -(-count * width // 64)
-    words = np.frombuffer(channel.receive(sender, size, group.tag), dtype="<u8").astype(np.uint64, copy=False)
-    return words if width == 64 else unpack(words, count, width)
 
 
 class Rep3Outsider:
@@ -85,7 +66,7 @@ class Rep3Outsider:
         """As Outsider.receive."""
         total = np.zeros(prod(shape), np.uint64)
         for party in range(PARTIES):
-            total += received(self.channel, party, len(total), ADDITIVE, 64)
+            total += received(self.channel, party, len(total), ADDITIVE.tag, 64)
         return total.view(np.int64).reshape(shape)
 
 
@@ -110,7 +91,7 @@ class Rep3Door:
 
     def _sent(self, owner: int, count: int, group: Group, width: int) -> Words:
         """The component that the owner sends."""
-        return received(self.channel, owner, count, group, width)
+        return received(self.channel, owner, count, group.tag, width)
 
     def _take(self, owner: int, shape: Shape, group: Group, width: int) -> Parts:
         if not PARTIES <= owner < len(self.channel.parties):

@@ -2,5 +2,6 @@
 
 from lingqu.share.two.declaration import DECLARATION
 from lingqu.share.two.machine import Two, connect
+from lingqu.share.two.outside import DOORWAY
 
-__all__ = ["DECLARATION", "Two", "connect"]
+__all__ = ["DECLARATION", "DOORWAY", "Two", "connect"]

@@ -88,9 +88,10 @@ def products(s: Session, pairs: Sequence[tuple[Words, Words]]) -> list[Words]:
     (Gilboa, CRYPTO 1999; Asharov et al., CCS 2013).
     """
     held = []
-    for flags, texts in pairs:
+    # All pieces before any message: making one may send messages of its own.
+    pieces = [s.take(strings(texts.shape[1]), texts.shape[0] * texts.shape[2]) for _, texts in pairs]
+    for (flags, texts), (a, b, c) in zip(pairs, pieces, strict=True):
         count, width, lanes = texts.shape
-        a, b, c = s.take(strings(width), count * lanes)
         own = np.empty((1 + width, count * lanes), np.uint64)
         np.bitwise_xor(flags.reshape(-1), a, out=own[0])
         np.bitwise_xor(np.moveaxis(texts, 1, 0).reshape(width, -1), b, out=own[1:])

@@ -5,11 +5,13 @@ them is counted by `forecast.Forecast`, and `preparation_cost` has what a fresh 
 Sizes. rows and columns (1 where not given) of the operands; bits: width of words, of a comparison (64), or of all keys
 together; inner: the shared dimension of a matrix product; recipients of an opening (2 or 1).
 Sizes of what is written over Machine: see share/composed.py.
+Operations whose names end in "_outside" are with a party that does not compute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
@@ -17,6 +19,7 @@ from lingqu.share import composed
 from lingqu.share.api import FRACTION_BITS
 from lingqu.share.outline import WORD, Outline, packed
 from lingqu.share.two import forecast
+from lingqu.share.two.needs import Demand
 from lingqu.share.two.tally import TwoTally
 
 BEAVER = "Beaver (CRYPTO 1991); triples after Cheetah: Huang et al. (USENIX Security 2022)"
@@ -35,7 +38,16 @@ def _count(sizes: Sizes) -> int:
     return sizes["rows"] * sizes.get("columns", 1)
 
 
+RUNS: dict[str, Callable[[TwoTally, Sizes], object]] = {
+    written.name: lambda tally, sizes, written=written: written.run(Outline(tally, 2), sizes)  # type: ignore[misc]
+    for written in composed.WRITTEN
+}
+"""What each operation counts, by name."""
+
+
 def _operation(name: str, run: Callable[[TwoTally, Sizes], None], source: str, *reveals: Reveals) -> Operation:
+    RUNS[name] = run
+
     def cost(sizes: Sizes) -> Cost:
         tally = TwoTally()
         run(tally, sizes)
@@ -55,6 +67,14 @@ OPERATIONS = (
         "shares sent",
         OPENED,
     ),
+    _operation("input_outside", lambda t, z: t.enter(WORD * _count(z)), "one share drawn, one sent", INPUT),
+    _operation(
+        "input_bits_outside",
+        lambda t, z: t.enter(WORD * packed(_count(z), z["bits"])),
+        "one share drawn, one sent",
+        INPUT,
+    ),
+    _operation("reveal_outside", lambda t, z: t.leave(WORD * _count(z)), "shares sent under a fresh mask", OPENED),
     _operation("multiply", lambda t, z: t.multiply(_count(z)), BEAVER),
     _operation("multiply_real", lambda t, z: t.multiply_real(_count(z)), f"{BEAVER}; {SIRNN}"),
     _operation("matmul", lambda t, z: t.matmul(z["rows"], z.get("inner", 1), z.get("columns", 1)), BEAVER),
@@ -87,6 +107,19 @@ OPERATIONS = (
     *composed.operations(TwoTally, 2, composed.Sources(f"{CRYPTFLOW2}, section 3.4", f"after {SORTING}")),
 )
 
+
+def preparation(work: Sequence[tuple[str, Sizes, int]]) -> Cost:
+    """What the correlations of some work take on a session that has made none yet."""
+    demand: Demand = Counter()
+    for name, sizes, times in work:
+        tally = TwoTally()
+        if name in RUNS:
+            RUNS[name](tally, sizes)
+        for need, units in tally.demand.items():
+            demand[need] += units * times
+    return forecast.preparation_cost(demand)
+
+
 DECLARATION = Declaration(
     name="share.two",
     title="Additive secret sharing between two parties, without a dealer",
@@ -98,6 +131,7 @@ DECLARATION = Declaration(
         "ristretto255, learning parity with noise, ring learning with errors, AES-128 as an ideal permutation",
     ),
     operations={operation.name: operation for operation in OPERATIONS},
+    preparation=preparation,
 )
 
 

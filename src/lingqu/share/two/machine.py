@@ -132,6 +132,11 @@ class Two(Local):
         theirs = s.receive(len(own), tag, width)
         return (own ^ theirs if tag is Tag.BITS else own + theirs).reshape(words.shape)
 
+    def masked(self, words: Words) -> Words:
+        """Words plus this party's part of a fresh sharing of zero, drawn under the pair's key: free."""
+        mask = self._session.pair.words(len(words))
+        return words + mask if self.party == 0 else words - mask
+
     def reveal(self, x: Shared, to: int | None = None) -> NDArray[np.int64] | None:
         """As Machine.reveal."""
         words = self._open(x.parts[0], to, Tag.ELEMENTS, 64)

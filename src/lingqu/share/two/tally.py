@@ -57,6 +57,16 @@ class TwoTally:
         """Opening to one party or to both."""
         self.wave(*((party, size) for party in range(2 if recipients > 1 else 1)))
 
+    def enter(self, size: int) -> None:
+        """An owner that does not compute shares: party 1 is sent its share."""
+        self._depth = [depth + 1 for depth in self._depth]
+        self._bytes += size
+
+    def leave(self, size: int) -> None:
+        """Opening to a recipient that does not compute: a message from each."""
+        self._depth = [depth + 1 for depth in self._depth]
+        self._bytes += 2 * size
+
     def multiply(self, count: int) -> None:
         """arithmetic.multiply."""
         self.demand[TRIPLES] += count
