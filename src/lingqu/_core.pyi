@@ -206,8 +206,8 @@ class TripleHolder:
     def public_key(self) -> _Bytes:
         """What the evaluator needs."""
 
-    def request(self, a: _Words, b: _Words) -> _Bytes:
-        """Encryptions of up to 16,384 words each; ValueError for more."""
+    def request(self) -> tuple[_Bytes, _Words, _Words]:
+        """Encryptions of 16,384 random words a, and of as many b, beside the words."""
 
     def finish(self, answer: _Bytes, count: int) -> _Words:
         """This party's words of a * b' + b * a'; ValueError when the answer is malformed."""

@@ -140,18 +140,21 @@ impl KeyHolder {
             return None;
         }
         let ((first, end), (from, to)) = (sizes.group(group), sizes.columns_of(group));
-        let mut out = vec![0u64; sizes.rows * (to - from)];
         let mut bytes = answer;
+        let mut out = vec![0u64; sizes.rows * (to - from)];
+        Prg::new(&wire::take_seed(&mut bytes)?).fill(&mut out);
         for block in first..end {
             let (c1, rest) = bytes.split_at(KEPT_BYTES * N);
             bytes = rest;
             let products = self.times_secret(c1);
             for column in block * sizes.wide..((block + 1) * sizes.wide).min(sizes.columns) {
                 for row in 0..sizes.rows {
-                    let (value, rest) = bytes.split_at(KEPT_BYTES);
+                    let (noise, rest) = bytes.split_first_chunk::<2>()?;
                     bytes = rest;
-                    let phase = kept(value).wrapping_add(self.centred(&products, sizes.exponent(row, column)));
-                    out[row * (to - from) + column - from] = (phase.wrapping_add(1 << (NOISE - 1)) >> NOISE) as u64;
+                    let word = &mut out[row * (to - from) + column - from];
+                    let value = u128::from(*word) << NOISE | u128::from(u16::from_le_bytes(*noise));
+                    let phase = value.wrapping_add(self.centred(&products, sizes.exponent(row, column)));
+                    *word = (phase.wrapping_add(1 << (NOISE - 1)) >> NOISE) as u64;
                 }
             }
         }
@@ -305,8 +308,11 @@ impl Evaluator {
         let ((first, end), (from, to)) = (sizes.group(group), sizes.columns_of(group));
         let mut products = multiplied(left, right);
         let mut answer = Vec::with_capacity(sizes.answer_bytes(group));
+        let seed = sample::seed(&mut self.prg);
+        answer.extend_from_slice(&seed);
+        // The masks are what makes the words of c0 those of the public seed.
         let mut share = vec![0u64; sizes.rows * (to - from)];
-        self.prg.fill(&mut share);
+        Prg::new(&seed).fill(&mut share);
         for (block, rows) in (first..end).zip(products.chunks_exact_mut(2 * ALL * N)) {
             self.blind(rows);
             let (c0, c1) = rows.split_at(ALL * N);
@@ -315,13 +321,13 @@ impl Evaluator {
             let mut flood = sample::flood(&mut self.prg, columns.len() * sizes.rows, FLOOD).into_iter();
             for column in columns {
                 for (row, noise) in (0..sizes.rows).zip(&mut flood) {
-                    let mask = u128::from(share[row * (to - from) + column - from]) << NOISE;
-                    let value = switched(c0, sizes.exponent(row, column)).wrapping_add(mask);
-                    answer.extend_from_slice(&value.wrapping_add(noise as u128).to_le_bytes()[..KEPT_BYTES]);
+                    let value = switched(c0, sizes.exponent(row, column)).wrapping_add(noise as u128);
+                    answer.extend_from_slice(&(value as u16).to_le_bytes());
+                    let word = &mut share[row * (to - from) + column - from];
+                    *word = ((value >> NOISE) as u64).wrapping_sub(*word);
                 }
             }
         }
-        share.iter_mut().for_each(|x| *x = x.wrapping_neg());
         (answer, share)
     }
 
@@ -448,11 +454,14 @@ mod tests {
         let left = Left::parse(&holder.request(&x, &sizes), &sizes).unwrap();
         let (answer, share) = evaluator.answer(&left, &Right::new(&y, &sizes, 0));
         let product = ring::matmul(&x, &y, ring::Sizes { rows: 64, inner: 4096, columns: 8, turned: false });
-        let secret = holder.times_secret(&answer[..KEPT_BYTES * N]);
+        let secret = holder.times_secret(&answer[16..16 + KEPT_BYTES * N]);
+        let mut drawn = vec![0; 64 * 8];
+        Prg::new(answer.first_chunk().unwrap()).fill(&mut drawn);
         let mut most = 0;
-        for (at, value) in answer[KEPT_BYTES * N..].chunks_exact(KEPT_BYTES).enumerate() {
+        for (at, low) in answer[16 + KEPT_BYTES * N..].chunks_exact(2).enumerate() {
             let (row, column) = (at % 64, at / 64);
-            let phase = kept(value).wrapping_add(holder.centred(&secret, sizes.exponent(row, column)));
+            let value = u128::from(drawn[row * 8 + column]) << NOISE | u128::from(low[0]) | u128::from(low[1]) << 8;
+            let phase = value.wrapping_add(holder.centred(&secret, sizes.exponent(row, column)));
             let word = product[row * 8 + column].wrapping_sub(share[row * 8 + column]);
             let noise = phase.wrapping_sub(u128::from(word) << NOISE) << (128 - KEPT);
             most = most.max((noise as i128 >> (128 - KEPT)).unsigned_abs());

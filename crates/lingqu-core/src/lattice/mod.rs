@@ -8,5 +8,6 @@ pub mod ntt;
 pub mod python;
 pub mod sample;
 pub mod sizes;
+pub mod slots;
 pub mod triples;
 pub mod wire;

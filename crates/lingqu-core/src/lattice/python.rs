@@ -81,10 +81,10 @@ impl TripleHolder {
         self.0.public_key().to_vec().into_pyarray(py)
     }
 
-    fn request<'py>(&mut self, py: Python<'py>, a: Words<'py>, b: Words<'py>) -> PyResult<OutBytes<'py>> {
-        let (a, b, holder) = (a.as_slice()?, b.as_slice()?, &mut self.0);
-        check_slots(&[a, b])?;
-        Ok(py.detach(|| holder.request(a, b)).into_pyarray(py))
+    fn request<'py>(&mut self, py: Python<'py>) -> (OutBytes<'py>, OutWords<'py>, OutWords<'py>) {
+        let holder = &mut self.0;
+        let (request, [a, b]) = py.detach(|| holder.request());
+        (request.into_pyarray(py), a.into_pyarray(py), b.into_pyarray(py))
     }
 
     fn finish<'py>(&self, py: Python<'py>, answer: Bytes<'py>, count: usize) -> PyResult<OutWords<'py>> {

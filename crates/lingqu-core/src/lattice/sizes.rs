@@ -59,7 +59,7 @@ impl Sizes {
 
     pub fn answer_bytes(&self, group: usize) -> usize {
         let ((first, end), (from, to)) = (self.group(group), self.columns_of(group));
-        KEPT_BYTES * ((end - first) * N + self.rows * (to - from))
+        16 + (end - first) * N * KEPT_BYTES + 2 * self.rows * (to - from)
     }
 
     pub fn exponent(&self, row: usize, column: usize) -> usize {

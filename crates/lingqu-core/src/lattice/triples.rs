@@ -1,101 +1,32 @@
-//! Products of 64-bit words: one party encrypts a and b, the other returns a b' + b a' + r under encryption.
+//! Products of 64-bit words: one party encrypts random a and b, the other returns a b' + b a' + r under encryption.
 //!
 //! BFV (Fan, Vercauteren 2012) with one word a slot. The plaintext modulus T is a product of four primes, and they are
 //! primes of the ciphertext modulus q = T P as well, so a message is scaled by P and its slots are those of the transform.
 //! The integer a b' + b a' + r never leaves the range of T. docs/protocols/lattice-products.md has the bounds.
-use super::basis::{product_but, Basis};
-use super::field::{inverse_mod, mul_mod, Factor, Prime};
+//!
+//! What is random anyway is drawn from public seeds: modulo T, the ciphertexts of a request hold whatever integers the
+//! drawn residues say, of which the holder tells what is above 64 bits; and r is what makes an answer's residues the drawn
+//! ones.
+use super::basis::Basis;
 use super::ntt::Table;
 use super::sample;
+use super::slots::{lowered, nearest, split, ALL, KEPT, PLAIN, RING, UPPER, WIDTHS};
+pub use super::slots::{N, PRIMES};
 use super::wire;
 use crate::prg::Prg;
-use std::sync::LazyLock;
 
-/// Slots, which is the degree of the ring.
-pub const N: usize = 16384;
-/// Primes of T, then the one that replies keep beside T, then those a reply is divided by.
-pub const PRIMES: [u64; 10] = [
-    70_368_743_587_841,
-    70_368_743_489_537,
-    70_368_743_292_929,
-    140_737_488_125_953,
-    65_537,
-    140_737_487_306_753,
-    140_737_486_716_929,
-    140_737_486_553_089,
-    140_737_486_520_321,
-    281_474_976_546_817,
-];
-const WIDTHS: [u32; 10] = [46, 46, 46, 47, 17, 47, 47, 47, 47, 48];
-const PLAIN: usize = 4;
-const KEPT: usize = 5;
-const ALL: usize = PRIMES.len();
 /// Noise added to a reply, in units of what is left after the division; together with rounding it stays below 65537 / 2.
 pub const FLOOD: i64 = 32_000;
-/// The mask r is uniform over 0 .. MASK_TOP 2^128 less half of that; 2^128 MASK_TOP is 0.99 T.
-const MASK_TOP: u128 = 142_674_064_000_000_000;
-/// Bytes of one polynomial modulo q, and modulo what replies keep.
+/// How near to half of T, as a part of it, a mask may not be.
+const MARGIN: f64 = 1.0 / (1u64 << 40) as f64;
+/// Bytes of one polynomial modulo q, and modulo P; of the upper digits; of one modulo what replies keep.
 const FULL_BYTES: usize = N / 8 * 438;
-const REPLY_BYTES: usize = 2 * (N / 8 * 202);
+const REST_BYTES: usize = N / 8 * 253;
+const UPPER_BYTES: usize = N / 8 * 121;
+const REPLY_BYTES: usize = N / 8 * 202;
 pub const KEY_BYTES: usize = 16 + FULL_BYTES;
-pub const REQUEST_BYTES: usize = 16 + 2 * FULL_BYTES;
-pub const ANSWER_BYTES: usize = REPLY_BYTES;
-
-struct Ring {
-    tables: Vec<Table>,
-    /// Residues modulo T to those modulo the other primes, and modulo the divisor to what is kept.
-    lift: Basis,
-    divide: Basis,
-    /// 1 / divisor modulo what is kept.
-    one_over_divisor: Vec<Factor>,
-    /// P, and P 2^-104, modulo the primes of T.
-    scale: Vec<Factor>,
-    scale_folded: Vec<Factor>,
-    /// 1 / 65537 modulo the primes of T.
-    one_over_kept: Vec<Factor>,
-    /// 2^128 modulo the primes of T, less the middle of the mask's range.
-    top: Vec<Factor>,
-    middle: Vec<u64>,
-    /// T / t_j and T modulo 2^64, for the way back to words.
-    words: [u64; PLAIN],
-    whole: u64,
-}
-
-static RING: LazyLock<Ring> = LazyLock::new(Ring::new);
-
-impl Ring {
-    fn new() -> Self {
-        let tables: Vec<Table> = PRIMES.iter().map(|q| Table::new(N, *q)).collect();
-        let primes: Vec<Prime> = tables.iter().map(|table| table.p).collect();
-        let (plain, divisor) = (&primes[..PLAIN], &primes[KEPT..]);
-        let scale = |p: &Prime| product_but(&primes[PLAIN..], ALL, p.q);
-        let folded = |p: &Prime| {
-            let once = inverse_mod(p.mont.w, p.q);
-            mul_mod(scale(p), mul_mod(once, once, p.q), p.q)
-        };
-        let top = |p: &Prime| (0..4).fold(1, |product, _| mul_mod(product, (1u64 << 32) % p.q, p.q));
-        let middle = |p: &Prime| mul_mod(top(p), (MASK_TOP / 2) as u64 % p.q, p.q);
-        let words = std::array::from_fn(|i| {
-            (0..PLAIN).filter(|j| *j != i).fold(1u64, |product, j| product.wrapping_mul(PRIMES[j]))
-        });
-        Ring {
-            lift: Basis::new(plain, &primes[PLAIN..]),
-            divide: Basis::new(divisor, &primes[..KEPT]),
-            one_over_divisor: primes[..KEPT]
-                .iter()
-                .map(|p| p.factor(inverse_mod(product_but(divisor, ALL, p.q), p.q)))
-                .collect(),
-            scale: plain.iter().map(|p| p.factor(scale(p))).collect(),
-            scale_folded: plain.iter().map(|p| p.factor(folded(p))).collect(),
-            one_over_kept: plain.iter().map(|p| p.factor(inverse_mod(PRIMES[PLAIN], p.q))).collect(),
-            top: plain.iter().map(|p| p.factor(top(p))).collect(),
-            middle: plain.iter().map(middle).collect(),
-            words,
-            whole: PRIMES[..PLAIN].iter().fold(1, |product, q| product.wrapping_mul(*q)),
-            tables,
-        }
-    }
-}
+pub const REQUEST_BYTES: usize = 16 + 2 * (UPPER_BYTES + REST_BYTES);
+pub const ANSWER_BYTES: usize = 16 + N / 8 * 17 + REPLY_BYTES;
 
 /// The party that holds the secret key; the other one is an `Evaluator`.
 pub struct KeyHolder {
@@ -141,52 +72,60 @@ impl KeyHolder {
         row
     }
 
-    /// Encryptions of at most N words each, the rest zero: REQUEST_BYTES.
-    pub fn request(&mut self, a: &[u64], b: &[u64]) -> Vec<u8> {
+    /// Encryptions of N random words each, REQUEST_BYTES, and the words.
+    pub fn request(&mut self) -> (Vec<u8>, [Vec<u64>; 2]) {
         let seed = sample::seed(&mut self.prg);
         let errors = [sample::errors(&mut self.prg, N), sample::errors(&mut self.prg, N)];
         let mut uniform = Prg::new(&seed);
-        let mut out = Vec::with_capacity(REQUEST_BYTES);
-        out.extend_from_slice(&seed);
+        let (mut rest, mut slots) = (Vec::with_capacity(2 * REST_BYTES), [Vec::new(), Vec::new()]);
         for (i, width) in WIDTHS.iter().enumerate() {
-            for (words, errors) in [a, b].iter().zip(&errors) {
+            for (slots, errors) in slots.iter_mut().zip(&errors) {
                 let mut row = self.encryption(i, &mut uniform, errors);
                 if i < PLAIN {
-                    let (p, scale) = (&RING.tables[i].p, RING.scale[i]);
-                    for (x, word) in row.iter_mut().zip(*words) {
-                        *x = p.add(*x, scale.times(p.signed(*word), p.q));
+                    let (p, mut c0) = (&RING.tables[i].p, vec![0; N]);
+                    sample::uniform(&mut uniform, p.q, *width, &mut c0);
+                    for (x, c0) in row.iter_mut().zip(&c0) {
+                        *x = RING.one_over_scale[i].times(p.sub(*c0, *x), p.q);
                     }
+                    slots.push(row);
+                } else {
+                    wire::pack(&row, *width, &mut rest);
                 }
-                wire::pack(&row, *width, &mut out);
             }
         }
-        out
+        let mut out = Vec::with_capacity(REQUEST_BYTES);
+        out.extend_from_slice(&seed);
+        let words = slots.map(|slots| split(&slots, &mut out));
+        out.append(&mut rest);
+        (out, words)
     }
 
     /// The words a b' + b a' + r of an answer; None when it is malformed.
     pub fn finish(&self, answer: &[u8], count: usize) -> Option<Vec<u64>> {
         let mut bytes = answer;
-        let mut parts = [Vec::new(), Vec::new()];
-        for part in &mut parts {
-            for i in 0..KEPT {
-                let mut row = vec![0; N];
-                wire::unpack(&mut bytes, WIDTHS[i], PRIMES[i], &mut row)?;
-                part.push(row);
-            }
+        let mut uniform = Prg::new(&wire::take_seed(&mut bytes)?);
+        let (mut c0, mut c1) = (vec![0; N], vec![vec![0; N]; KEPT]);
+        wire::unpack(&mut bytes, WIDTHS[PLAIN], PRIMES[PLAIN], &mut c0)?;
+        for (i, row) in c1.iter_mut().enumerate() {
+            wire::unpack(&mut bytes, WIDTHS[i], PRIMES[i], row)?;
         }
         if !bytes.is_empty() || count > N {
             return None;
         }
-        let [mut c0, mut c1] = parts;
-        let small = self.noise(&c0[PLAIN], &mut c1[PLAIN]);
-        for i in 0..PLAIN {
+        let small = self.noise(&c0, &mut c1[PLAIN]);
+        let mut slots = vec![vec![0; N]; PLAIN];
+        for (i, row) in slots.iter_mut().enumerate() {
             let (table, p) = (&RING.tables[i], &RING.tables[i].p);
-            c0[i].iter_mut().zip(&small).for_each(|(x, e)| *x = p.sub(*x, p.small(*e)));
-            table.forward(&mut c0[i]);
+            sample::uniform(&mut uniform, p.q, WIDTHS[i], row);
+            sample::residues(p, &small, &mut c0);
+            table.forward(&mut c0);
+            row.iter_mut().zip(&c0).for_each(|(x, e)| *x = p.sub(*x, *e));
             table.forward(&mut c1[i]);
-            table.add_product(&mut c0[i], &c1[i], &self.secret[i]);
+            table.add_product(row, &c1[i], &self.secret[i]);
         }
-        Some((0..count).map(|at| word(&c0[..PLAIN], at)).collect())
+        let mut words = nearest(&slots).0;
+        words.truncate(count);
+        Some(words)
     }
 
     /// What the kept prime says of the noise, nearest to zero.
@@ -210,19 +149,6 @@ fn transformed_key(table: &Table, small: &[i64]) -> (Vec<u64>, Vec<u64>) {
     let secret: Vec<u64> = row.iter().map(|x| table.p.mont.times(*x, table.p.q)).collect();
     let negated = secret.iter().map(|x| table.p.sub(0, *x)).collect();
     (secret, negated)
-}
-
-/// The integer nearest to zero whose slots modulo the primes of T these are, modulo 2^64.
-fn word(slots: &[Vec<u64>], at: usize) -> u64 {
-    let (mut sum, mut quotient) = (0u64, 0.0);
-    for (i, slots) in slots.iter().enumerate() {
-        let p = &RING.tables[i].p;
-        // The slot holds 65537 times the message.
-        let digit = RING.lift.digits[i].times(RING.one_over_kept[i].times(slots[at], p.q), p.q);
-        sum = sum.wrapping_add(digit.wrapping_mul(RING.words[i]));
-        quotient += digit as f64 * RING.lift.reciprocals[i];
-    }
-    sum.wrapping_sub(((quotient + 0.5) as u64).wrapping_mul(RING.whole))
 }
 
 /// The party that multiplies under the other one's key.
@@ -250,16 +176,24 @@ impl Evaluator {
     pub fn answer(&mut self, request: &[u8], a: &[u64], b: &[u64]) -> Option<(Vec<u8>, Vec<u64>)> {
         let mut bytes = request;
         let mut uniform = Prg::new(&wire::take_seed(&mut bytes)?);
+        let mut upper: [[Vec<u64>; 3]; 2] = std::array::from_fn(|_| std::array::from_fn(|_| vec![0; N]));
+        for (digits, width) in upper.iter_mut().flat_map(|digits| digits.iter_mut().zip(UPPER)) {
+            wire::unpack(&mut bytes, width, 1 << width, digits)?;
+        }
         let (lifted_a, lifted_b) = (lifted(a), lifted(b));
-        let mask = Mask::new(&mut self.prg);
         let blind = sample::ternary(&mut self.prg, N);
         let mut out = [Vec::new(), Vec::new()];
         let mut rows: [Vec<u64>; 5] = std::array::from_fn(|_| vec![0; N]);
         for (i, table) in RING.tables.iter().enumerate() {
             let [a0, a1, b0, b1, u] = &mut rows;
-            for (c0, c1) in [(&mut *a0, a1), (&mut *b0, b1)] {
-                wire::unpack(&mut bytes, WIDTHS[i], PRIMES[i], c0)?;
+            for ((c0, c1), upper) in [(&mut *a0, a1), (&mut *b0, b1)].into_iter().zip(&upper) {
                 sample::uniform(&mut uniform, PRIMES[i], WIDTHS[i], c1);
+                if i < PLAIN {
+                    sample::uniform(&mut uniform, PRIMES[i], WIDTHS[i], c0);
+                    lowered(i, c0, upper);
+                } else {
+                    wire::unpack(&mut bytes, WIDTHS[i], PRIMES[i], c0)?;
+                }
             }
             sample::residues(&table.p, &blind, u);
             table.forward(u);
@@ -268,9 +202,6 @@ impl Evaluator {
                 let mut sum = vec![0; N];
                 let terms = [(&ours[..], &lifted_b[i][..]), (theirs, &lifted_a[i]), (u, &self.key[i][part])];
                 table.three_products(&mut sum, terms);
-                if part == 0 && i < PLAIN {
-                    mask.add(i, &mut sum);
-                }
                 table.inverse(&mut sum, true);
                 out[part].push(sum);
             }
@@ -283,10 +214,31 @@ impl Evaluator {
             row.iter_mut().zip(&errors).for_each(|(x, e)| *x = table.p.add(*x, table.p.small(*e)));
         }
         let flood = sample::flood(&mut self.prg, N, FLOOD);
+        Some(self.masked(divided(&out[0], Some(&flood)), &divided(&out[1], None)))
+    }
+
+    /// The answer with a mask r that makes c0 modulo T what a public seed says, and -r.
+    fn masked(&mut self, mut c0: Vec<Vec<u64>>, c1: &[Vec<u64>]) -> (Vec<u8>, Vec<u64>) {
+        RING.tables[..PLAIN].iter().zip(&mut c0).for_each(|(table, row)| table.forward(row));
+        let (mut seed, mut words, mut margin) = ([0; 16], Vec::new(), 0.0);
+        let mut slots = vec![vec![0; N]; PLAIN];
+        // A mask so near to the ends of its range that a product could pass them comes once in 2^24 answers.
+        while margin < MARGIN {
+            seed = sample::seed(&mut self.prg);
+            let mut uniform = Prg::new(&seed);
+            for (i, row) in slots.iter_mut().enumerate() {
+                let p = &RING.tables[i].p;
+                sample::uniform(&mut uniform, p.q, WIDTHS[i], row);
+                row.iter_mut().zip(&c0[i]).for_each(|(x, y)| *x = p.sub(*x, *y));
+            }
+            (words, margin) = nearest(&slots);
+        }
         let mut answer = Vec::with_capacity(ANSWER_BYTES);
-        divided(&out[0], Some(&flood), &mut answer);
-        divided(&out[1], None, &mut answer);
-        Some((answer, mask.low.iter().map(|x| x.wrapping_neg()).collect()))
+        answer.extend_from_slice(&seed);
+        wire::pack(&c0[PLAIN], WIDTHS[PLAIN], &mut answer);
+        c1.iter().zip(WIDTHS).for_each(|(row, width)| wire::pack(row, width, &mut answer));
+        words.iter_mut().for_each(|word| *word = word.wrapping_neg());
+        (answer, words)
     }
 }
 
@@ -317,53 +269,20 @@ fn convert(basis: &Basis, from: &[Vec<u64>], to: &mut [Vec<u64>]) {
     basis.convert(&from, &mut to);
 }
 
-/// Coefficients divided by the divisor and rounded, flooded, packed.
-fn divided(rows: &[Vec<u64>], flood: Option<&[i64]>, out: &mut Vec<u8>) {
-    let mut remainder = vec![vec![0; N]; KEPT];
-    convert(&RING.divide, &rows[KEPT..], &mut remainder);
-    for i in 0..KEPT {
+/// Coefficients divided by the divisor, rounded, flooded.
+fn divided(rows: &[Vec<u64>], flood: Option<&[i64]>) -> Vec<Vec<u64>> {
+    let mut kept = vec![vec![0; N]; KEPT];
+    convert(&RING.divide, &rows[KEPT..], &mut kept);
+    for (i, row) in kept.iter_mut().enumerate() {
         let (p, factor) = (&RING.tables[i].p, RING.one_over_divisor[i]);
-        for (r, x) in remainder[i].iter_mut().zip(&rows[i]) {
+        for (r, x) in row.iter_mut().zip(&rows[i]) {
             *r = factor.times(p.sub(*x, *r), p.q);
         }
         if let Some(flood) = flood {
-            remainder[i].iter_mut().zip(flood).for_each(|(x, g)| *x = p.add(*x, p.small(*g)));
-        }
-        wire::pack(&remainder[i], WIDTHS[i], out);
-    }
-}
-
-/// r for every slot: low and middle words, and the top one below MASK_TOP; the middle of the range is subtracted.
-struct Mask {
-    low: Vec<u64>,
-    middle: Vec<u64>,
-    top: Vec<u64>,
-}
-
-impl Mask {
-    fn new(prg: &mut Prg) -> Self {
-        let mut words: [Vec<u64>; 4] = std::array::from_fn(|_| vec![0; N]);
-        words.iter_mut().for_each(|row| prg.fill(row));
-        let [low, middle, one, two] = words;
-        // floor(wide * MASK_TOP / 2^128) of a 128-bit word: bias below 2^-70.
-        let top = one.iter().zip(&two).map(|(one, two)| {
-            let upper = u128::from(*two) * MASK_TOP;
-            let lower = u128::from(*one) * MASK_TOP;
-            ((upper + (lower >> 64)) >> 64) as u64
-        });
-        Mask { low, middle, top: top.collect() }
-    }
-
-    /// Add P r 2^-104 to the slots modulo prime i of T.
-    fn add(&self, i: usize, slots: &mut [u64]) {
-        let (p, scale, top) = (&RING.tables[i].p, RING.scale_folded[i], RING.top[i]);
-        let wrap = p.factor(mul_mod((1 << 32) % p.q, (1 << 32) % p.q, p.q));
-        for (at, slot) in slots.iter_mut().enumerate() {
-            let upper = p.add(wrap.times(p.word(self.middle[at]), p.q), top.times(p.word(self.top[at]), p.q));
-            let r = p.sub(p.add(upper, p.word(self.low[at])), RING.middle[i]);
-            *slot = p.add(*slot, scale.times(r, p.q));
+            row.iter_mut().zip(flood).for_each(|(x, g)| *x = p.add(*x, p.small(*g)));
         }
     }
+    kept
 }
 
 #[cfg(test)]
@@ -383,15 +302,15 @@ mod tests {
         let mut holder = KeyHolder::new(&[1; 16]);
         assert_eq!(holder.public_key().len(), KEY_BYTES);
         let mut evaluator = Evaluator::new(&[2; 16], holder.public_key()).unwrap();
-        let mut sides: [Vec<u64>; 4] = std::array::from_fn(|i| words(10 + i as u8));
-        for at in 0..EDGES.len().pow(4) {
+        let mut sides: [Vec<u64>; 2] = std::array::from_fn(|i| words(10 + i as u8));
+        for at in 0..EDGES.len().pow(2) {
             for (i, side) in sides.iter_mut().enumerate() {
                 side[at] = EDGES[at / EDGES.len().pow(i as u32) % EDGES.len()];
             }
         }
-        let constant: [Vec<u64>; 4] = std::array::from_fn(|_| vec![1 << 63; N]);
-        for [a, b, c, d] in [&sides, &constant] {
-            let request = holder.request(a, b);
+        let constant: [Vec<u64>; 2] = std::array::from_fn(|_| vec![1 << 63; N]);
+        for [c, d] in [&sides, &constant] {
+            let (request, [a, b]) = holder.request();
             assert_eq!(request.len(), REQUEST_BYTES);
             let (answer, share) = evaluator.answer(&request, c, d).unwrap();
             assert_eq!(answer.len(), ANSWER_BYTES);
@@ -407,16 +326,13 @@ mod tests {
     fn noise_keeps_its_bounds() {
         let mut holder = KeyHolder::new(&[1; 16]);
         let mut evaluator = Evaluator::new(&[2; 16], holder.public_key()).unwrap();
-        let request = holder.request(&words(3), &words(4));
-        let answer = evaluator.answer(&request, &words(5), &words(6)).unwrap().0;
-        let mut bytes = &answer[..];
-        let mut kept = [vec![0; N], vec![0; N]];
-        for part in &mut kept {
-            for i in 0..KEPT {
-                wire::unpack(&mut bytes, WIDTHS[i], PRIMES[i], part).unwrap();
-            }
+        let answer = evaluator.answer(&holder.request().0, &words(5), &words(6)).unwrap().0;
+        let mut bytes = &answer[16..];
+        let (mut c0, mut c1) = (vec![0; N], vec![0; N]);
+        wire::unpack(&mut bytes, WIDTHS[PLAIN], PRIMES[PLAIN], &mut c0).unwrap();
+        for i in 0..KEPT {
+            wire::unpack(&mut bytes, WIDTHS[i], PRIMES[i], &mut c1).unwrap();
         }
-        let [c0, mut c1] = kept;
         let most = holder.noise(&c0, &mut c1).into_iter().map(i64::abs).max().unwrap();
         // Rounding adds at most 6.5 deviations of 30; half the kept prime is 768 above the flood.
         assert!((FLOOD - 200..FLOOD + 200).contains(&most), "{most}");
@@ -427,7 +343,7 @@ mod tests {
         let mut holder = KeyHolder::new(&[1; 16]);
         let public = holder.public_key().to_vec();
         let mut evaluator = Evaluator::new(&[2; 16], &public).unwrap();
-        let request = holder.request(&[1], &[2]);
+        let request = holder.request().0;
         let answer = evaluator.answer(&request, &[3], &[4]).unwrap().0;
         let longer = |bytes: &[u8]| [bytes, &[0]].concat();
         let full = |bytes: &[u8], at: usize| {
@@ -441,7 +357,7 @@ mod tests {
         for bad in [longer(&request), request[1..].to_vec(), full(&request, REQUEST_BYTES - 6)] {
             assert!(evaluator.answer(&bad, &[3], &[4]).is_none());
         }
-        for bad in [longer(&answer), answer[1..].to_vec(), full(&answer, 0), full(&answer, ANSWER_BYTES - 6)] {
+        for bad in [longer(&answer), answer[1..].to_vec(), full(&answer, 16), full(&answer, ANSWER_BYTES - 6)] {
             assert!(holder.finish(&bad, 1).is_none());
         }
     }

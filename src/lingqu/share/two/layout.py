@@ -164,5 +164,5 @@ def _estimate(layout: Layout) -> int:
     answers = -(-layout.columns // layout.wide)
     parts = -(-ciphertexts // MOST_DEEP)
     request = blocks * ciphertexts * (_REQUEST + _BYTE * 25 * DEGREE)
-    answer = blocks * answers * parts * (_ANSWER + _BYTE * 10 * DEGREE) + _BYTE * 10 * layout.rows * layout.columns
+    answer = blocks * answers * parts * (_ANSWER + _BYTE * 10 * DEGREE) + _BYTE * 2 * layout.rows * layout.columns
     return request + answer + blocks * ciphertexts * answers * _PRODUCT

@@ -100,11 +100,11 @@ class Products:
     def triples(self, count: int) -> tuple[Words, Words, Words]:
         """Shares of uniform a and b and of a * b modulo 2^64, each shape (count,).
 
-        Cost: `triples_cost(count)`, 160 bytes a triple in full batches of 16,384, and a whole batch at least.
+        Cost: `triples_cost(count)`, 121 bytes a triple in full batches of 16,384, and a whole batch at least.
         Memory: under 20 MB beside the result.  Discloses: nothing.
         """
         a, b = self._prg.words(count), self._prg.words(count)
-        c = a * b
+        c = np.zeros(count, np.uint64)
         batches = -(-count // SLOTS)
         mine, theirs = (_batches_of(batches, party) for party in (self._channel.party, self._peer))
         request = bytearray()
@@ -113,13 +113,16 @@ class Products:
             batch = 2 * step.exchange + (self._channel.party if own else self._peer)
             at = slice(batch * SLOTS, min((batch + 1) * SLOTS, count))
             if step.verb is Verb.ASK:
-                self._send(self._words.request(a[at], b[at]))
+                data, x, y = self._words.request()
+                self._send(data)
+                a[at], b[at] = x[: at.stop - at.start], y[: at.stop - at.start]
             elif step.verb is Verb.TAKE:
                 request = self._channel.receive(self._peer, TRIPLE_REQUEST, Tag.BLOCKS)
             elif step.verb is Verb.ANSWER:
                 c[at] += self._answer_words(request, a[at], b[at])
             else:
                 c[at] += self._finish_words(at.stop - at.start)
+        c += a * b
         return a, b, c
 
     def matrix_triple(self, m: int, k: int, n: int) -> tuple[Words, Words, Words]:
