@@ -1,5 +1,6 @@
 //! Sums under binary weights, and the integers by which sums of products exceed their residues modulo 2^64.
 use super::COMBINATIONS;
+use crate::ring::widened;
 
 const BYTES: usize = COMBINATIONS / 8;
 
@@ -107,11 +108,12 @@ pub fn words_quotients(words: &[u64], second: &[u64], weights: &[u64]) -> Vec<i1
     buckets.sums()
 }
 
-/// Row j of the result: the sum modulo 2^64 of the rows that combination j picks. weights: one a row.
-pub fn combine_rows(table: &[u64], weights: &[u64]) -> Vec<u64> {
-    let columns = table.len().checked_div(weights.len()).unwrap_or(0);
-    const BLOCK: usize = 64;
-    let mut out = vec![0u64; COMBINATIONS * columns];
+/// Columns met at once, so that their sums stay in the first-level cache.
+const BLOCK: usize = 64;
+
+#[inline(always)]
+fn add_rows(table: &[u64], weights: &[u64], out: &mut [u64]) {
+    let columns = out.len() / COMBINATIONS;
     let mut part = [[0u64; BLOCK]; COMBINATIONS];
     for start in (0..columns).step_by(BLOCK) {
         let width = BLOCK.min(columns - start);
@@ -119,32 +121,110 @@ pub fn combine_rows(table: &[u64], weights: &[u64]) -> Vec<u64> {
         for (weight, row) in weights.iter().zip(table.chunks_exact(columns)) {
             let mut words = [0u64; BLOCK];
             words[..width].copy_from_slice(&row[start..start + width]);
-            for (j, sums) in part.iter_mut().enumerate() {
-                if weight >> j & 1 == 1 {
-                    sums.iter_mut().zip(&words).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
-                }
+            let mut picks = weight & ((1 << COMBINATIONS) - 1);
+            while picks != 0 {
+                let sums = &mut part[picks.trailing_zeros() as usize];
+                sums.iter_mut().zip(&words).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
+                picks &= picks - 1;
             }
         }
         for (sums, row) in part.iter().zip(out.chunks_exact_mut(columns)) {
             row[start..start + width].copy_from_slice(&sums[..width]);
         }
     }
+}
+widened!(add_rows_fast, add_rows, table: &[u64], weights: &[u64], out: &mut [u64]);
+
+/// Row j of the result: the sum modulo 2^64 of the rows that combination j picks. weights: one a row.
+pub fn combine_rows(table: &[u64], weights: &[u64]) -> Vec<u64> {
+    let mut out = vec![0u64; COMBINATIONS * table.len().checked_div(weights.len()).unwrap_or(0)];
+    add_rows_fast(table, weights, &mut out);
     out
 }
 
-/// Row j of the result: the sums modulo 2^64, over every row, of the columns that combination j picks.
-pub fn combine_columns(table: &[u64], weights: &[u64]) -> Vec<u64> {
-    let columns = weights.len();
-    let rows = table.len().checked_div(columns).unwrap_or(0);
-    let picks: Vec<[u64; COMBINATIONS]> =
-        weights.iter().map(|weight| std::array::from_fn(|j| (weight >> j & 1).wrapping_neg())).collect();
-    let mut out = vec![0u64; COMBINATIONS * rows];
-    for (r, row) in table.chunks_exact(columns.max(1)).enumerate() {
+#[inline(always)]
+fn add_columns(table: &[u64], picks: &[[u64; COMBINATIONS]], out: &mut [u64]) {
+    let rows = out.len() / COMBINATIONS;
+    for (r, row) in table.chunks_exact(picks.len().max(1)).enumerate() {
         let mut sums = [0u64; COMBINATIONS];
-        for (word, pick) in row.iter().zip(&picks) {
+        for (word, pick) in row.iter().zip(picks) {
             sums.iter_mut().zip(pick).for_each(|(sum, pick)| *sum = sum.wrapping_add(word & pick));
         }
         sums.iter().enumerate().for_each(|(j, sum)| out[j * rows + r] = *sum);
     }
+}
+widened!(add_columns_fast, add_columns, table: &[u64], picks: &[[u64; COMBINATIONS]], out: &mut [u64]);
+
+/// Row j of the result: the sums modulo 2^64, over every row, of the columns that combination j picks.
+pub fn combine_columns(table: &[u64], weights: &[u64]) -> Vec<u64> {
+    let picks: Vec<[u64; COMBINATIONS]> =
+        weights.iter().map(|weight| std::array::from_fn(|j| (weight >> j & 1).wrapping_neg())).collect();
+    let mut out = vec![0u64; COMBINATIONS * table.len().checked_div(weights.len()).unwrap_or(0)];
+    add_columns_fast(table, &picks, &mut out);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prg::Prg;
+
+    fn drawn(seed: u8, count: usize) -> Vec<u64> {
+        let mut words = vec![0; count];
+        Prg::new(&[seed; 16]).fill(&mut words);
+        words
+    }
+
+    #[test]
+    fn combinations_are_those_of_the_definition() {
+        for (rows, columns) in [(1, 1), (3, 9), (50, 64), (17, 130), (64, 7), (5, 0)] {
+            let (table, weights) = (drawn(1, rows * columns), drawn(2, rows.max(columns)));
+            let (down, across) = (combine_rows(&table, &weights[..rows]), combine_columns(&table, &weights[..columns]));
+            for j in 0..COMBINATIONS {
+                let picked = |i: usize| (weights[i] >> j & 1).wrapping_neg();
+                for c in 0..columns {
+                    let sum = (0..rows).fold(0u64, |sum, r| sum.wrapping_add(picked(r) & table[r * columns + c]));
+                    assert_eq!(down[j * columns + c], sum);
+                }
+                for r in (0..rows).filter(|_| columns > 0) {
+                    let sum = (0..columns).fold(0u64, |sum, c| sum.wrapping_add(picked(c) & table[r * columns + c]));
+                    assert_eq!(across[j * rows + r], sum);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn quotients_are_what_the_sums_exceed_their_summands_by() {
+        let count = 60;
+        let [x0, x1, y0, y1, second, weights] = [1, 2, 3, 4, 5, 6].map(|seed| {
+            let mut words = drawn(seed, count);
+            words[..4].copy_from_slice(&[0, 1, u64::MAX, 1 << 63]);
+            words
+        });
+        for terms in [1, 3] {
+            let outputs = count / terms;
+            let products = Products { x: (&x0, &x1), y: (&y0, &y1), second: &second[..outputs] };
+            for strided in [false, true] {
+                let mut expected = vec![0i128; COMBINATIONS];
+                for t in 0..outputs {
+                    let place = |l| if strided { l * outputs + t } else { t * terms + l };
+                    let wide = |x: &[u64], y: &[u64], i: usize| u128::from(x[i]) * u128::from(y[i]);
+                    let factors = (0..terms).map(place).flat_map(|i| [wide(&x0, &y1, i), wide(&x1, &y0, i)]);
+                    let (mut low, mut above) = (0u128, 0i128);
+                    for product in factors {
+                        low += u128::from(product as u64);
+                        above += (product >> 64) as i128;
+                    }
+                    let first = (low as u64).wrapping_sub(second[t]);
+                    let rest = low as i128 - i128::from(first) - i128::from(second[t]);
+                    assert_eq!(rest % (1 << 64), 0);
+                    let quotient = above + rest / (1 << 64);
+                    let picked = expected.iter_mut().enumerate().filter(|(j, _)| weights[t] >> j & 1 == 1);
+                    picked.for_each(|(_, sum)| *sum += quotient);
+                }
+                assert_eq!(products.quotients(&weights[..outputs], strided), expected);
+            }
+        }
+    }
 }
