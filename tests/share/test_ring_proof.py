@@ -17,7 +17,7 @@ from lingqu.share.rep3.tally import Tally
 EDGES = np.array([0, 1, 2**64 - 1, 2**63, 2**63 - 1, 2**63 + 1, 2**32, 3], np.uint64)
 
 
-def test_edge_values(parties: Any) -> None:
+def test_edge_values(rep3: Any) -> None:
     left, right = (np.ascontiguousarray(grid).reshape(-1) for grid in np.meshgrid(EDGES, EDGES))
 
     def work(machine: Any) -> None:
@@ -31,11 +31,11 @@ def test_edge_values(parties: Any) -> None:
         proofs.check(joint_coin(session))
         assert proofs.pending == 0
 
-    parties(work)
+    rep3(work)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 31, 32, 33, 64, 65, 1000, 5000])
-def test_sizes(parties: Any, count: int) -> None:
+def test_sizes(rep3: Any, count: int) -> None:
     def work(machine: Any) -> None:
         session, rng = machine._session, np.random.default_rng(count)
         proofs = RingProofs(session)
@@ -44,12 +44,12 @@ def test_sizes(parties: Any, count: int) -> None:
         assert proofs.pending == 7 * count
         proofs.check(joint_coin(session))
 
-    parties(work)
+    rep3(work)
 
 
 @given(data=st.data())
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_mixtures(parties: Any, data: st.DataObject) -> None:
+def test_mixtures(rep3: Any, data: st.DataObject) -> None:
     number = st.integers(0, 60)
     claims: list[tuple[str, Any]] = data.draw(
         st.lists(
@@ -82,12 +82,12 @@ def test_mixtures(parties: Any, data: st.DataObject) -> None:
                 move(session, proofs, sizes[0], (sizes[0] + sizes[1]) % 3, sizes[2:], 6)
         proofs.check(joint_coin(session))
 
-    parties(work)
+    rep3(work)
 
 
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (48, 5, 49), (49, 7, 48), (100, 70, 130), (60, 0, 70), (0, 3, 60)])
-def test_matrices(parties: Any, sizes: tuple[int, int, int], turned: bool) -> None:
+def test_matrices(rep3: Any, sizes: tuple[int, int, int], turned: bool) -> None:
     def work(machine: Any) -> None:
         session, rng = machine._session, np.random.default_rng(7)
         proofs = RingProofs(session)
@@ -95,11 +95,11 @@ def test_matrices(parties: Any, sizes: tuple[int, int, int], turned: bool) -> No
         matmul(session, proofs, x, y, sizes, turned)
         proofs.check(joint_coin(session))
 
-    parties(work)
+    rep3(work)
 
 
 @pytest.mark.parametrize("count", [1, 40, 3000])
-def test_cost_is_what_is_declared(parties: Any, count: int) -> None:
+def test_cost_is_what_is_declared(rep3: Any, count: int) -> None:
     sizes = (50, 3, 20)
 
     def prepare(machine: Any) -> tuple[RingProofs, bytes]:
@@ -115,19 +115,19 @@ def test_cost_is_what_is_declared(parties: Any, count: int) -> None:
         prepared[0].check(prepared[1])
         return tally
 
-    run = parties(work, prepare)
+    run = rep3(work, prepare)
     declared = Tally()
     count_check(declared, [*product_lengths(count), *matmul_lengths(sizes)])
     assert declared.cost == run.results[0].cost
     assert (declared.cost.rounds, declared.cost.bytes) == (run.rounds, run.bytes)
 
 
-def test_nothing_pending_costs_nothing(parties: Any) -> None:
-    run = parties(lambda machine, _: RingProofs(machine._session).check(b""), lambda machine: None)
+def test_nothing_pending_costs_nothing(rep3: Any) -> None:
+    run = rep3(lambda machine, _: RingProofs(machine._session).check(b""), lambda machine: None)
     assert (run.rounds, run.bytes) == (0, 0)
 
 
-def test_traffic_does_not_depend_on_values(parties: Any) -> None:
+def test_traffic_does_not_depend_on_values(rep3: Any) -> None:
     def transcript(value: int) -> Any:
         def work(machine: Any) -> None:
             session, row = machine._session, np.full(300, value, np.uint64)
@@ -135,12 +135,12 @@ def test_traffic_does_not_depend_on_values(parties: Any) -> None:
             multiply(session, proofs, *shares(session, 12, row, row))
             proofs.check(joint_coin(session))
 
-        return parties(work).shape
+        return rep3(work).shape
 
     assert transcript(0) == transcript(2**64 - 1)
 
 
-def test_operands_are_checked(parties: Any) -> None:
+def test_operands_are_checked(rep3: Any) -> None:
     def work(machine: Any) -> None:
         proofs, one, two = RingProofs(machine._session), np.zeros(1, np.uint64), np.zeros(2, np.uint64)
         with pytest.raises(BadInput, match="differ in length"):
@@ -152,4 +152,4 @@ def test_operands_are_checked(parties: Any) -> None:
         with pytest.raises(BadInput, match="divide"):
             proofs.dot((one, one), (one, one), two, (two, two))
 
-    parties(work)
+    rep3(work)

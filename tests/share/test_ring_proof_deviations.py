@@ -25,7 +25,7 @@ ERRORS: dict[str, list[tuple[int, int]]] = {
 }
 
 
-def verdicts(parties: Any, work: Callable[[Session], None]) -> list[bool]:
+def verdicts(rep3: Any, work: Callable[[Session], None]) -> list[bool]:
     """Which parties end the session with a ProtocolViolation of their own."""
 
     def judged(machine: Any) -> bool:
@@ -35,7 +35,7 @@ def verdicts(parties: Any, work: Callable[[Session], None]) -> list[bool]:
             return True
         return False
 
-    results: list[bool] = parties(judged).results
+    results: list[bool] = rep3(judged).results
     return results
 
 
@@ -51,7 +51,7 @@ def altered(errors: list[tuple[int, int]]) -> Alter:
 
 @pytest.mark.parametrize("name", ERRORS)
 @pytest.mark.parametrize("prover", range(3))
-def test_wrong_products_are_seen_by_both_verifiers(parties: Any, prover: int, name: str) -> None:
+def test_wrong_products_are_seen_by_both_verifiers(rep3: Any, prover: int, name: str) -> None:
     def work(session: Session) -> None:
         rng, proofs = np.random.default_rng(13), RingProofs(session)
         alter = altered(ERRORS[name]) if session.party == prover else None
@@ -59,12 +59,12 @@ def test_wrong_products_are_seen_by_both_verifiers(parties: Any, prover: int, na
         proofs.check(joint_coin(session))
 
     for _ in range(5):
-        assert verdicts(parties, work) == [party != prover for party in range(3)]
+        assert verdicts(rep3, work) == [party != prover for party in range(3)]
 
 
 @pytest.mark.parametrize("sizes", [(8, 3, 9), (70, 3, 10), (10, 3, 70), (70, 3, 70)])
 @pytest.mark.parametrize("error", [1, 2**63])
-def test_wrong_matrix_products_are_seen(parties: Any, sizes: tuple[int, int, int], error: int) -> None:
+def test_wrong_matrix_products_are_seen(rep3: Any, sizes: tuple[int, int, int], error: int) -> None:
     def work(session: Session) -> None:
         rng, proofs = np.random.default_rng(15), RingProofs(session)
         x, y = shares(session, 16, words(rng, sizes[0] * sizes[1]), words(rng, sizes[1] * sizes[2]))
@@ -72,12 +72,12 @@ def test_wrong_matrix_products_are_seen(parties: Any, sizes: tuple[int, int, int
         proofs.check(joint_coin(session))
 
     for _ in range(5):
-        assert verdicts(parties, work) == [True, False, True]
+        assert verdicts(rep3, work) == [True, False, True]
 
 
 @pytest.mark.parametrize("prover", range(3))
 @pytest.mark.parametrize("step", [1, 2])
-def test_wrong_moves_are_seen(parties: Any, prover: int, step: int) -> None:
+def test_wrong_moves_are_seen(rep3: Any, prover: int, step: int) -> None:
     def work(session: Session) -> None:
         proofs = RingProofs(session)
         move(session, proofs, prover, (prover + step) % 3, (40, 2), 17)
@@ -87,7 +87,7 @@ def test_wrong_moves_are_seen(parties: Any, prover: int, step: int) -> None:
         proofs.check(joint_coin(session))
 
     for _ in range(5):
-        assert verdicts(parties, work) == [party != prover for party in range(3)]
+        assert verdicts(rep3, work) == [party != prover for party in range(3)]
 
 
 MESSAGES = {
@@ -115,7 +115,7 @@ def sending(session: Session, number: int, change: Callable[[bytes], bytes]) -> 
     channel.send = altered_send
 
 
-def one_altered(parties: Any, party: int, number: int, change: Callable[[bytes], bytes]) -> None:
+def one_altered(rep3: Any, party: int, number: int, change: Callable[[bytes], bytes]) -> None:
     def work(machine: Any) -> None:
         session, rng = machine._session, np.random.default_rng(18)
         proofs = RingProofs(session)
@@ -125,7 +125,7 @@ def one_altered(parties: Any, party: int, number: int, change: Callable[[bytes],
             sending(session, number, change)
         proofs.check(coin)
 
-    parties(work)
+    rep3(work)
 
 
 def added_one(data: bytes) -> bytes:
@@ -134,27 +134,27 @@ def added_one(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize("party", range(3))
-def test_one_altered_message_is_seen(parties: Any, party: int, name: str) -> None:
+def test_one_altered_message_is_seen(rep3: Any, party: int, name: str) -> None:
     for _ in range(5):
         with pytest.raises(ProtocolViolation):
-            one_altered(parties, party, MESSAGES[name], added_one)
+            one_altered(rep3, party, MESSAGES[name], added_one)
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_messages_of_another_length_are_seen(parties: Any, name: str) -> None:
+def test_messages_of_another_length_are_seen(rep3: Any, name: str) -> None:
     for change in (lambda data: data[:-8], lambda data: data + bytes(8)):
         with pytest.raises(ProtocolViolation):
-            one_altered(parties, 2, MESSAGES[name], change)
+            one_altered(rep3, 2, MESSAGES[name], change)
 
 
 @pytest.mark.parametrize(("name", "match"), [("quotients", "too large"), ("coefficients", "not below the prime")])
-def test_numbers_out_of_range_are_seen(parties: Any, name: str, match: str) -> None:
+def test_numbers_out_of_range_are_seen(rep3: Any, name: str, match: str) -> None:
     with pytest.raises(ProtocolViolation, match=match):
-        one_altered(parties, 0, MESSAGES[name], lambda data: data[:-2] + b"\xff\x7f")
+        one_altered(rep3, 0, MESSAGES[name], lambda data: data[:-2] + b"\xff\x7f")
 
 
 def test_a_quotient_that_hides_an_error_modulo_small_numbers_is_seen(
-    parties: Any, monkeypatch: pytest.MonkeyPatch
+    rep3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The prover rounds C + 2^64 Q to the true sum: what is left is a subset's error modulo 2^64."""
     honest = ring._Check._quotients
@@ -173,10 +173,10 @@ def test_a_quotient_that_hides_an_error_modulo_small_numbers_is_seen(
 
     monkeypatch.setattr(ring._Check, "_quotients", quotients)
     for _ in range(20):
-        assert verdicts(parties, work) == [False, True, True]
+        assert verdicts(rep3, work) == [False, True, True]
 
 
-def test_another_coin_is_seen(parties: Any) -> None:
+def test_another_coin_is_seen(rep3: Any) -> None:
     def work(session: Session) -> None:
         rng, proofs = np.random.default_rng(22), RingProofs(session)
         multiply(session, proofs, *shares(session, 23, words(rng, 70), words(rng, 70)))
@@ -184,10 +184,10 @@ def test_another_coin_is_seen(parties: Any) -> None:
         proofs.check(coin[::-1] if session.party == 1 else coin)
 
     with pytest.raises(ProtocolViolation, match=r"other coins|not below the prime"):
-        parties(lambda machine: work(machine._session))
+        rep3(lambda machine: work(machine._session))
 
 
-def test_opened_numbers_are_uniform(parties: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opened_numbers_are_uniform(rep3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chi-square on 16 bins, false alarm 1e-7 for each of four numbers; all operands are 0."""
     opened: list[tuple[float, ...]] = []
     honest = ring_argument.Argument._open
@@ -206,7 +206,7 @@ def test_opened_numbers_are_uniform(parties: Any, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(ring_argument.Argument, "_open", noting)
     for _ in range(3):
-        parties(work)
+        rep3(work)
     bins = (np.array(opened) * 16).astype(int)
     expected = len(bins) / 16
     for column in bins.T:
