@@ -14,10 +14,10 @@ EVERYTHING = 'SELECT * FROM "civil-affairs".residents'
 MODIFIED = (sys.executable, "-m", "scenarios.census.modified_node")
 
 
-def show_locks(story: Story, net: Network, contracts: tuple[ContractView, ContractView]) -> bytes:
+def show_locks(story: Story, net: Network, contracts: tuple[ContractView, ContractView]) -> dict[str, bytes]:
     """Try what the contracts forbid, with an honest analyst's node and with a modified one.
 
-    Returns the bundle of the analyst's node from before it was modified.
+    Returns every node's bundle from before the analyst's was modified.
     """
     statistics, training = contracts
     analyst = net[net.asker].remote("analyst")
@@ -30,7 +30,7 @@ def show_locks(story: Story, net: Network, contracts: tuple[ContractView, Contra
     )
     story.refused("the model a second time, where one use was agreed", "uses", lambda: finished(analyst, training.id))
     story.doing("restarting the analyst's node with its checks taken out")
-    before = net[net.asker].remote("auditor").export()
+    before = {name: bureau.remote("auditor").export() for name, bureau in net.bureaus.items()}
     net[net.asker].stop()
     net[net.asker].start(MODIFIED)
     net[net.asker].wait_ready()

@@ -14,19 +14,20 @@ from scenarios.census.network import CIVIL, HUMAN, LINGQU, Network
 from scenarios.census.story import Story
 
 
-def show_proof(story: Story, net: Network, before: bytes) -> None:
+def show_proof(story: Story, net: Network, before: dict[str, bytes]) -> None:
     """Export and verify each node's bundle alone and all together; then altered ones, and a cheating node's.
 
-    before: the bundle of the analyst's node from before it was modified.
+    before: the bundles from before the analyst's node was modified; of that one only this is an honest account.
     """
-    bundles = {name: net[name].remote("auditor").export() for name in net.signers} | {net.asker: before}
+    bundles = {name: net[name].remote("auditor").export() for name in net.signers} | {net.asker: before[net.asker]}
     for name, bundle in bundles.items():
         report = verify([bundle])
         said = str(report).splitlines()[-1]
         story.check(f"{name}: bundle of {len(bundle):,} bytes, checked offline. {said}", report.ok)
         for failure in report.failures:
             story.say(f"    {failure}")
-    story.check("the two owners' accounts agree with each other", verify([bundles[CIVIL], bundles[HUMAN]]).ok)
+    honest = before if net.asker == HUMAN else bundles
+    story.check("the two owners' accounts agree with each other", verify([honest[CIVIL], honest[HUMAN]]).ok)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "civil-affairs.bundle"
         file.write_bytes(bundles[CIVIL])
