@@ -109,6 +109,10 @@ docs-serve: $(VENV)/.docs ## serve the documentation while writing it
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/zensical serve --config-file mkdocs.yml
 
+.PHONY: tamper
+tamper: $(VENV)/.package ## three parties, one of which alters a message: RUNS=10000 (minutes)
+	@$(BIN)/python -m tests.share.tamper $(or $(RUNS),10000) $(or $(SEED),1)
+
 .PHONY: bench bench-share bench-products bench-net
 bench: bench-share bench-products bench-net ## all benchmarks
 bench-share: $(VENV)/.package ## the protocols' benchmark

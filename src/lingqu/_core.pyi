@@ -339,3 +339,36 @@ def switch_settle(
     xor: bool,
 ) -> _Words:
     """What the permuted rows exceed their labels by, after the switches: the side that knows the permutation."""
+
+def gf_dot(x: _Words, y: _Words) -> int:
+    """The inner product in GF(2^64) = GF(2)[X] / (X^64 + X^4 + X^3 + X + 1)."""
+
+def gf_multiply(x: _Words, y: _Words) -> _Words:
+    """Products element by element."""
+
+def gf_scale(x: _Words, factor: int) -> _Words:
+    """Every element times a factor."""
+
+def gf_lagrange(count: int, at: int) -> _Words:
+    """What the values at 0 .. count-1 weigh in the value at a point, for a polynomial of that degree."""
+
+def gf_cross(x: _Words, y: _Words, rows: int) -> _Words:
+    """Both vectors stand in rows; a column is the values of a polynomial at 0, 1, ...
+
+    The values at 0 .. 2 rows - 2 of the sum over columns of products of polynomials.
+    """
+
+def gf_cross_bits(pairs: Sequence[_Pair], t: _Words, s: _Words) -> _Words:
+    """As gf_cross for bits, summed over pairs: len(s) rows of len(t) words make 64 len(t) columns.
+
+    Row a of the first vector weighs s[a], column 64 j + b weighs t[j] X^b.
+    """
+
+def gf_fold(x: _Words, coefficients: _Words) -> _Words:
+    """The sum of the rows times their coefficients."""
+
+def gf_fold_bits(x: _Words, coefficients: _Words, t: _Words | None = None) -> _Words:
+    """As gf_fold for bits; element 64 j + b times t[j] X^b where there is a t."""
+
+def gf_claim(x: _Words, t: _Words, s: _Words) -> int:
+    """The sum of words of bits, read as elements, with the weights s[a] t[j]."""

@@ -15,7 +15,7 @@ from lingqu.kinds.channel import Buffer, Tag, Traffic
 from lingqu.kinds.errors import PartyLost, ProtocolViolation
 from lingqu.share import Machine
 from lingqu.share.plain import Plain
-from lingqu.share.rep3 import connect
+from lingqu.share.rep3 import connect, malicious
 from lingqu.share.two.machine import Two
 from lingqu.share.two.session import Session, pair_key
 
@@ -103,7 +103,11 @@ def connect_two(channel: TestChannel) -> Machine:
     return Two(Session(channel, pair_key(channel), Dealer(channel.party, 11)))
 
 
-PROTOCOLS: dict[str, tuple[int, Callable[[TestChannel], Machine]]] = {"rep3": (3, connect), "two": (2, connect_two)}
+PROTOCOLS: dict[str, tuple[int, Callable[[TestChannel], Machine]]] = {
+    "rep3": (3, connect),
+    "two": (2, connect_two),
+    "malicious": (3, malicious.connect),
+}
 
 
 def run_parties(work: Work, prepare: Work | None = None, protocol: str = "rep3") -> Run:
@@ -164,9 +168,9 @@ class Parties:
         return Plain(self.count)
 
 
-@pytest.fixture(scope="session", params=list(PROTOCOLS))
+@pytest.fixture(scope="session", params=["rep3", "two"])
 def parties(request: pytest.FixtureRequest) -> Parties:
-    """Every protocol in turn."""
+    """Every protocol of its own kind in turn; what malicious adds has its own tests."""
     return Parties(request.param)
 
 
@@ -180,3 +184,9 @@ def rep3() -> Parties:
 def two() -> Parties:
     """Two parties."""
     return Parties("two")
+
+
+@pytest.fixture(scope="session")
+def checked_parties() -> Parties:
+    """Three parties with proofs of every message."""
+    return Parties("malicious")

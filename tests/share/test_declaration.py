@@ -443,7 +443,7 @@ def test_declarations_are_installed() -> None:
     known = installed()
     assert known.get("share.rep3") is DECLARATION
     assert known.get("share.two") is TWO
-    assert [d.name for d in known.candidates("join")] == ["share.rep3", "share.two"]
+    assert [d.name for d in known.candidates("join")] == ["share.rep3", "share.rep3.malicious", "share.two"]
 
 
 def uniform(data: bytes) -> bool:

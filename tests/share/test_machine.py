@@ -25,6 +25,13 @@ bounded_values = st.lists(st.sampled_from(EDGES) | st.integers(1 - LIMIT, LIMIT 
 few = settings(max_examples=15, deadline=None)
 
 
+@pytest.fixture(scope="module", params=["rep3", "two", "checked_parties"])
+def parties(request: pytest.FixtureRequest) -> Parties:
+    """Every test with each protocol."""
+    found: Parties = request.getfixturevalue(request.param)
+    return found
+
+
 def array(values: list[int]) -> NDArray[np.int64]:
     return np.array(values, np.int64)
 

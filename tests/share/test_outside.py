@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from lingqu.kinds.channel import Buffer, Channel, Tag
-from lingqu.kinds.errors import BadInput, LingquError
-from lingqu.kinds.mechanism import Cost, installed
+from lingqu.kinds.errors import BadInput, LingquError, PartyLost, ProtocolViolation
+from lingqu.kinds.mechanism import Adversary, Cost, installed
 from lingqu.net.inner import InnerChannel
 from lingqu.net.memory import memory_channels
 from lingqu.share.outside import Doorway, Outsider
@@ -54,8 +54,17 @@ class Ran:
         return [[(a, b, tag, len(data)) for a, b, tag, data in row] for row in self.sent]
 
 
-def run(name: str, inside: Callable[..., Any], outside: Callable[[Outsider, int], Any], outsiders: int = 1) -> Ran:
-    """Every party in a thread: `inside(machine, door)` at the compute parties, `outside(outsider, index)` elsewhere."""
+def run(
+    name: str,
+    inside: Callable[..., Any],
+    outside: Callable[[Outsider, int], Any],
+    outsiders: int = 1,
+    wrapped: Callable[[int, Any], Any] = lambda place, channel: channel,
+) -> Ran:
+    """Every party in a thread: `inside(machine, door)` at the compute parties, `outside(outsider, index)` elsewhere.
+
+    wrapped: (index, channel) → the channel that the party uses.
+    """
     count = installed().get(name).threat.parties
     machines = next(iter(entry_points(group="lingqu.machines", name=name))).load()
     doorway: Doorway = next(iter(entry_points(group="lingqu.doorways", name=name))).load()
@@ -66,7 +75,7 @@ def run(name: str, inside: Callable[..., Any], outside: Callable[[Outsider, int]
     ready = threading.Barrier(len(channels))
 
     def party(place: int) -> Any:
-        channel: Any = Heard(channels[place], sent[place])
+        channel: Any = wrapped(place, Heard(channels[place], sent[place]))
         try:
             if place < count:
                 machine = machines(InnerChannel(channel, count))
@@ -190,6 +199,60 @@ def test_only_outside_parties_come_through_the_door(name: str) -> None:
             door.input(0, None, (1,))
 
     run(name, inside, lambda o, place: None)
+
+
+CHECKED = sorted(name for name in MECHANISMS if installed().get(name).threat.adversary is Adversary.MALICIOUS_ABORT)
+
+
+@dataclass
+class Altered:
+    """A channel that alters one of its party's messages: the first of a tag to a peer, after the keys."""
+
+    channel: Channel
+    to: int
+    tag: Tag
+    skip: int = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.channel, name)
+
+    def send(self, to: int, data: Buffer, tag: Tag = Tag.ELEMENTS) -> None:
+        changed = bytearray(bytes(data))
+        if (to, tag) == (self.to, self.tag):
+            self.skip -= 1
+            if self.skip < 0:
+                changed[0] ^= 1
+        self.channel.send(to, bytes(changed), tag)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+@pytest.mark.parametrize(
+    ("who", "to", "tag", "skip"),
+    [
+        (3, 1, Tag.ELEMENTS, 0),  # the owner gives two parties different shares
+        (3, 0, Tag.SEED, 0),  # or different keys
+        (1, 2, Tag.SEED, 1),  # a party claims that it got something else
+        (0, 3, Tag.ELEMENTS, 0),  # a party opens another share of the result
+        (2, 3, Tag.SEED, 0),  # or another digest
+    ],
+)
+def test_one_deviation_is_found_and_nothing_is_opened(name: str, who: int, to: int, tag: Tag, skip: int) -> None:
+    def inside(machine: Any, door: Any) -> None:
+        x = door.input(3, None, (4,))
+        door.reveal(machine.multiply(x, x), 3)
+
+    def outside(outsider: Outsider, place: int) -> Any:
+        outsider.input(np.arange(4), (4,))
+        return outsider.receive((4,))
+
+    with pytest.raises(LingquError) as caught:
+        run(
+            name,
+            inside,
+            outside,
+            wrapped=lambda place, channel: Altered(channel, to, tag, skip) if place == who else channel,
+        )
+    assert isinstance(caught.value, ProtocolViolation | PartyLost)
 
 
 def test_an_inner_channel_reaches_nobody_outside() -> None:

@@ -1,6 +1,7 @@
 //! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
 pub mod bits;
 pub mod curve;
+pub mod gf64;
 pub mod lattice;
 pub mod order;
 pub mod ot;
@@ -312,6 +313,10 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::gf64::python::{
+        gf_claim, gf_cross, gf_cross_bits, gf_dot, gf_fold, gf_fold_bits, gf_lagrange, gf_multiply, gf_scale,
+    };
     #[pymodule_export]
     use super::psi::python::{element_digests, okvs_columns, okvs_decode, okvs_encode, GroupKey};
     #[pymodule_export]

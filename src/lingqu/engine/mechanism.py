@@ -62,18 +62,13 @@ def doorway(name: str) -> Doorway:
 
 def fitting(parties: int, adversary: Adversary, declarations: Iterable[Declaration]) -> str:
     """The mechanism of so many parties that withstands the adversary, none stronger than needed; BadInput if none."""
-    able = [
-        declaration
-        for declaration in declarations
-        if not declaration.ideal
-        and declaration.threat.parties == parties
-        and declaration.threat.adversary.withstands(adversary)
-        and entry_points(group="lingqu.machines", name=declaration.name)
-    ]
+    found = [one for one in declarations if not one.ideal and entry_points(group="lingqu.machines", name=one.name)]
+    able = [one for one in found if one.threat.parties == parties and one.threat.adversary.withstands(adversary)]
     if not able:
+        known = "; ".join(f"{one.name}: {one.threat.parties} parties, {one.threat.adversary.value}" for one in found)
         raise BadInput(
-            f"There is no protocol for {parties} parties against {adversary.value} ones to try.",
-            "Use parties=3, or 2 semi-honest ones.",
+            f"No installed protocol of {parties} parties withstands {adversary.value} ones.",
+            f"Installed: {known or 'none'}.",
         )
     return min(able, key=lambda one: (not adversary.withstands(one.threat.adversary), one.name)).name
 

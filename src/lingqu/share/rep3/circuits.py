@@ -28,7 +28,7 @@ def chunks(count: int) -> list[slice]:
 
 def conjunction(s: Session, x: Parts, y: Parts) -> Parts:
     """x & y on dense bits, flat: 1 round, 24 bytes a machine word.  Source: Araki et al. (CCS 2016) section 3.1."""
-    return s.reshare(_core.and_shares(x, y, s.mine, s.next), BINARY)
+    return s.conjunction(x, y)
 
 
 def conjunction_words(s: Session, x: Parts, y: Parts, width: int) -> Parts:
@@ -55,7 +55,8 @@ def planes_of(x: Parts, width: int) -> Planes:
     return first, second
 
 
-def _and_planes(s: Session, x: Planes, y: Planes) -> Planes:
+def and_planes(s: Session, x: Planes, y: Planes) -> Planes:
+    """x & y plane by plane: 1 round."""
     shape = x[0].shape
     first, second = conjunction(s, flat_pair(x), flat_pair(y))
     return first.reshape(shape), second.reshape(shape)
@@ -65,7 +66,7 @@ def all_ones(s: Session, x: Planes) -> Parts:
     """The conjunction of all planes as a tree: ceil(log2(planes)) rounds."""
     while (rows := len(x[0])) > 1:
         half = rows // 2
-        both = _and_planes(s, (x[0][:half], x[1][:half]), (x[0][half : 2 * half], x[1][half : 2 * half]))
+        both = and_planes(s, (x[0][:half], x[1][:half]), (x[0][half : 2 * half], x[1][half : 2 * half]))
         odd = x[0][2 * half :], x[1][2 * half :]
         x = (np.concatenate([both[0], odd[0]]), np.concatenate([both[1], odd[1]])) if rows % 2 else both
     return x[0][0], x[1][0]
@@ -84,7 +85,7 @@ def equal_words(s: Session, pairs: Sequence[tuple[Parts, int]]) -> Parts:
 
 def is_zero(s: Session, x: Parts) -> Parts:
     """A dense bit an element: x == 0, as x_0 + x_1 == -x_2. 7 rounds a chunk of rows."""
-    return _by_chunks(x, lambda part: all_ones(s, _equal_summands(s, part)))
+    return by_chunks(x, lambda part: all_ones(s, _equal_summands(s, part)))
 
 
 def _summands(s: Session, x: Parts) -> Parts:
@@ -197,7 +198,7 @@ def sign(s: Session, x: Parts, bits: int) -> Parts:
     Cost: 1 + ceil(log2(bits)) rounds a chunk of rows.
     Source: ABY3 section 5.3, with the most significant bit's carry only.
     """
-    return _by_chunks(x, lambda part: _sign(s, part, bits))
+    return by_chunks(x, lambda part: _sign(s, part, bits))
 
 
 def _sign(s: Session, x: Parts, bits: int) -> Parts:
@@ -215,7 +216,7 @@ def to_bits(s: Session, x: Parts) -> Parts:
     Source: ABY3 section 5.3; the prefix network is Sklansky's (1960), which has fewer products than Kogge and Stone's
     at the same depth, and fan-out is free here.
     """
-    return _by_chunks(x, lambda part: _to_bits(s, part))
+    return by_chunks(x, lambda part: _to_bits(s, part))
 
 
 def _to_bits(s: Session, x: Parts) -> Parts:
@@ -241,7 +242,7 @@ def _to_bits(s: Session, x: Parts) -> Parts:
     return complement(s, (flat[0], flat[1]))
 
 
-def _by_chunks(x: Parts, kernel: Callable[[Parts], Parts]) -> Parts:
+def by_chunks(x: Parts, kernel: Callable[[Parts], Parts]) -> Parts:
     """A kernel on some rows at a time, which bounds the memory; what it gives a chunk joins into dense words."""
     return _joined([kernel((x[0][rows], x[1][rows])) for rows in chunks(len(x[0]))])
 

@@ -9,6 +9,7 @@ Operations whose names end in "_outside" are with a party that does not compute.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
@@ -31,16 +32,35 @@ def _count(sizes: Sizes) -> int:
     return sizes["rows"] * sizes.get("columns", 1)
 
 
-def _operation(name: str, run: Callable[[Tally, Sizes], None], source: str, *reveals: Reveals) -> Operation:
-    def cost(sizes: Sizes) -> Cost:
-        tally = Tally()
-        run(tally, sizes)
-        return tally.cost
-
-    return Operation(name, cost, source, reveals)
+def _matrices(sizes: Sizes) -> tuple[int, int, int]:
+    return sizes["rows"], sizes.get("inner", 1), sizes.get("columns", 1)
 
 
-OPERATIONS = (
+@dataclass(frozen=True)
+class Counted:
+    """An operation that a tally counts from its sizes."""
+
+    name: str
+    run: Callable[[Tally, Sizes], None]
+    source: str
+    reveals: tuple[Reveals, ...]
+
+    def operation(self, tally: Callable[[], Tally], proofs: str = "") -> Operation:
+        """At the cost that a protocol's tally finds.  proofs: a source to add."""
+
+        def cost(sizes: Sizes) -> Cost:
+            counted = tally()
+            self.run(counted, sizes)
+            return counted.cost
+
+        return Operation(self.name, cost, self.source + proofs, self.reveals)
+
+
+def _operation(name: str, run: Callable[[Tally, Sizes], None], source: str, *reveals: Reveals) -> Counted:
+    return Counted(name, run, source, reveals)
+
+
+COUNTED = (
     _operation("connect", lambda t, _: t.wave((0, 2, 16), (1, 0, 16), (2, 1, 16)), f"{ARAKI_2016}, section 3.3"),
     _operation("input", lambda t, z: t.give(WORD * _count(z)), f"{ARAKI_2016}, section 3.1", INPUT),
     _operation(
@@ -65,8 +85,8 @@ OPERATIONS = (
     _operation("reveal_outside", lambda t, z: t.leave(WORD * _count(z)), f"{ARAKI_2016}, section 3.3", OPENED),
     _operation("multiply", lambda t, z: t.multiply(_count(z)), f"{ARAKI_2016}, section 3.2"),
     _operation("multiply_real", lambda t, z: t.multiply_real(_count(z)), f"{ABY3}, section 5.1"),
-    _operation("matmul", lambda t, z: t.multiply(_count(z)), f"{ABY3}, section 5.1"),
-    _operation("matmul_real", lambda t, z: t.multiply_real(_count(z)), f"{ABY3}, section 5.1"),
+    _operation("matmul", lambda t, z: t.matmul(*_matrices(z)), f"{ABY3}, section 5.1"),
+    _operation("matmul_real", lambda t, z: t.matmul_real(*_matrices(z)), f"{ABY3}, section 5.1"),
     _operation(
         "truncate",
         lambda t, z: t.truncate(_count(z), z.get("bits", FRACTION_BITS)),
@@ -84,8 +104,9 @@ OPERATIONS = (
     _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"{RANKING}; few bits: after {SORTING}"),
     _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"after {SORTING}"),
     _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"after {SORTING}"),
-    *composed.operations(Tally, 3, composed.Sources(f"{ABY3}, section 5.4", f"after {SORTING}")),
 )
+SOURCES = composed.Sources(f"{ABY3}, section 5.4", f"after {SORTING}")
+OPERATIONS = (*(counted.operation(Tally) for counted in COUNTED), *composed.operations(Tally, 3, SOURCES))
 
 DECLARATION = Declaration(
     name="share.rep3",

@@ -34,21 +34,23 @@ from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, f
 from lingqu.share.tables import pack_columns, unpack_columns
 
 
-def _integers(parts: Parts, shape: Shape) -> Shared:
+def integers_of(parts: Parts, shape: Shape) -> Shared:
+    """Flat components as integers of a shape."""
     return Shared((parts[0].reshape(shape), parts[1].reshape(shape)))
 
 
-def _words(parts: Parts, shape: Shape, width: int) -> SharedBits:
+def words_of(parts: Parts, shape: Shape, width: int) -> SharedBits:
+    """Flat components as words of a shape."""
     return SharedBits((parts[0].reshape(shape), parts[1].reshape(shape)), width)
 
 
-def _by_rows_or_columns(x: Shared) -> tuple[Parts, bool]:
+def by_rows_or_columns(x: Shared) -> tuple[Parts, bool]:
     """A matrix flat as it lies in memory, and whether that is by columns: a transposed matrix is not copied."""
     turned = all(part.flags.f_contiguous and not part.flags.c_contiguous for part in x.parts)
     return flat_pair(x.transpose().parts if turned else x.parts), turned
 
 
-def _stack(x: Shared, lead: Shape) -> list[Shared]:
+def stack_of(x: Shared, lead: Shape) -> list[Shared]:
     """The matrices of a stack, repeated over the leading axes."""
     full = x.broadcast_to((*lead, *x.shape[-2:]))
     return [full[index] for index in np.ndindex(*lead)]
@@ -66,6 +68,7 @@ class Rep3(Local):
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._steps: rows.Steps = rows.PlainSteps(session)
 
     def __repr__(self) -> str:
         return f"Rep3(party={self.party})"
@@ -95,17 +98,17 @@ class Rep3(Local):
     def input(self, owner: int, values: Integers | None, shape: Shape) -> Shared:
         """As Machine.input."""
         own = ring(checks.owned(values, shape)) if self.owns(owner) else None
-        return _integers(self._input(owner, own, shape, ADDITIVE, 64), shape)
+        return integers_of(self._input(owner, own, shape, ADDITIVE, 64), shape)
 
     def input_bits(self, owner: int, words: Integers | None, shape: Shape, width: int) -> SharedBits:
         """As Machine.input_bits."""
         own = checks.words(checks.owned(words, shape), width) if self.owns(owner) else None
-        return _words(self._input(owner, own, shape, BINARY, width), shape, width)
+        return words_of(self._input(owner, own, shape, BINARY, width), shape, width)
 
     def input_real(self, owner: int, values: NDArray[Any] | None, shape: Shape) -> Shared:
         """As Machine.input_real."""
         own = encode(checks.owned(values, shape)) if self.owns(owner) else None
-        return _integers(self._input(owner, own, shape, ADDITIVE, 64), shape)
+        return integers_of(self._input(owner, own, shape, ADDITIVE, 64), shape)
 
     def _constant(self, words: Words) -> Parts:
         """Component x_0 is the constant."""
@@ -147,12 +150,12 @@ class Rep3(Local):
         words = ring(y)
         lead, sizes = checks.stack_sizes(x.shape, words.shape)
         if lead:
-            stacks, factors = _stack(x, lead), np.broadcast_to(words, (*lead, *words.shape[-2:]))
+            stacks, factors = stack_of(x, lead), np.broadcast_to(words, (*lead, *words.shape[-2:]))
             pairs = zip(stacks, np.ndindex(*lead), strict=True)
             return _whole([self.matmul_public(a, factors[index]) for a, index in pairs], lead, sizes)
-        parts, turned = _by_rows_or_columns(x)
+        parts, turned = by_rows_or_columns(x)
         first, second = (_core.matmul(part, flat(words), sizes, turned) for part in parts)
-        return _integers((first, second), (sizes[0], sizes[2]))
+        return integers_of((first, second), (sizes[0], sizes[2]))
 
     def logical_not(self, x: SharedBits) -> SharedBits:
         """As Machine.logical_not."""
@@ -164,7 +167,7 @@ class Rep3(Local):
     def multiply(self, x: Shared, y: Shared) -> Shared:
         """As Machine.multiply."""
         shape = np.broadcast_shapes(x.shape, y.shape)
-        return _integers(
+        return integers_of(
             arithmetic.multiply(self._session, flat_pair(x.parts, shape), flat_pair(y.parts, shape)), shape
         )
 
@@ -172,7 +175,7 @@ class Rep3(Local):
         """As Machine.multiply_real; truncated before it is reshared."""
         shape = np.broadcast_shapes(x.shape, y.shape)
         left, right = flat_pair(x.parts, shape), flat_pair(y.parts, shape)
-        return _integers(arithmetic.multiply_truncate(self._session, left, right, FRACTION_BITS), shape)
+        return integers_of(arithmetic.multiply_truncate(self._session, left, right, FRACTION_BITS), shape)
 
     def scale_real(self, x: Shared, factor: NDArray[Any] | float) -> Shared:
         """As Machine.scale_real."""
@@ -182,20 +185,21 @@ class Rep3(Local):
         """As Machine.matmul."""
         lead, sizes = checks.stack_sizes(x.shape, y.shape)
         pairs = [
-            (*_by_rows_or_columns(a), flat_pair(b.parts)) for a, b in zip(_stack(x, lead), _stack(y, lead), strict=True)
+            (*by_rows_or_columns(a), flat_pair(b.parts))
+            for a, b in zip(stack_of(x, lead), stack_of(y, lead), strict=True)
         ]
-        return _integers(arithmetic.matmul(self._session, pairs, sizes), (*lead, sizes[0], sizes[2]))
+        return integers_of(arithmetic.matmul(self._session, pairs, sizes), (*lead, sizes[0], sizes[2]))
 
     def matmul_real(self, x: Shared, y: Shared) -> Shared:
         """As Machine.matmul_real; truncated before it is reshared."""
         sizes = checks.matrix_sizes(x.shape, y.shape)
-        parts, turned = _by_rows_or_columns(x)
+        parts, turned = by_rows_or_columns(x)
         product = arithmetic.matmul_truncate(self._session, parts, flat_pair(y.parts), sizes, turned, FRACTION_BITS)
-        return _integers(product, (sizes[0], sizes[2]))
+        return integers_of(product, (sizes[0], sizes[2]))
 
     def truncate(self, x: Shared, bits: int) -> Shared:
         """As Machine.truncate."""
-        return _integers(arithmetic.truncate(self._session, flat_pair(x.parts), checks.shift(bits)), x.shape)
+        return integers_of(arithmetic.truncate(self._session, flat_pair(x.parts), checks.shift(bits)), x.shape)
 
     def reciprocal(self, x: Shared, fraction_bits: int = FRACTION_BITS) -> Shared:
         """As Machine.reciprocal."""
@@ -215,7 +219,7 @@ class Rep3(Local):
     def _bit(self, dense: Parts, shape: Shape) -> SharedBits:
         count = prod(shape)
         first, second = (_core.unpack(part, count, 1) for part in dense)
-        return _words((first, second), shape, 1)
+        return words_of((first, second), shape, 1)
 
     def less_than(self, x: Shared, y: Shared | Public, bits: int = 64) -> SharedBits:
         """As Machine.less_than."""
@@ -240,7 +244,7 @@ class Rep3(Local):
         checks.same_width([x, y])
         shape = np.broadcast_shapes(x.shape, y.shape)
         left, right = flat_pair(x.parts, shape), flat_pair(y.parts, shape)
-        return _words(circuits.conjunction_words(self._session, left, right, x.width), shape, x.width)
+        return words_of(circuits.conjunction_words(self._session, left, right, x.width), shape, x.width)
 
     def logical_or(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_or: x ^ y ^ (x & y)."""
@@ -253,11 +257,11 @@ class Rep3(Local):
 
     def to_bits(self, x: Shared) -> SharedBits:
         """As Machine.to_bits."""
-        return _words(circuits.to_bits(self._session, flat_pair(x.parts)), x.shape, 64)
+        return words_of(circuits.to_bits(self._session, flat_pair(x.parts)), x.shape, 64)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""
-        return _integers(arithmetic.words_as_integers(self._session, flat_pair(x.parts), x.width), x.shape)
+        return integers_of(arithmetic.words_as_integers(self._session, flat_pair(x.parts), x.width), x.shape)
 
     def inject(self, x: SharedBits) -> Shared:
         """As Machine.inject."""
@@ -269,30 +273,38 @@ class Rep3(Local):
         """As Machine.shuffle."""
         count = checks.row_count(columns)
         tables = pack_columns(columns)
-        return unpack_columns(columns, rows.shuffle(self._session, count, tables))
+        return unpack_columns(columns, rows.shuffle(self._steps, count, tables))
 
     def sort(self, keys: Sequence[SharedBits]) -> Permutation:
         """As Machine.sort."""
         count = checks.row_count(keys)
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
+        return self._order(keys, count)
+
+    def _order(self, keys: Sequence[SharedBits], count: int) -> Permutation:
+        """The cheaper of both ways to sort, for at least two rows."""
+        if ranking.by_digits(count, sum(key.width for key in keys)):
+            return Permutation(integers_of(self._by_digits(keys), (count,)))
         words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]
-        if not ranking.by_digits(count, sum(key.width for key in keys)):
-            return Permutation(_integers(ranking.sort(self._session, words), (count,)))
+        return Permutation(integers_of(ranking.sort(self._session, words), (count,)))
+
+    def _by_digits(self, keys: Sequence[SharedBits]) -> Parts:
+        words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]
         bits = [(parts, position) for parts, width in words for position in range(width)]
-        return Permutation(_integers(rows.sort(self._session, bits), (count,)))
+        return rows.sort(self._steps, bits)
 
     def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
         """As Machine.apply."""
         checks.same_rows(columns, permutation.rows)
         destinations = flat_pair(permutation.destinations.parts)
-        return unpack_columns(columns, rows.apply(self._session, destinations, pack_columns(columns)))
+        return unpack_columns(columns, rows.apply(self._steps, destinations, pack_columns(columns)))
 
     def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
         """As Machine.unapply."""
         checks.same_rows(columns, permutation.rows)
         destinations = flat_pair(permutation.destinations.parts)
-        return unpack_columns(columns, rows.unapply(self._session, destinations, pack_columns(columns)))
+        return unpack_columns(columns, rows.unapply(self._steps, destinations, pack_columns(columns)))
 
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation; what is no permutation ends the session when it is opened."""

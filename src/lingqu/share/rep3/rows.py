@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,8 @@ DIGIT_BITS = 2
 """Key bits that one pass of the sort takes: fewer passes against more products a pass."""
 
 
-def _group(table: Table) -> Group:
+def group_of(table: Table) -> Group:
+    """Of a table's shares."""
     return BINARY if table.tag is Tag.BITS else ADDITIVE
 
 
@@ -83,7 +85,7 @@ class Hops:
 
     def _first_hop(self, table: Table) -> None:
         """Lead applies a and b to its two components; helper applies a to the third; both masked."""
-        s, group, count, width = self.session, _group(table), table.count, table.width
+        s, group, count, width = self.session, group_of(table), table.count, table.width
         a, b, c = self.indices
         if s.party == self.lead:
             whole = group.plus(table.parts[0], table.parts[1])
@@ -97,7 +99,7 @@ class Hops:
 
     def _second_hop(self, table: Table) -> Words | None:
         """Other applies b to what helper sent; then helper and other hold summands and apply c."""
-        s, group, count, width = self.session, _group(table), table.count, table.width
+        s, group, count, width = self.session, group_of(table), table.count, table.width
         _, b, c = self.indices
         if s.party == self.lead:
             return None
@@ -108,7 +110,7 @@ class Hops:
 
     def _last_mask(self, table: Table, moved: Words | None, opened: bool) -> tuple[Words | None, Words | None]:
         """What this party adds to the last exchange, and the component it draws. Helper and other hold summands."""
-        s, group, count, width = self.session, _group(table), table.count, table.width
+        s, group, count, width = self.session, group_of(table), table.count, table.width
         a, b, c = self.indices
         if opened:
             if moved is None:
@@ -129,17 +131,17 @@ class Hops:
         peer = 3 - self.lead - s.party
         for i, (table, (own, _)) in enumerate(zip(tables, outgoing, strict=True)):
             assert own is not None
-            s.send(peer, own, _group(table), table.width)
+            s.send(peer, own, group_of(table), table.width)
             if i < opened:
-                s.send(self.lead, own, _group(table), table.width)
+                s.send(self.lead, own, group_of(table), table.width)
 
     def _open(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Words:
         s, own = self.session, outgoing[0]
         if own is None:
             peers = [party for party in (0, 1, 2) if party != self.lead]
-            one, two = (s.receive(party, table.count, _group(table), table.width) for party in peers)
-            return _group(table).plus(one, two)
-        return _group(table).plus(own, s.receive(3 - self.lead - s.party, table.count, _group(table), table.width))
+            one, two = (s.receive(party, table.count, group_of(table), table.width) for party in peers)
+            return group_of(table).plus(one, two)
+        return group_of(table).plus(own, s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width))
 
     def _share(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Parts:
         s, (own, drawn) = self.session, outgoing
@@ -149,8 +151,8 @@ class Hops:
         if s.party == self.lead:
             components = {a: own, b: drawn}
         else:
-            theirs = s.receive(3 - self.lead - s.party, table.count, _group(table), table.width)
-            components = {c: _group(table).plus(own, theirs), (a if s.party == 1 else b): drawn}
+            theirs = s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width)
+            components = {c: group_of(table).plus(own, theirs), (a if s.party == 1 else b): drawn}
         return components[s.party], components[s.after]
 
 
@@ -159,60 +161,108 @@ def opened_order(s: Session, words: Words) -> Order:
     try:
         return _core.as_permutation(words)
     except ValueError:
-        raise ProtocolViolation(
+        violation = ProtocolViolation(
             "A shuffled order that was opened is no permutation.", "Check which software the other parties run."
-        ) from None
+        )
+        raise s.refuse(violation) from None
 
 
-def shuffle(s: Session, rows: int, tables: Sequence[Table]) -> list[Table]:
+class Steps(Protocol):
+    """What sorting and moving by hidden destinations are made of, so that another protocol can bring its own."""
+
+    @property
+    def session(self) -> Session:
+        """The party's keys and channel."""
+
+    def integers(self, bits: Parts) -> Parts:
+        """Single bits as 0 or 1."""
+
+    def conjunction(self, x: Parts, y: Parts) -> Parts:
+        """x & y of single bits."""
+
+    def sum_of_products(self, x: Parts, y: Parts, terms: int) -> Parts:
+        """The sum over the first of `terms` axes of x * y, flat."""
+
+    def move(
+        self, orders: dict[int, Order], tables: Sequence[Table], opened: int = 0, inverse: bool = False
+    ) -> list[Table | Words]:
+        """As Hops.run."""
+
+
+@dataclass(frozen=True)
+class PlainSteps:
+    """The steps as semi-honest parties take them."""
+
+    session: Session
+
+    def integers(self, bits: Parts) -> Parts:
+        """As Steps.integers."""
+        return arithmetic.words_as_integers(self.session, bits, 1)
+
+    def conjunction(self, x: Parts, y: Parts) -> Parts:
+        """As Steps.conjunction."""
+        return circuits.conjunction_words(self.session, x, y, 1)
+
+    def sum_of_products(self, x: Parts, y: Parts, terms: int) -> Parts:
+        """As Steps.sum_of_products."""
+        return arithmetic.sum_of_products(self.session, x, y, terms)
+
+    def move(
+        self, orders: dict[int, Order], tables: Sequence[Table], opened: int = 0, inverse: bool = False
+    ) -> list[Table | Words]:
+        """As Steps.move."""
+        return Hops(self.session, orders, inverse).run(tables, opened)
+
+
+def shuffle(steps: Steps, rows: int, tables: Sequence[Table]) -> list[Table]:
     """All tables' rows in one fresh order."""
-    return [t for t in Hops(s, draw_orders(s, rows)).run(tables) if isinstance(t, Table)]
+    return [t for t in steps.move(draw_orders(steps.session, rows), tables) if isinstance(t, Table)]
 
 
-def apply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
+def apply(steps: Steps, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
     """Bring every row to its destination: shuffle both, open the destinations, move.  After Asharov et al."""
     rows = len(destinations[0])
-    order, *moved = Hops(s, draw_orders(s, rows)).run([Table(Tag.ELEMENTS, destinations), *tables], opened=1)
+    order, *moved = steps.move(draw_orders(steps.session, rows), [Table(Tag.ELEMENTS, destinations), *tables], opened=1)
     assert isinstance(order, np.ndarray)
-    to = opened_order(s, order)
+    to = opened_order(steps.session, order)
     return [_local(_core.scatter, t, to) for t in moved if isinstance(t, Table)]
 
 
-def unapply(s: Session, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
+def unapply(steps: Steps, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
     """The inverse of apply: read at the opened shuffled destinations, then undo the shuffle.  After Asharov et al."""
-    orders = draw_orders(s, len(destinations[0]))
-    order = Hops(s, orders).run([Table(Tag.ELEMENTS, destinations)], opened=1)[0]
+    orders = draw_orders(steps.session, len(destinations[0]))
+    order = steps.move(orders, [Table(Tag.ELEMENTS, destinations)], opened=1)[0]
     assert isinstance(order, np.ndarray)
-    return _undo(s, orders, opened_order(s, order), tables)
+    return _undo(steps, orders, opened_order(steps.session, order), tables)
 
 
-def _undo(s: Session, orders: dict[int, Order], origin: Order, tables: Sequence[Table]) -> list[Table]:
+def _undo(steps: Steps, orders: dict[int, Order], origin: Order, tables: Sequence[Table]) -> list[Table]:
     read = [_local(_core.gather, t, origin) for t in tables]
-    return [t for t in Hops(s, orders, inverse=True).run(read) if isinstance(t, Table)]
+    return [t for t in steps.move(orders, read, inverse=True) if isinstance(t, Table)]
 
 
 def _local(kernel: Callable[[Words, Order, int], Words], table: Table, order: Order) -> Table:
     return table.having(*(kernel(part, order, table.columns) for part in table.parts))
 
 
-def sort(s: Session, bits: Sequence[KeyBit]) -> Parts:
+def sort(steps: Steps, bits: Sequence[KeyBit]) -> Parts:
     """Destinations of the stable order by key bits, the least significant first, a digit of DIGIT_BITS bits a pass.
 
     A pass shuffles the order found so far together with its digit, opens the shuffled order once, and uses it twice:
     to bring the digit to its place and to compose with the digit's order.  After Asharov et al.
     """
     digits = [bits[i : i + DIGIT_BITS] for i in range(0, len(bits), DIGIT_BITS)]
-    found = digit_order(s, *_as_digit(digits[0]))
+    found = digit_order(steps, *_as_digit(digits[0]))
     for digit in digits[1:]:
         words, width = _as_digit(digit)
-        orders = draw_orders(s, len(words[0]))
+        orders = draw_orders(steps.session, len(words[0]))
         tables = [Table(Tag.ELEMENTS, found), Table(Tag.BITS, words, width=width)]
-        order, carried = Hops(s, orders).run(tables, opened=1)
+        order, carried = steps.move(orders, tables, opened=1)
         assert isinstance(order, np.ndarray)
         assert isinstance(carried, Table)
-        to = opened_order(s, order)
-        later = digit_order(s, pair(_local(_core.scatter, carried, to)), width)
-        found = pair(_undo(s, orders, to, [Table(Tag.ELEMENTS, later)])[0])
+        to = opened_order(steps.session, order)
+        later = digit_order(steps, pair(_local(_core.scatter, carried, to)), width)
+        found = pair(_undo(steps, orders, to, [Table(Tag.ELEMENTS, later)])[0])
     return found
 
 
@@ -228,7 +278,7 @@ def _as_digit(bits: Sequence[KeyBit]) -> tuple[Parts, int]:
     return (first, second), len(bits)
 
 
-def digit_order(s: Session, words: Parts, width: int) -> Parts:
+def digit_order(steps: Steps, words: Parts, width: int) -> Parts:
     """Destinations of the stable order by one digit of 1 or 2 bits.
 
     One flag a digit value; row i of value v goes to (rows of lower values) + (rows of value v up to i) - 1, a sum of
@@ -237,26 +287,26 @@ def digit_order(s: Session, words: Parts, width: int) -> Parts:
     count = len(words[0])
     low = words[0] & np.uint64(1), words[1] & np.uint64(1)
     if width == 1:
-        flags = [arithmetic.words_as_integers(s, low, 1)]
+        flags = [steps.integers(low)]
     else:
         high = words[0] >> np.uint64(1), words[1] >> np.uint64(1)
-        both = circuits.conjunction_words(s, low, high, 1)
+        both = steps.conjunction(low, high)
         stacked = np.concatenate([low[0], high[0], both[0]]), np.concatenate([low[1], high[1], both[1]])
-        values = arithmetic.words_as_integers(s, stacked, 1)
+        values = steps.integers(stacked)
         ones, twos, threes = ((values[0][i : i + count], values[1][i : i + count]) for i in range(0, 3 * count, count))
         flags = [_minus(ones, threes), _minus(twos, threes), threes]
-    return _destinations(s, flags)
+    return _destinations(steps, flags)
 
 
 def _minus(x: Parts, y: Parts) -> Parts:
     return x[0] - y[0], x[1] - y[1]
 
 
-def _destinations(s: Session, flags: Sequence[Parts]) -> Parts:
+def _destinations(steps: Steps, flags: Sequence[Parts]) -> Parts:
     """From the flags of the values above 0: s_0 + sum over v of flag_v (s_v - s_0), s_v the destinations within v."""
     ends: list[list[Words]] = []
     for half in (0, 1):
-        constant = np.uint64(1 if (s.party, half) in ((0, 0), (2, 1)) else 0)
+        constant = np.uint64(1 if (steps.session.party, half) in ((0, 0), (2, 1)) else 0)
         none = constant - np.add.reduce([flag[half] for flag in flags])
         base = np.zeros(1, np.uint64)
         column = []
@@ -267,5 +317,5 @@ def _destinations(s: Session, flags: Sequence[Parts]) -> Parts:
         ends.append(column)
     x = np.concatenate([f[0] for f in flags]), np.concatenate([f[1] for f in flags])
     y0, y1 = (np.concatenate([column - columns[0] for column in columns[1:]]) for columns in ends)
-    product = arithmetic.sum_of_products(s, x, (y0, y1), len(flags))
+    product = steps.sum_of_products(x, (y0, y1), len(flags))
     return ends[0][0] + product[0], ends[1][0] + product[1]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lingqu._core import Prg, pack, unpack
+from lingqu._core import Prg, and_shares, pack, unpack
 from lingqu.kinds.channel import Channel, Tag
-from lingqu.kinds.errors import BadInput
+from lingqu.kinds.errors import BadInput, LingquError, ProtocolViolation
 from lingqu.share.api import Shape, Words
 
 KEY_BYTES = 16
@@ -90,6 +90,14 @@ class Session:
         """From one component each (masked by a share of zero) to replicated shares: 1 round, 24 bytes an element."""
         self.send(self.before, component, group)
         return component, self.receive(self.after, len(component), group)
+
+    def conjunction(self, x: Parts, y: Parts) -> Parts:
+        """x & y on dense bits, flat: 1 round, 24 bytes a machine word.  Source: Araki et al. (CCS 2016) section 3.1."""
+        return self.reshare(and_shares(x, y, self.mine, self.next), BINARY)
+
+    def refuse(self, error: ProtocolViolation) -> LingquError:
+        """The error to raise where an opened value cannot be; a session that checks ends with it."""
+        return error
 
     def zeroed(self, words: Words) -> Words:
         """Words plus this party's part of a fresh sharing of zero: free.  Araki et al. (CCS 2016) section 3.3."""

@@ -1,0 +1,132 @@
+"""MaliciousRep3: the Machine of three parties with replicated shares, which stops when one of them deviates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lingqu.kinds.channel import Channel
+from lingqu.kinds.errors import BadInput
+from lingqu.share import checks
+from lingqu.share.api import FRACTION_BITS, Permutation, Public, Shared, SharedBits, Words
+from lingqu.share.rep3 import circuits as any_circuits
+from lingqu.share.rep3 import rows
+from lingqu.share.rep3.machine import Rep3, by_rows_or_columns, integers_of, stack_of, words_of
+from lingqu.share.rep3.malicious import arithmetic, circuits, moves, session
+from lingqu.share.rep3.malicious.session import Checked
+from lingqu.share.rep3.session import Group, Parts, flat_pair
+from lingqu.share.tables import Table
+
+
+@dataclass(frozen=True)
+class CheckedSteps:
+    """Sorting's steps with every message recorded."""
+
+    session: Checked
+
+    def integers(self, bits: Parts) -> Parts:
+        """As Steps.integers."""
+        return arithmetic.words_as_integers(self.session, bits, 1)
+
+    def conjunction(self, x: Parts, y: Parts) -> Parts:
+        """As Steps.conjunction."""
+        return any_circuits.conjunction_words(self.session, x, y, 1)
+
+    def sum_of_products(self, x: Parts, y: Parts, terms: int) -> Parts:
+        """As Steps.sum_of_products."""
+        return self.session.sum_of_products(x, y, terms)
+
+    def move(
+        self, orders: dict[int, rows.Order], tables: Sequence[Table], opened: int = 0, inverse: bool = False
+    ) -> list[Table | Words]:
+        """As Steps.move."""
+        return moves.move(self.session, orders, tables, opened, inverse)
+
+
+class MaliciousRep3(Rep3):
+    """One party's machine of share.rep3.malicious; see Machine for every method, DECLARATION for costs.
+
+    A deviation that would change a result ends the session before anything is opened: reveal* raises ProtocolViolation
+    (or PartyLost, when the other honest party found it first and left), and so does every later method that sends.
+    """
+
+    def __init__(self, session: Checked) -> None:
+        super().__init__(session)
+        self._checked = session
+        self._steps = CheckedSteps(session)
+
+    def settle(self) -> None:
+        """Prove and verify all messages so far; reveal* does so by itself."""
+        self._checked.settle()
+
+    def agree(self, peer: int, data: bytes | memoryview) -> None:
+        """Go on only if that party holds the same bytes: 1 round, a digest each way.  ProtocolViolation ends it all."""
+        self._checked.agree(peer, data)
+
+    def _open(self, x: Shared | SharedBits, to: int | None, group: Group, width: int) -> Words | None:
+        if to not in (None, 0, 1, 2):
+            raise BadInput(f"Party {to} computes nothing here.", "Reveal to one of the parties 0 to 2, or to all.")
+        words = self._checked.open(flat_pair(x.parts), to, group, width)
+        return None if words is None else words.reshape(x.shape)
+
+    # Arithmetic
+
+    def multiply(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply."""
+        shape = np.broadcast_shapes(x.shape, y.shape)
+        return integers_of(self._checked.multiply(flat_pair(x.parts, shape), flat_pair(y.parts, shape)), shape)
+
+    def multiply_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.multiply_real."""
+        return self.truncate(self.multiply(x, y), FRACTION_BITS)
+
+    def matmul(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul."""
+        lead, sizes = checks.stack_sizes(x.shape, y.shape)
+        pairs = [
+            (*by_rows_or_columns(a), flat_pair(b.parts))
+            for a, b in zip(stack_of(x, lead), stack_of(y, lead), strict=True)
+        ]
+        return integers_of(self._checked.matmul(pairs, sizes), (*lead, sizes[0], sizes[2]))
+
+    def matmul_real(self, x: Shared, y: Shared) -> Shared:
+        """As Machine.matmul_real."""
+        return self.truncate(self.matmul(x, y), FRACTION_BITS)
+
+    def truncate(self, x: Shared, bits: int) -> Shared:
+        """As Machine.truncate."""
+        return integers_of(arithmetic.truncate(self._checked, flat_pair(x.parts), checks.shift(bits)), x.shape)
+
+    # Bits
+
+    def less_than(self, x: Shared, y: Shared | Public, bits: int = 64) -> SharedBits:
+        """As Machine.less_than."""
+        difference = self.subtract(x, y)
+        dense = circuits.sign(self._checked, flat_pair(difference.parts), checks.compare(bits))
+        return self._bit(dense, difference.shape)
+
+    def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
+        """As Machine.equal."""
+        difference = self.subtract(x, y)
+        return self._bit(circuits.is_zero(self._checked, flat_pair(difference.parts)), difference.shape)
+
+    def to_bits(self, x: Shared) -> SharedBits:
+        """As Machine.to_bits."""
+        return words_of(circuits.to_bits(self._checked, flat_pair(x.parts)), x.shape, 64)
+
+    def to_shared(self, x: SharedBits) -> Shared:
+        """As Machine.to_shared."""
+        return integers_of(arithmetic.words_as_integers(self._checked, flat_pair(x.parts), x.width), x.shape)
+
+    # Rows
+
+    def _order(self, keys: Sequence[SharedBits], count: int) -> Permutation:
+        """By digits, whatever the keys' width."""
+        return Permutation(integers_of(self._by_digits(keys), (count,)))
+
+
+def connect(channel: Channel) -> MaliciousRep3:
+    """A machine over a channel of three parties, with fresh pairwise keys: 1 round, 48 bytes in all."""
+    return MaliciousRep3(session.connect(channel))

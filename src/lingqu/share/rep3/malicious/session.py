@@ -1,0 +1,172 @@
+"""A session whose messages are recorded, and proved before anything is opened.
+
+Every message that carries shares is of one of four kinds.  A product is reshared: proved by `BitProofs` or
+`RingProofs`.  A table moves under a permutation that two parties know: proved likewise.  An owner shares its values:
+any message it could send is some value's.  A value is opened: one holder of the missing component sends it, the other
+its digest, and both must agree.  Before an opening all proofs are made, and each party hears from both others that
+theirs hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+import numpy as np
+
+from lingqu import _core
+from lingqu.kinds.channel import Channel, Tag
+from lingqu.kinds.errors import LingquError, ProtocolViolation
+from lingqu.share.api import Words
+from lingqu.share.rep3 import session as unchecked
+from lingqu.share.rep3.malicious.bits import BitProofs
+from lingqu.share.rep3.malicious.guard import Guarded, refused
+from lingqu.share.rep3.malicious.ring import RingProofs, joint_coin
+from lingqu.share.rep3.session import BINARY, Group, Parts, Session
+
+PENDING_BIT_WORDS = 1 << 21
+"""Words of conjunctions that may wait for their proof; each is kept six times, and needs as much again in a check."""
+PENDING_RING_WORDS = 1 << 24
+"""Ring elements, of operands and results, that may wait for their proof."""
+DIGEST_BYTES = 32
+HOLDS, FAILS = b"\x01", b"\x00"
+
+
+class Checked(Session):
+    """A party's keys and channel, and what it has to prove and to verify."""
+
+    def __init__(self, channel: Guarded, mine: _core.Prg, next_: _core.Prg) -> None:
+        super().__init__(channel, mine, next_)
+        self.guard = channel
+        self.bits = BitProofs(self)
+        self.rings = RingProofs(self)
+        self._unsettled = False
+
+    def __repr__(self) -> str:
+        return f"Checked(party={self.party})"
+
+    # Products
+
+    def _masks(self, count: int) -> Parts:
+        return self.draw(self.party, count), self.draw(self.party + 1, count)
+
+    def conjunction(self, x: Parts, y: Parts) -> Parts:
+        """As Session.conjunction, recorded."""
+        masks = self._masks(len(x[0]))
+        own = (x[0] & (y[0] ^ y[1])) ^ (x[1] & y[0]) ^ masks[0] ^ masks[1]
+        z = self.reshare(own, BINARY)
+        self.bits.conjunction(x, y, z[1], masks)
+        self.recorded()
+        return z
+
+    def multiply(self, x: Parts, y: Parts) -> Parts:
+        """x * y, flat, recorded: 1 round, 24 bytes an element, and its proof."""
+        masks = self._masks(len(x[0]))
+        z = self.reshare(x[0] * (y[0] + y[1]) + x[1] * y[0] + masks[0] - masks[1])
+        self.rings.product(x, y, z[1], masks)
+        self.recorded()
+        return z
+
+    def sum_of_products(self, x: Parts, y: Parts, terms: int) -> Parts:
+        """The sum over the first of `terms` axes of x * y, flat, recorded: 1 round."""
+        masks = self._masks(len(x[0]) // terms)
+        products = x[0] * (y[0] + y[1]) + x[1] * y[0]
+        z = self.reshare(np.add.reduce(products.reshape(terms, -1), axis=0) + masks[0] - masks[1])
+        self.rings.dot(x, y, z[1], masks, strided=True)
+        self.recorded()
+        return z
+
+    def matmul(self, pairs: Sequence[tuple[Parts, bool, Parts]], sizes: tuple[int, int, int]) -> Parts:
+        """Products x @ y of a stack, flat; (x, whether x lies by columns, y) of each, all recorded: 1 round."""
+        count = sizes[0] * sizes[2]
+        masks = self._masks(count * len(pairs))
+        own = [
+            _core.matmul(x[0], y[0] + y[1], sizes, turned) + _core.matmul(x[1], y[0], sizes, turned)
+            for x, turned, y in pairs
+        ]
+        z = self.reshare(np.concatenate([*own, np.zeros(0, np.uint64)]) + masks[0] - masks[1])
+        for i, (x, turned, y) in enumerate(pairs):
+            part = slice(i * count, (i + 1) * count)
+            self.rings.matmul(x, y, z[1][part], (masks[0][part], masks[1][part]), sizes, turned)
+        self.recorded()
+        return z
+
+    # Proofs and openings
+
+    def recorded(self) -> None:
+        """Prove at once what is too much to keep."""
+        self._unsettled = True
+        if self.bits.words >= PENDING_BIT_WORDS or self.rings.pending >= PENDING_RING_WORDS:
+            self._prove()
+
+    def _prove(self) -> None:
+        try:
+            if self.bits.pending or self.rings.pending:
+                coin = joint_coin(self)
+                self.bits.check(coin)
+                self.rings.check(coin)
+        except ProtocolViolation as error:
+            raise self._ended(error) from None
+
+    def _ended(self, error: ProtocolViolation) -> LingquError:
+        """Tell both others, and close for good."""
+        try:
+            for peer in (self.before, self.after):
+                self.guard.send(peer, FAILS, Tag.SEED)
+        except LingquError as earlier:
+            return self.guard.fail(earlier)
+        return self.guard.fail(error)
+
+    def settle(self) -> None:
+        """Prove all that is recorded, and go on when both others say that what they verified holds."""
+        if not self._unsettled:
+            return
+        self._prove()
+        self._unsettled = False
+        for peer in (self.before, self.after):
+            self.guard.send(peer, HOLDS, Tag.SEED)
+        for peer in (self.before, self.after):
+            if bytes(self.guard.receive(peer, len(HOLDS), Tag.SEED)) != HOLDS:
+                raise self.guard.fail(refused())
+
+    def refuse(self, error: ProtocolViolation) -> LingquError:
+        """As Session.refuse: the channel stays closed."""
+        return self.guard.fail(error)
+
+    def agree(self, peer: int, data: bytes | memoryview) -> None:
+        """Compare what both received from a third: 1 round, a digest each way; the session ends where they differ."""
+        mine = sha256(data).digest()
+        self.guard.send(peer, mine, Tag.SEED)
+        if bytes(self.guard.receive(peer, DIGEST_BYTES, Tag.SEED)) != mine:
+            raise self._ended(refused())
+
+    def open(self, parts: Parts, to: int | None, group: Group, width: int) -> Words | None:
+        """Open to one party or to all, once everything before it is proved.
+
+        P_{j-1} sends P_j the component that it lacks, P_{j+1} its digest.  None where not received.
+        Cost: 1 round, for a recipient the size of the values and 32 bytes; the proofs.
+        """
+        self.settle()
+        first, second = parts
+        if to in (None, self.after):
+            self.send(self.after, first, group, width)
+        if to in (None, self.before):
+            self.guard.send(self.before, _digest(second, width), Tag.SEED)
+        if to not in (None, self.party):
+            return None
+        missing = self.receive(self.before, len(first), group, width)
+        if bytes(self.guard.receive(self.after, DIGEST_BYTES, Tag.SEED)) != _digest(missing, width):
+            raise self._ended(refused())
+        return group.plus(group.plus(first, second), missing)
+
+
+def _digest(words: Words, width: int) -> bytes:
+    packed = words if width == 64 else _core.pack(words, width)
+    return sha256(np.ascontiguousarray(packed, dtype="<u8").tobytes()).digest()
+
+
+def connect(channel: Channel) -> Checked:
+    """Agree on fresh pairwise keys: 1 round, 48 bytes in all."""
+    guard = Guarded(channel)
+    keys = unchecked.connect(guard)
+    return Checked(guard, keys.mine, keys.next)

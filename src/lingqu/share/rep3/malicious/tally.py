@@ -1,0 +1,258 @@
+"""What every operation sends in the malicious mode, with the proofs that opening its result needs.
+
+The counts of what waits for its proof follow the session's, so a proof that comes in the middle is counted there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+from lingqu.kinds.mechanism import Cost
+from lingqu.share.api import FRACTION_BITS
+from lingqu.share.bitplanes import sklansky
+from lingqu.share.outline import WORD, packed
+from lingqu.share.rep3 import tally as unchecked
+from lingqu.share.rep3.circuits import chunks
+from lingqu.share.rep3.malicious import session
+from lingqu.share.rep3.malicious.arithmetic import chunk_rows
+from lingqu.share.rep3.malicious.bits import DIGEST_BYTES
+from lingqu.share.rep3.malicious.moves import HOPS
+from lingqu.share.rep3.malicious.ring import count_check, matmul_lengths, product_lengths
+from lingqu.share.rep3.malicious.ring_argument import SEED_BYTES
+from lingqu.share.rep3.malicious.statement import rounds_of
+from lingqu.share.rep3.rows import DIGIT_BITS
+from lingqu.share.tables import binary_bytes, places_of
+
+PARTIES = range(3)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that moves: words of a component, bytes of it on the way, and whether they are words of bits."""
+
+    words: int
+    size: int
+    binary: bool
+
+
+def integers_table(words: int) -> Table:
+    """A table of ring elements."""
+    return Table(words, WORD * words, False)
+
+
+def bits_table(rows: int, widths: Sequence[int]) -> Table:
+    """A table of words of bits as tables.pack_columns lays it out."""
+    return Table(rows * places_of(widths)[1], binary_bytes(rows, widths), True)
+
+
+class Tally(unchecked.Tally):
+    """Counts messages of one run, operation after operation; `cost` includes the proofs still to be made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unsettled = False
+        self._clear()
+
+    def _clear(self) -> None:
+        self._words = 0
+        self._moved = 0
+        self._kept = 0
+        self._lengths: list[int] = []
+
+    @property
+    def cost(self) -> Cost:
+        """What has been counted, and the proof and verdicts that an opening would wait for."""
+        whole = deepcopy(self)
+        whole.settle()
+        return Cost(max(whole._depth), whole._bytes)
+
+    # Proofs
+
+    def _recorded(self) -> None:
+        self._unsettled = True
+        if self._words >= session.PENDING_BIT_WORDS or self._kept >= session.PENDING_RING_WORDS:
+            self._prove()
+
+    def _around(self, size: int, steps: Iterable[int]) -> None:
+        """Every party sends to those so many places after it."""
+        steps = tuple(steps)
+        self.wave(*((party, party + step, size) for party in PARTIES for step in steps))
+
+    def _prove(self) -> None:
+        """Checked._prove."""
+        if self._words or self._moved or self._lengths:
+            self._around(SEED_BYTES, (1, -1))
+            self._prove_bits()
+            count_check(self, self._lengths)
+        self._clear()
+
+    def _prove_bits(self) -> None:
+        """bits.BitProofs.check."""
+        rounds = rounds_of(self._words, self._moved)
+        for number, rows in enumerate(rounds):
+            self._around(WORD * (2 * rows - 2), (1,))
+            if number < len(rounds) - 1:
+                self._around(2 * WORD, (-1,))
+        if rounds:
+            self._around(DIGEST_BYTES, (1, -1))
+            self._around(2 * WORD, (-1,))
+
+    def settle(self) -> None:
+        """Checked.settle."""
+        if self._unsettled:
+            self._prove()
+            self._around(len(session.HOLDS), (1, -1))
+        self._unsettled = False
+
+    def reveal(self, size: int, recipients: int) -> None:
+        """Checked.open."""
+        self.settle()
+        to = PARTIES if recipients > 1 else (1,)
+        self.wave(*(message for j in to for message in ((j - 1, j, size), (j + 1, j, DIGEST_BYTES))))
+
+    def enter(self, size: int) -> None:
+        """outside.CheckedDoor: the holders of what was sent compare digests."""
+        super().enter(size)
+        self.wave((1, 2, DIGEST_BYTES), (2, 1, DIGEST_BYTES))
+
+    def leave(self, size: int) -> None:
+        """outside.CheckedDoor.reveal."""
+        self.settle()
+        super().leave(size + DIGEST_BYTES)
+
+    # Products
+
+    def conjunction(self, words: int) -> None:
+        """Checked.conjunction."""
+        super().conjunction(words)
+        self._words += words
+        self._recorded()
+
+    def _products(self, factors: int, results: int) -> None:
+        self.reshare(WORD * results)
+        if results:
+            self._lengths += product_lengths(factors)
+            self._kept += 4 * factors + 3 * results
+        self._recorded()
+
+    def multiply(self, count: int) -> None:
+        """Machine.multiply."""
+        self._products(count, count)
+
+    def matmul(self, rows: int, inner: int, columns: int, stack: int = 1) -> None:
+        """Machine.matmul."""
+        self.reshare(WORD * stack * rows * columns)
+        if rows * columns:
+            self._lengths += stack * matmul_lengths((rows, inner, columns))
+            self._kept += stack * (2 * (rows * inner + inner * columns) + 3 * rows * columns)
+        self._recorded()
+
+    def multiply_real(self, count: int) -> None:
+        """Machine.multiply_real."""
+        self.multiply(count)
+        self.truncate(count, FRACTION_BITS)
+
+    def matmul_real(self, rows: int, inner: int, columns: int) -> None:
+        """Machine.matmul_real."""
+        self.matmul(rows, inner, columns)
+        self.truncate(rows * columns, FRACTION_BITS)
+
+    def truncate(self, count: int, bits: int) -> None:
+        """Machine.truncate."""
+        self.conjunction(3 * packed(count))
+        self.conjunction(packed(count))
+        self.integers(3 * count)
+
+    def integers(self, count: int, width: int = 1) -> None:
+        """Words as integers; width 1 is the injection of a bit."""
+        for start in range(0, max(count, 1), chunk_rows(width)):
+            elements = min(count - start, chunk_rows(width)) * width
+            self.multiply(elements)
+            self.multiply(elements)
+
+    # Bits
+
+    def is_zero(self, count: int) -> None:
+        """Machine.equal."""
+        for rows in _chunks(count):
+            self.conjunction(63 * packed(rows))
+            self.conjunction(62 * packed(rows))
+            self._all_ones(rows, 64)
+
+    def less_than(self, count: int, bits: int = 64) -> None:
+        """Machine.less_than."""
+        for rows in _chunks(count):
+            self.conjunction((bits - 1) * packed(rows))
+            nodes = bits - 1
+            while nodes > 1:
+                self.conjunction((2 * (nodes // 2) - 1) * packed(rows))
+                nodes -= nodes // 2
+
+    def to_bits(self, count: int) -> None:
+        """Machine.to_bits."""
+        for rows in _chunks(count):
+            self.conjunction(63 * packed(rows))
+            for level in range(6):
+                to, _ = sklansky(level, 63)
+                self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(rows))
+
+    # Rows
+
+    def move(self, tables: Sequence[Table], opened: int = 0) -> None:
+        """moves.move."""
+        for index in HOPS:
+            lower, upper = index - 1, index
+            pairs = ((lower, upper), (upper, lower))
+            self.wave(*((one, other, table.size) for table in tables for one, other in pairs))
+        for table in (*tables, *tables):
+            if table.binary:
+                self._moved += table.words
+            elif table.words:
+                self._lengths.append(table.words)
+        self._kept += sum(18 * table.words for table in tables if not table.binary)
+        self._recorded()
+        for table in tables[:opened]:
+            self.reveal(table.size, 3)
+
+    def digit_order(self, rows: int, width: int) -> None:
+        """rows.digit_order."""
+        values = 2**width - 1
+        if width > 1:
+            self.bits_and(rows)
+        self.integers(rows * values)
+        self._products(rows * values, rows)
+
+    def sort(self, rows: int, bits: int) -> None:
+        """Machine.sort by keys of `bits` bits together."""
+        if rows < 2:
+            return
+        for start in range(0, bits, DIGIT_BITS):
+            width = min(DIGIT_BITS, bits - start)
+            if start:
+                digit = Table(rows, WORD * packed(rows, width), True)
+                self.move([integers_table(rows), digit], opened=1)
+            self.digit_order(rows, width)
+            if start:
+                self.move([integers_table(rows)])
+
+    def _columns(self, rows: int, columns: int, widths: Sequence[int]) -> list[Table]:
+        return [integers_table(rows * columns)] * (columns > 0) + [bits_table(rows, widths)] * bool(widths)
+
+    def shuffle(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        """Machine.shuffle."""
+        self.move(self._columns(rows, columns, widths))
+
+    def apply(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        """Machine.apply."""
+        self.move([integers_table(rows), *self._columns(rows, columns, widths)], opened=1)
+
+    def unapply(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        """Machine.unapply."""
+        self.move([integers_table(rows)], opened=1)
+        self.move(self._columns(rows, columns, widths))
+
+
+def _chunks(count: int) -> list[int]:
+    return [rows.stop - rows.start for rows in chunks(count)]
