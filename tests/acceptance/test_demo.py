@@ -42,6 +42,26 @@ def test_the_demo_holds_and_its_traffic_tells_nothing(tmp_path: Path) -> None:
             assert known.isdisjoint(numbers(payload))
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("options", "mechanism", "points"),
+    [
+        (["--adversary", "malicious"], "share.rep3.malicious", "Three nodes, three processes"),
+        (["--parties", "2"], "share.two", "Two nodes, two processes"),
+    ],
+)
+def test_the_demo_holds_against_malicious_parties_and_between_two(
+    options: list[str], mechanism: str, points: str
+) -> None:
+    """The same questions and answers; between two parties, minutes and gigabytes."""
+    command = [sys.executable, "-m", "scenarios.census.demo", *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=SCENARIO.parents[1], check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Every check holds" in done.stdout
+    assert points in done.stdout
+    assert f"{mechanism} (chosen)" in done.stdout
+
+
 def long_texts(files: list[Path]) -> list[bytes]:
     """The tables' distinct text values, labels among them, that are too long to stand in random bytes by chance."""
     found: set[str] = set()

@@ -10,6 +10,7 @@ import pytest
 from tests.node.cluster import BIG, CIVIL, HUMAN, PURPOSE, SQL, Bureau, Trio, refusal
 
 from lingqu.kinds.errors import BadInput, Refused
+from lingqu.kinds.mechanism import Adversary, installed
 from lingqu.ledger import verify
 
 THIRD = "third-office"
@@ -79,6 +80,20 @@ def test_two_compute_and_the_analyst_s_office_only_receives(four: Quartet) -> No
     assert len(rows(four.big, job)) == 3
     for node in (four.civil, four.human):
         assert refusal(node, "analyst", "GET", f"/v1/jobs/{job}/result").term == "recipients"
+
+
+def test_a_malicious_contract_runs_on_a_mechanism_that_withstands_it_with_an_outside_owner(four: Quartet) -> None:
+    contract = four.agree(parties=COMPUTE, adversary="malicious-with-abort")
+    terms = four.civil.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]
+    assert terms["adversary"] == "malicious-with-abort"
+    (technique,) = terms["techniques"]
+    assert installed().get(technique).threat.adversary is Adversary.MALICIOUS_ABORT
+    assert all("abort" in {line["fact"] for line in lines} for lines in terms["statement"]["learned"].values())
+    job = four.run(contract)
+    for node in (four.big, *four.nodes.values()):
+        view = four.ended(job, node, within=120)
+        assert view["state"] == "done", view["error"]
+    assert len(rows(four.big, job)) == 3
 
 
 def test_a_promise_that_no_mechanism_of_so_many_parties_gives_is_refused_with_a_cure(four: Quartet) -> None:
