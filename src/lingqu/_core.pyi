@@ -155,6 +155,18 @@ def ot_keys_receive(rows: _Words, log: int, tweak: int) -> _Words:
 def ot_choices(rows: _Words, log: int) -> NDArray[np.uint8]:
     """The choice of every transfer: bit j from its row j."""
 
+def vole_sizes(count: int) -> tuple[int, int]:
+    """Correlated transfers, and bytes of the message, that `count` correlations over GF(2^128) take."""
+
+def vole_send(rows: _Words, delta: tuple[int, int], count: int, code: bytes, key: bytes) -> tuple[bytes, _Words]:
+    """The message of the holder of delta, and b.  rows: its transfers; code: public, fresh; key: secret, fresh."""
+
+def vole_receive(rows: _Words, count: int, code: bytes, message: bytes) -> tuple[_Words, _Words]:
+    """a and c = a delta + b at the other party; ValueError for a message of another length."""
+
+def gf128_scale_add(factor: tuple[int, int], x: _Words, y: _Words) -> _Words:
+    """factor x + y in GF(2^128), blocks of two words."""
+
 class GroupKey:
     """One secret scalar of ristretto255; encoded points are 32 bytes each, one after the other."""
 
@@ -172,6 +184,17 @@ class GroupKey:
 
 def element_digests(salt: bytes, data: _Bytes, offsets: _Offsets) -> _Words:
     """The first 128 bits of SHA-256(salt || element), two words an element; salt: 32 bytes."""
+
+def element_hashes(salt: bytes, data: _Bytes, offsets: _Offsets) -> tuple[_Words, _Words]:
+    """Both halves of SHA-256(salt || element), two words an element each; salt: 32 bytes."""
+
+def rr22_tags(
+    keyed: tuple[bytes, bytes, int], keys: _Words, values: _Words, store: _Words, delta: tuple[int, int] | None
+) -> _Bytes:
+    """Tags of elements: SHA-256(salt || decoded + delta value || key), cut.  keyed: seed, salt, bytes of a tag."""
+
+def shared_tags(mine: _Bytes, theirs: _Bytes, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which of this side's tags the other side has, and which of the other's this side has."""
 
 def okvs_columns(keys: int) -> int:
     """Columns of a store of so many keys."""

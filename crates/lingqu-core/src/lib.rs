@@ -318,7 +318,9 @@ mod _core {
         gf_claim, gf_cross, gf_cross_bits, gf_dot, gf_fold, gf_fold_bits, gf_lagrange, gf_multiply, gf_scale,
     };
     #[pymodule_export]
-    use super::psi::python::{element_digests, okvs_columns, okvs_decode, okvs_encode, GroupKey};
+    use super::psi::python::{
+        element_digests, element_hashes, okvs_columns, okvs_decode, okvs_encode, rr22_tags, shared_tags, GroupKey,
+    };
     #[pymodule_export]
     use super::{
         and_shares, as_permutation, choose_rows, from_planes, gather, matmul, matmul_shares, multiply_shares, pack,
@@ -332,7 +334,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ot::python::{
-        cot_sizes, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, CotReceiver, CotRows, CotSender,
+        cot_sizes, gf128_scale_add, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, vole_receive, vole_send,
+        vole_sizes, CotReceiver, CotRows, CotSender,
     };
     #[pymodule_export]
     use crate::ringproof::python::{

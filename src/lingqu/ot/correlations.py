@@ -187,8 +187,7 @@ def connect(channel: Channel) -> Correlations:
 
     channel: of exactly two parties, private and authenticated.  Cost: costs.setup_cost().  Discloses: nothing.
     """
-    if len(channel.parties) != 2:
-        raise BadInput(f"Oblivious transfer needs 2 parties, not {len(channel.parties)}.", "Name two parties.")
+    _check(channel)
     peer = 1 - channel.party
     sender = CotSender(os.urandom(32), _label(channel, channel.party))
     receiver = CotReceiver(os.urandom(32), _label(channel, peer))
@@ -197,8 +196,43 @@ def connect(channel: Channel) -> Correlations:
     points = bytes(channel.receive(peer, POINTS_BYTES, Tag.BLOCKS))
     point = bytes(channel.receive(peer, POINT_BYTES, Tag.BLOCKS))
     channel.send(peer, checked(channel, lambda: receiver.setup(points)), Tag.BLOCKS)
-    answer = bytes(channel.receive(peer, ANSWER_BYTES, Tag.BLOCKS))
-    channel.send(peer, checked(channel, lambda: sender.setup(point, answer, os.urandom(16))), Tag.BLOCKS)
-    first = bytes(channel.receive(peer, FIRST_BYTES, Tag.BLOCKS))
-    checked(channel, lambda: receiver.begin(first))
+    _first(channel, sender, point)
+    _begin(channel, receiver)
     return Correlations(Sending(channel, sender), Receiving(channel, receiver))
+
+
+def connect_sending(channel: Channel) -> Sending:
+    """As `connect`, for the direction alone in which this party holds delta; the peer calls `connect_receiving`."""
+    _check(channel)
+    sender = CotSender(os.urandom(32), _label(channel, channel.party))
+    channel.send(1 - channel.party, sender.base_message(), Tag.BLOCKS)
+    _first(channel, sender, bytes(channel.receive(1 - channel.party, POINT_BYTES, Tag.BLOCKS)))
+    return Sending(channel, sender)
+
+
+def connect_receiving(channel: Channel) -> Receiving:
+    """The other side of `connect_sending`.  Cost: costs.one_way_cost().  Discloses: nothing."""
+    _check(channel)
+    peer = 1 - channel.party
+    receiver = CotReceiver(os.urandom(32), _label(channel, peer))
+    channel.send(peer, receiver.base_message(), Tag.BLOCKS)
+    points = bytes(channel.receive(peer, POINTS_BYTES, Tag.BLOCKS))
+    channel.send(peer, checked(channel, lambda: receiver.setup(points)), Tag.BLOCKS)
+    _begin(channel, receiver)
+    return Receiving(channel, receiver)
+
+
+def _check(channel: Channel) -> None:
+    if len(channel.parties) != 2:
+        raise BadInput(f"Oblivious transfer needs 2 parties, not {len(channel.parties)}.", "Name two parties.")
+
+
+def _first(channel: Channel, sender: CotSender, point: bytes) -> None:
+    answer = bytes(channel.receive(1 - channel.party, ANSWER_BYTES, Tag.BLOCKS))
+    first = checked(channel, lambda: sender.setup(point, answer, os.urandom(16)))
+    channel.send(1 - channel.party, first, Tag.BLOCKS)
+
+
+def _begin(channel: Channel, receiver: CotReceiver) -> None:
+    first = bytes(channel.receive(1 - channel.party, FIRST_BYTES, Tag.BLOCKS))
+    checked(channel, lambda: receiver.begin(first))

@@ -41,6 +41,11 @@ def setup_cost() -> Cost:
     return Cost(3, 2 * (POINT_BYTES + POINTS_BYTES + ANSWER_BYTES + FIRST_BYTES))
 
 
+def one_way_cost() -> Cost:
+    """`connect_sending` and `connect_receiving`."""
+    return Cost(3, POINT_BYTES + POINTS_BYTES + ANSWER_BYTES + FIRST_BYTES)
+
+
 def correlation_cost(count: int, start: int = 0) -> Cost:
     """Taking `count` correlations of one direction after `start` have been taken: 1 round where an extension comes."""
     coming = extensions(start, count)

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
+from lingqu import _core
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
@@ -51,7 +54,12 @@ class Agreement:
 
 def tag_bytes(sizes: tuple[int, int]) -> int:
     """Bytes of a tag, so that tags of different elements agree with a chance below 2^-40 over all pairs."""
-    return -(-(40 + sum(max(size, 1).bit_length() for size in sizes)) // 8)
+    return -(-(40 + sum(max(size - 1, 0).bit_length() for size in sizes)) // 8)
+
+
+def random_order(count: int) -> NDArray[np.int64]:
+    """A fresh random order."""
+    return _core.Prg(secrets.token_bytes(16)).permutation(count).astype(np.int64)
 
 
 def agree(channel: Channel, terms: Terms, size: int) -> Agreement:

@@ -1,12 +1,14 @@
-"""What psi.ecdh declares: threat, cost and disclosure.
+"""What the intersection protocols declare: threat, cost and disclosure.
 
-Sizes. left, right: the sides' numbers of elements; recipients: 1 (the left side) or 2.
+Sizes. left, right: the sides' numbers of elements; recipients: 1 (the left side) or 2.  The left side is psi.rr22's
+receiver.
 """
 
 from __future__ import annotations
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
+from lingqu.psi import rr22
 from lingqu.psi.agreement import MESSAGE, tag_bytes
 from lingqu.psi.ecdh import NAME, POINT
 
@@ -32,6 +34,27 @@ DECLARATION = Declaration(
         "intersect": Operation("intersect", _cost, "Meadows (S&P 1986)", (SIZES, ELEMENTS)),
         "intersection_size": Operation(
             "intersection_size", _cost, "De Cristofaro, Gasti, Tsudik (CANS 2012), section 3", (SIZES, NUMBER)
+        ),
+    },
+)
+
+
+RR22 = Declaration(
+    name=rr22.NAME,
+    title="Private set intersection by a key-value store and silent linear evaluation",
+    source="Raghuraman, Rindal (CCS 2022); Bienstock et al. (USENIX Security 2023); Weng et al., Wolverine (S&P 2021)",
+    threat=Threat(
+        Adversary.SEMI_HONEST,
+        2,
+        1,
+        "LPN with regular noise and local codes, computational Diffie-Hellman on ristretto255, hashes random oracles",
+    ),
+    operations={
+        "intersect": Operation(
+            "intersect",
+            lambda sizes: rr22.cost(sizes["left"], sizes["right"], sizes.get("recipients", 1)),
+            "Raghuraman, Rindal (CCS 2022), section 4",
+            (SIZES, ELEMENTS),
         ),
     },
 )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lingqu import _core
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import ProtocolViolation
-from lingqu.psi.agreement import Agreement, Result, Terms, agree, tag_bytes
+from lingqu.psi.agreement import Agreement, Result, Terms, agree, random_order, tag_bytes
 from lingqu.psi.elements import Elements
 
 NAME = "psi.ecdh"
@@ -66,7 +66,7 @@ class _Session:
         self.own = own
         self.agreement = agreement
         self.key = _core.GroupKey(secrets.token_bytes(64))
-        self.order = _order(len(own))
+        self.order = random_order(len(own))
         self.width = tag_bytes(agreement.sizes)
 
     @property
@@ -123,7 +123,7 @@ class _Session:
     def _answer(self, raised: Bytes) -> None:
         """The peer's tags, in its order, or shuffled when it may only count."""
         if self.agreement.terms.result is Result.SIZE:
-            raised = raised[_order(len(raised))]
+            raised = raised[random_order(len(raised))]
         for start in range(0, len(raised), CHUNK):
             part = np.ascontiguousarray(raised[start : start + CHUNK])
             self.channel.send(self.peer, part.data.cast("B"))
@@ -142,11 +142,6 @@ class _Session:
         if self.agreement.terms.result is Result.SIZE:
             return Intersection(size, None)
         return Intersection(size, np.sort(self.order[found]))
-
-
-def _order(count: int) -> NDArray[np.int64]:
-    """A fresh random order."""
-    return _core.Prg(secrets.token_bytes(16)).permutation(count).astype(np.int64)
 
 
 def _tags(points: Bytes, width: int) -> Bytes:

@@ -52,3 +52,18 @@ pub fn add(code: Block, first: u64, secret: &[Block], rows: &mut [Block]) {
         }
     }
 }
+
+/// `add` of two secrets to two vectors, each place computed once.
+pub fn add_pair(code: Block, first: u64, secrets: (&[Block], &[Block]), rows: (&mut [Block], &mut [Block])) {
+    let mut at = [0u32; GROUP * WEIGHT];
+    let groups = rows.0.chunks_exact_mut(GROUP).zip(rows.1.chunks_exact_mut(GROUP));
+    for (group, (one, two)) in groups.enumerate() {
+        places(code, first / GROUP as u64 + group as u64, secrets.0.len(), &mut at);
+        for ((one, two), at) in one.iter_mut().zip(two.iter_mut()).zip(at.chunks_exact(WEIGHT)) {
+            for place in at {
+                *one ^= secrets.0[*place as usize];
+                *two ^= secrets.1[*place as usize];
+            }
+        }
+    }
+}

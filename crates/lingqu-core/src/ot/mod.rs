@@ -2,12 +2,14 @@
 pub mod aes;
 pub mod base;
 pub mod cot;
+pub mod gf128;
 pub mod ggm;
 pub mod keys;
 pub mod lpn;
 pub mod python;
 pub mod rows;
 pub mod softspoken;
+pub mod vole;
 
 use aes::Block;
 

@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 
 use super::aes::Block;
 use super::rows::Rows;
-use super::{cot, join, keys, split, Fault};
+use super::{cot, gf128, join, keys, split, vole, Fault};
 
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
@@ -198,4 +198,75 @@ pub fn ot_keys_receive<'py>(py: Python<'py>, rows: Words<'py>, log: usize, tweak
 pub fn ot_choices<'py>(py: Python<'py>, rows: Words<'py>, log: usize) -> Out<'py, u8> {
     let rows = rows_of(rows.as_slice()?, log)?;
     Ok(py.detach(|| keys::choices(&rows, log)).into_pyarray(py))
+}
+
+fn shape_of(count: usize) -> PyResult<vole::Shape> {
+    vole::Shape::of(count).ok_or_else(|| PyValueError::new_err("more correlations than one run makes"))
+}
+
+/// Transfers and bytes of the message that `count` correlations over GF(2^128) take.
+#[pyfunction]
+pub fn vole_sizes(count: usize) -> PyResult<(usize, usize)> {
+    shape_of(count).map(|shape| (shape.transfers(), shape.message()))
+}
+
+fn transfers_of(shape: vole::Shape, words: &[u64]) -> PyResult<Vec<Block>> {
+    if words.len() != 2 * shape.transfers() {
+        return Err(PyValueError::new_err("another number of transfers than these correlations take"));
+    }
+    Ok(join(words))
+}
+
+type Sent<'py> = (Bound<'py, PyBytes>, Bound<'py, PyArray1<u64>>);
+
+#[pyfunction]
+pub fn vole_send<'py>(
+    py: Python<'py>,
+    rows: Words<'py>,
+    delta: (u64, u64),
+    count: usize,
+    code: [u8; 16],
+    key: [u8; 16],
+) -> PyResult<Sent<'py>> {
+    let shape = shape_of(count)?;
+    let rows = transfers_of(shape, rows.as_slice()?)?;
+    let (message, b) = py.detach(|| {
+        let (message, b) = vole::send(shape, block_of(delta), &rows, Block::from_le_bytes(code), &key);
+        (message, words_of(&b))
+    });
+    Ok((PyBytes::new(py, &message), b.into_pyarray(py)))
+}
+
+type Pair<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
+
+#[pyfunction]
+pub fn vole_receive<'py>(
+    py: Python<'py>,
+    rows: Words<'py>,
+    count: usize,
+    code: [u8; 16],
+    message: &[u8],
+) -> PyResult<Pair<'py>> {
+    let shape = shape_of(count)?;
+    let rows = transfers_of(shape, rows.as_slice()?)?;
+    let (a, c) = py.detach(|| {
+        let (a, c) = vole::receive(shape, &rows, Block::from_le_bytes(code), message)?;
+        Ok::<_, Fault>((words_of(&a), words_of(&c)))
+    })?;
+    Ok((a.into_pyarray(py), c.into_pyarray(py)))
+}
+
+/// factor * x + y in GF(2^128), blocks of two words.
+#[pyfunction]
+pub fn gf128_scale_add<'py>(py: Python<'py>, factor: (u64, u64), x: Words<'py>, y: Words<'py>) -> Out<'py, u64> {
+    let (x, y) = (x.as_slice()?, y.as_slice()?);
+    if x.len() != y.len() || !x.len().is_multiple_of(2) {
+        return Err(PyValueError::new_err("blocks have two words, and there are as many of both"));
+    }
+    let scaled = py.detach(|| {
+        let mut blocks = join(x);
+        gf128::scale_add(block_of(factor), &mut blocks, &join(y));
+        words_of(&blocks)
+    });
+    Ok(scaled.into_pyarray(py))
 }

@@ -21,19 +21,19 @@ impl FixedKey {
     }
 }
 
-/// The first 128 bits of SHA-256(salt || element) for every element of `data`, which ends at its offset.
+/// The first BLOCKS of SHA-256(salt || element), 1 or 2, for every element of `data`, which ends at its offset.
 ///
 /// None when offsets do not rise from 0 to the length of the data.
-pub fn digests(salt: &[u8; 32], data: &[u8], offsets: &[i64]) -> Option<Vec<u128>> {
+pub fn digests<const BLOCKS: usize>(salt: &[u8; 32], data: &[u8], offsets: &[i64]) -> Option<Vec<u128>> {
     let mut start = usize::try_from(*offsets.first()?).ok()?;
     let begun = Sha256::new_with_prefix(salt);
-    let mut out = Vec::with_capacity(offsets.len() - 1);
+    let mut out = Vec::with_capacity(BLOCKS * (offsets.len() - 1));
     for end in &offsets[1..] {
         let end = usize::try_from(*end).ok()?;
         let digest = begun.clone().chain_update(data.get(start..end)?).finalize();
-        let mut block = [0u8; 16];
-        block.copy_from_slice(&digest[..16]);
-        out.push(u128::from_le_bytes(block));
+        for block in digest.chunks_exact(16).take(BLOCKS) {
+            out.push(u128::from_le_bytes(block.try_into().unwrap_or([0; 16])));
+        }
         start = end;
     }
     Some(out)
@@ -46,15 +46,18 @@ mod tests {
     #[test]
     fn digest_is_the_front_of_sha256() {
         let salt = [0x61u8; 32];
-        let found = digests(&salt, b"abcd", &[0, 1, 1, 4]).unwrap();
+        let found = digests::<1>(&salt, b"abcd", &[0, 1, 1, 4]).unwrap();
         for (value, element) in found.iter().zip([&b"a"[..], b"", b"bcd"]) {
             let whole = Sha256::digest([&salt[..], element].concat());
             assert_eq!(value.to_le_bytes(), whole[..16]);
         }
-        assert!(digests(&salt, b"abcd", &[0, 3, 2]).is_none());
-        assert!(digests(&salt, b"abcd", &[0, 5]).is_none());
-        assert!(digests(&salt, b"abcd", &[-1, 2]).is_none());
-        assert!(digests(&salt, b"abcd", &[]).is_none());
+        let both = digests::<2>(&salt, b"abcd", &[0, 1, 1, 4]).unwrap();
+        assert_eq!(both.iter().step_by(2).collect::<Vec<_>>(), found.iter().collect::<Vec<_>>());
+        assert_eq!(both[5].to_le_bytes(), Sha256::digest([&salt[..], b"bcd"].concat())[16..]);
+        assert!(digests::<1>(&salt, b"abcd", &[0, 3, 2]).is_none());
+        assert!(digests::<1>(&salt, b"abcd", &[0, 5]).is_none());
+        assert!(digests::<1>(&salt, b"abcd", &[-1, 2]).is_none());
+        assert!(digests::<1>(&salt, b"abcd", &[]).is_none());
     }
 
     #[test]

@@ -2,3 +2,4 @@
 pub mod hash;
 pub mod okvs;
 pub mod python;
+pub mod rr22;

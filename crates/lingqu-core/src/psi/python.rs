@@ -1,5 +1,5 @@
 //! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
-use super::{hash, okvs};
+use super::{hash, okvs, rr22};
 use crate::curve;
 use crate::prg::Prg;
 use curve25519_dalek::scalar::Scalar;
@@ -64,8 +64,23 @@ impl GroupKey {
 #[pyfunction]
 pub fn element_digests<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, offsets: Offsets<'py>) -> Out<'py, u64> {
     let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
-    let found = py.detach(|| hash::digests(&salt, data, offsets).map(|digests| words(&digests)));
+    let found = py.detach(|| hash::digests::<1>(&salt, data, offsets).map(|digests| words(&digests)));
     Ok(found.ok_or_else(bad_offsets)?.into_pyarray(py))
+}
+
+type Two<'py, T> = PyResult<(Bound<'py, PyArray1<T>>, Bound<'py, PyArray1<T>>)>;
+
+#[pyfunction]
+pub fn element_hashes<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, offsets: Offsets<'py>) -> Two<'py, u64> {
+    let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
+    let found = py.detach(|| {
+        hash::digests::<2>(&salt, data, offsets).map(|digests| {
+            let (keys, values): (Vec<u128>, Vec<u128>) = digests.chunks_exact(2).map(|two| (two[0], two[1])).unzip();
+            (words(&keys), words(&values))
+        })
+    });
+    let (keys, values) = found.ok_or_else(bad_offsets)?;
+    Ok((keys.into_pyarray(py), values.into_pyarray(py)))
 }
 
 #[pyfunction]
@@ -97,4 +112,36 @@ pub fn okvs_decode<'py>(py: Python<'py>, seed: [u8; 16], keys: Words<'py>, store
         return Err(PyValueError::new_err("a store has more columns"));
     }
     Ok(py.detach(|| words(&okvs::decode(&seed, &keys, &store))).into_pyarray(py))
+}
+
+/// Tags of elements under a store; see `rr22::tags`.
+#[pyfunction]
+#[pyo3(signature = (keyed, keys, values, store, delta))]
+pub fn rr22_tags<'py>(
+    py: Python<'py>,
+    keyed: ([u8; 16], [u8; 32], usize),
+    keys: Words<'py>,
+    values: Words<'py>,
+    store: Words<'py>,
+    delta: Option<(u64, u64)>,
+) -> Out<'py, u8> {
+    let (seed, salt, width) = keyed;
+    let (keys, values, store) = (blocks(keys.as_slice()?)?, blocks(values.as_slice()?)?, blocks(store.as_slice()?)?);
+    if keys.len() != values.len() || store.len() < okvs::columns(0) || !(1..=16).contains(&width) {
+        return Err(PyValueError::new_err("keys, values, store and width do not fit each other"));
+    }
+    let delta = delta.map(|(low, high)| u128::from(low) | u128::from(high) << 64);
+    let keyed = rr22::Keyed { seed: &seed, store: &store, delta, salt: &salt, width };
+    Ok(py.detach(|| rr22::tags(&keyed, &keys, &values)).into_pyarray(py))
+}
+
+/// Which tags of each side the other has too.
+#[pyfunction]
+pub fn shared_tags<'py>(py: Python<'py>, mine: Bytes<'py>, theirs: Bytes<'py>, width: usize) -> Two<'py, bool> {
+    let (mine, theirs) = (mine.as_slice()?, theirs.as_slice()?);
+    if !(1..=16).contains(&width) || !mine.len().is_multiple_of(width) || !theirs.len().is_multiple_of(width) {
+        return Err(PyValueError::new_err("tags have 1 to 16 bytes, and there are whole ones"));
+    }
+    let (left, right) = py.detach(|| rr22::shared(mine, theirs, width));
+    Ok((left.into_pyarray(py), right.into_pyarray(py)))
 }

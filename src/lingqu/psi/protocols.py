@@ -1,0 +1,91 @@
+"""The protocols of this room by name, and which of them suits a pair of sets.
+
+A choice weighs the declared rounds and bytes against the line, and the work an element against a processor's core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lingqu.kinds.channel import Channel
+from lingqu.kinds.errors import BadInput
+from lingqu.kinds.mechanism import Adversary, Cost
+from lingqu.psi import ecdh, rr22
+from lingqu.psi.agreement import Result, Terms
+from lingqu.psi.declaration import DECLARATION, RR22
+from lingqu.psi.ecdh import Intersection
+from lingqu.psi.elements import Elements
+
+Run = Callable[[Channel, Elements, Terms], Intersection]
+
+PROTOCOLS: dict[str, Run] = {ecdh.NAME: ecdh.intersect, rr22.NAME: rr22.intersect}
+
+_DECLARED = {ecdh.NAME: DECLARATION, rr22.NAME: RR22}
+# Seconds of a core of 2023's servers, by `make bench-psi`: to begin, and an element of either side.
+_START = {ecdh.NAME: 0.0, rr22.NAME: 0.35}
+_ELEMENT = {ecdh.NAME: 9e-6, rr22.NAME: 5e-7}
+
+
+@dataclass(frozen=True)
+class Line:
+    """The line between two parties.  bytes_per_second: in one direction.  round_trip: seconds."""
+
+    bytes_per_second: float = 1e9
+    round_trip: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A protocol, the seconds it is expected to take, and why it was taken."""
+
+    protocol: str
+    seconds: float
+    reason: str
+
+
+def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
+    """Intersect this party's set with its peer's by the protocol that the terms name; both call it alike.
+
+    Cost, work, memory and disclosure: see the protocol's own module.  BadInput for a protocol that is not known.
+    """
+    run = PROTOCOLS.get(terms.protocol)
+    if run is None:
+        raise BadInput(f"There is no intersection protocol {terms.protocol!r}.", f"Known: {', '.join(PROTOCOLS)}.")
+    return run(channel, own, terms)
+
+
+def seconds(protocol: str, cost: Cost, sizes: tuple[int, int], line: Line) -> float:
+    """What a run is expected to take: its rounds, the bytes of the busier direction at most, and the work."""
+    work = _START[protocol] + _ELEMENT[protocol] * sum(sizes)
+    return work + cost.bytes / line.bytes_per_second + cost.rounds * line.round_trip / 2
+
+
+def choose(
+    sizes: tuple[int, int],
+    line: Line | None = None,
+    *,
+    result: Result = Result.ELEMENTS,
+    recipients: int = 1,
+    adversary: Adversary = Adversary.SEMI_HONEST,
+) -> Choice:
+    """The quickest protocol that gives this result against this adversary, and why.
+
+    sizes: elements of the receiver and of the sender.  BadInput names what each lacks when none fits.
+    """
+    line = line or Line()
+    operation = "intersection_size" if result is Result.SIZE else "intersect"
+    known, lacking = {}, []
+    for name, declaration in _DECLARED.items():
+        if operation not in declaration.operations:
+            lacking.append(f"{name} tells more than the number")
+        elif not declaration.threat.adversary.withstands(adversary):
+            lacking.append(f"{name} holds against {declaration.threat.adversary.value} parties")
+        else:
+            size = {"left": sizes[0], "right": sizes[1], "recipients": recipients}
+            known[name] = seconds(name, declaration.cost(operation, size), sizes, line)
+    if not known:
+        raise BadInput(f"No intersection protocol fits: {'; '.join(lacking)}.", "Ask for less, or of other parties.")
+    best = min(known, key=lambda name: known[name])
+    others = [f"{name} about {known[name]:.2g} s" for name in known if name != best] + lacking
+    return Choice(best, known[best], f"{best} about {known[best]:.2g} s" + "".join(f"; {other}" for other in others))
