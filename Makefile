@@ -113,6 +113,11 @@ docs-serve: $(VENV)/.docs ## serve the documentation while writing it
 tamper: $(VENV)/.package ## three parties, one of which alters a message: RUNS=10000 (minutes)
 	@$(BIN)/python -m tests.share.tamper $(or $(RUNS),10000) $(or $(SEED),1)
 
+.PHONY: security
+security: $(VENV)/.dev tamper timing ## all tests that attack, at full size: pitfalls, altered messages (RUNS), times (MEASUREMENTS)
+	@$(BIN)/python -m pytest -q tests/security tests/share/test_malicious.py tests/share/test_ring_proof.py \
+		tests/share/test_ring_proof_deviations.py tests/share/test_declaration.py
+
 .PHONY: bench bench-share bench-products bench-net
 bench: bench-share bench-products bench-net ## all benchmarks
 bench-share: $(VENV)/.package ## the protocols' benchmark

@@ -355,10 +355,11 @@ def test_unpropagated_abort() -> None:
 # What intersection adds
 
 
-def test_low_entropy_witness() -> None:
+@pytest.mark.parametrize("protocol", ["psi.ecdh", "psi.rr22"])
+def test_low_entropy_witness(protocol: str) -> None:
     """Hashed keys can be guessed, so a transcript holds none: the same keys give other bytes in every session."""
     held = elements([pa.array([f"p{i}" for i in range(40)])], ["exact/1"])
-    terms = Terms(protocol="psi-ecdh", forms=("exact/1",), recipients=(0,), largest=100)
+    terms = Terms(protocol=protocol, forms=("exact/1",), recipients=(0,), largest=100)
     runs = [run_session(lambda channel: intersect(channel, held, terms), NAMES[:2]) for _ in range(2)]
     assert [run.results[0].size for run in runs] == [40, 40]
     pieces = [
