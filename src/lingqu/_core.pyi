@@ -30,8 +30,11 @@ def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 def xor_rows(out: _Words, x: Sequence[_Words], length: int, rows: list[int]) -> None:
     """XOR row rows[r] of the matrices x into row r of out, in place."""
 
-def pair_planes(table: _Words, columns: int, bits: int, pairs: tuple[_Indices, _Indices]) -> _Words:
-    """Planes of x ^ y, then planes of y, `bits` each, for pairs (x, y) of rows of `columns` words, the lowest first."""
+def pair_planes(table: _Words, columns: int, bits: int, pairs: tuple[_Indices, _Indices]) -> _Pair:
+    """Both components of planes of x ^ y, then planes of y, `bits` each, for pairs (x, y) of rows.
+
+    A row: `columns` words of one component, the lowest first, then those of the other.
+    """
 
 def choose_rows(
     x: tuple[Sequence[_Words], Sequence[_Words]],

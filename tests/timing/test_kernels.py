@@ -68,7 +68,7 @@ def _choose(a: list[Words]) -> object:
 
 def _pairs(a: list[Words]) -> object:
     """Planes of chosen pairs of rows; which pairs is public."""
-    return _core.pair_planes(a[0], 2, 100, (EARLIER, LATER))
+    return _core.pair_planes(a[0], 1, 60, (EARLIER, LATER))
 
 
 MINE, NEXT = _mine(), _mine()

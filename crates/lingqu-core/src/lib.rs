@@ -254,13 +254,14 @@ fn pair_planes<'py>(
     columns: usize,
     bits: usize,
     pairs: (Indices<'py>, Indices<'py>),
-) -> Out<'py, u64> {
+) -> OutPair<'py> {
     let (left, right) = (pairs.0.as_slice()?, pairs.1.as_slice()?);
     if left.len() != right.len() || bits > 64 * columns {
         return Err(PyValueError::new_err("pairs have two rows each, and a row has 64 bits a column"));
     }
     let keys = order::Keys { table: table.as_slice()?, columns, bits };
-    Ok(py.detach(|| order::pair_planes(keys, left, right)).ok_or_else(out_of_range)?.into_pyarray(py))
+    let (first, second) = py.detach(|| order::pair_planes(keys, left, right)).ok_or_else(out_of_range)?;
+    Ok((first.into_pyarray(py), second.into_pyarray(py)))
 }
 
 #[pyfunction]

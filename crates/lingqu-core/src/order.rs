@@ -6,7 +6,7 @@ use crate::turn::turn;
 /// Blocks turned together, so that a whole line of every plane is written at once.
 const TOGETHER: usize = 8;
 
-/// One component of keys: `columns` words a row, the lowest bits first.
+/// Keys of `bits` bits; a row is `columns` words of one component, the lowest bits first, then those of the other.
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {
     pub table: &'a [u64],
@@ -14,37 +14,57 @@ pub struct Keys<'a> {
     pub bits: usize,
 }
 
-/// For pairs of rows (x, y): planes of x ^ y, then planes of y, `bits` each.  None when a row is not there.
-pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Vec<u64>> {
-    let length = left.len().div_ceil(64);
-    let mut out = vec![0u64; 2 * keys.bits * length];
-    let (differs, values) = out.split_at_mut(keys.bits * length);
-    let mut blocks = [([0u64; 64], [0u64; 64]); TOGETHER];
+/// Both components.
+pub type Components = (Vec<u64>, Vec<u64>);
+
+/// For pairs of rows (x, y) and each component: planes of x ^ y, then planes of y, `bits` each.  None when a row is not
+/// there.
+pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Components> {
+    let (length, width) = (left.len().div_ceil(64), 2 * keys.columns);
+    let rows = keys.table.len().checked_div(width).unwrap_or(0);
+    if left.iter().chain(right).any(|row| *row as usize >= rows) {
+        return None;
+    }
+    let mut out = (vec![0u64; 2 * keys.bits * length], vec![0u64; 2 * keys.bits * length]);
+    let mut blocks = vec![([0u64; 64], [0u64; 64]); TOGETHER * width];
     let pairs = left.chunks(64 * TOGETHER).zip(right.chunks(64 * TOGETHER));
     for (b, (left, right)) in pairs.enumerate() {
         let count = left.len().div_ceil(64);
-        for column in 0..keys.columns {
-            for (block, (left, right)) in blocks.iter_mut().zip(left.chunks(64).zip(right.chunks(64))) {
-                block.0.fill(0);
-                block.1.fill(0);
-                for (i, (x, y)) in left.iter().zip(right).enumerate() {
-                    let x = keys.table.get(*x as usize * keys.columns + column)?;
-                    let y = keys.table.get(*y as usize * keys.columns + column)?;
-                    (block.0[i], block.1[i]) = (x ^ y, *y);
-                }
-                turn(&mut block.0);
-                turn(&mut block.1);
-            }
-            for bit in 0..keys.bits.saturating_sub(64 * column).min(64) {
-                let at = (64 * column + bit) * length + b * TOGETHER;
-                for (i, block) in blocks[..count].iter().enumerate() {
-                    differs[at + i] = block.0[bit];
-                    values[at + i] = block.1[bit];
+        for (block, (left, right)) in blocks.chunks_exact_mut(width).zip(left.chunks(64).zip(right.chunks(64))) {
+            gather_block(block, keys, left, right);
+            block.iter_mut().for_each(|(differ, value)| {
+                turn(differ);
+                turn(value);
+            });
+        }
+        for (half, out) in [&mut out.0, &mut out.1].into_iter().enumerate() {
+            let (differs, values) = out.split_at_mut(keys.bits * length);
+            for bit in 0..keys.bits {
+                let (column, at) = (half * keys.columns + bit / 64, bit * length + b * TOGETHER);
+                let turned = blocks.chunks_exact(width).take(count).map(|block| &block[column]);
+                let line = differs[at..at + count].iter_mut().zip(&mut values[at..at + count]);
+                for ((differ, value), block) in line.zip(turned) {
+                    (*differ, *value) = (block.0[bit % 64], block.1[bit % 64]);
                 }
             }
         }
     }
     Some(out)
+}
+
+/// (x ^ y, y) of up to 64 pairs, word by word.  The rows are read in one pass, so that their misses overlap.
+fn gather_block(block: &mut [([u64; 64], [u64; 64])], keys: Keys, left: &[u32], right: &[u32]) {
+    let width = block.len();
+    if left.len() < 64 {
+        block.fill(([0; 64], [0; 64]));
+    }
+    for (i, (x, y)) in left.iter().zip(right).enumerate() {
+        let x = &keys.table[*x as usize * width..][..width];
+        let y = &keys.table[*y as usize * width..][..width];
+        for (words, (x, y)) in block.iter_mut().zip(x.iter().zip(y)) {
+            (words.0[i], words.1[i]) = (x ^ y, *y);
+        }
+    }
 }
 
 /// Both components of a row.
@@ -127,18 +147,21 @@ mod tests {
     #[test]
     fn planes_of_pairs() {
         let (rows, columns, bits) = (100, 2, 81);
-        let table = words(1, rows * columns);
+        let table = words(1, rows * 2 * columns);
         for n in [0usize, 1, 64, 700] {
             let left: Vec<u32> = (0..n).map(|i| (i * 7 % rows) as u32).collect();
             let right: Vec<u32> = (0..n).map(|i| (i * 3 % rows) as u32).collect();
             let found = pair_planes(Keys { table: &table, columns, bits }, &left, &right).unwrap();
             let length = n.div_ceil(64);
-            for i in 0..n {
-                for bit in 0..bits {
-                    let of = |row: u32| table[row as usize * columns + bit / 64] >> (bit % 64) & 1;
-                    let at = |plane: usize| found[plane * length + i / 64] >> (i % 64) & 1;
-                    assert_eq!(at(bits + bit), of(right[i]));
-                    assert_eq!(at(bit), of(left[i]) ^ of(right[i]));
+            for (half, planes) in [found.0, found.1].iter().enumerate() {
+                for i in 0..n {
+                    for bit in 0..bits {
+                        let word = |row: u32| table[row as usize * 2 * columns + half * columns + bit / 64];
+                        let of = |row: u32| word(row) >> (bit % 64) & 1;
+                        let at = |plane: usize| planes[plane * length + i / 64] >> (i % 64) & 1;
+                        assert_eq!(at(bits + bit), of(right[i]));
+                        assert_eq!(at(bit), of(left[i]) ^ of(right[i]));
+                    }
                 }
             }
         }

@@ -110,16 +110,11 @@ def _most_pairs(known: int, added: int) -> int:
 
 @dataclass(frozen=True)
 class Keys:
-    """Different keys of `bits` bits as `columns` words a row, the lowest bits first."""
+    """Different keys of `bits` bits: a row is `columns` words of one component, then those of the other."""
 
-    parts: Parts
+    table: Words
     columns: int
     bits: int
-
-    @property
-    def table(self) -> Table:
-        """As a table that moves."""
-        return Table(Tag.BITS, self.parts, self.columns, self.bits if self.columns == 1 else 64)
 
 
 def layout(rows: int, bits: int) -> tuple[int, int, int]:
@@ -129,10 +124,10 @@ def layout(rows: int, bits: int) -> tuple[int, int, int]:
     return columns, total if columns == 1 else 64, total
 
 
-def numbered(s: Session, keys: Sequence[tuple[Parts, int]]) -> Keys:
-    """Keys of one or several words (words, width), the least significant first, above the rows' numbers."""
+def numbered(s: Session, keys: Sequence[tuple[Parts, int]]) -> Table:
+    """Rows of keys of one or several words (words, width), the least significant first, above the rows' numbers."""
     rows = len(keys[0][0][0])
-    columns, _, total = layout(rows, sum(width for _, width in keys))
+    columns, full, _ = layout(rows, sum(width for _, width in keys))
     number = s.place(0, np.arange(rows, dtype=np.uint64), rows)
     halves = []
     for half in (0, 1):
@@ -146,7 +141,7 @@ def numbered(s: Session, keys: Sequence[tuple[Parts, int]]) -> Keys:
                 table[:, word + 1] |= words[half] >> np.uint64(64 - shift)
             at += width
         halves.append(table.reshape(-1))
-    return Keys((halves[0], halves[1]), columns, total)
+    return Table(Tag.BITS, (halves[0], halves[1]), columns, full)
 
 
 def compare(s: Session, keys: Keys, left: Order, right: Order) -> NDArray[np.bool_]:
@@ -162,12 +157,11 @@ def compare(s: Session, keys: Keys, left: Order, right: Order) -> NDArray[np.boo
 
 def _compare(s: Session, keys: Keys, left: Order, right: Order) -> NDArray[np.bool_]:
     length = -(-len(left) // 64)
-    first, second = (
-        _core.pair_planes(part, keys.columns, keys.bits, (left, right)).reshape(2 * keys.bits, length)
-        for part in keys.parts
-    )
-    nodes = circuits.Choices([(first, second)], length, list(range(keys.bits)), list(range(keys.bits, 2 * keys.bits)))
-    del first, second
+    first, second = _core.pair_planes(keys.table, keys.columns, keys.bits, (left, right))
+    shape = 2 * keys.bits, length
+    planes = first.reshape(shape), second.reshape(shape)
+    nodes = circuits.Choices([planes], length, list(range(keys.bits)), list(range(keys.bits, 2 * keys.bits)))
+    del first, second, planes
     while nodes.count > 2:
         nodes = nodes.combined(s)
     own = nodes.lowest(s)
@@ -183,12 +177,12 @@ def sort(s: Session, keys: Sequence[tuple[Parts, int]]) -> Parts:
     Discloses: nothing, but with probability below 2**(2 - TAIL) a stage it opens a few more comparisons than declared.
     """
     rows = len(keys[0][0][0])
-    made = numbered(s, keys)
     orders = draw_orders(s, rows)
-    moved = Hops(s, orders).run([made.table])[0]
+    moved = Hops(s, orders).run([numbered(s, keys)])[0]
     assert isinstance(moved, Table)
-    shuffled = Keys(pair(moved), made.columns, made.bits)
-    del made, moved
+    both = np.concatenate([part.reshape(rows, moved.columns) for part in moved.parts], axis=1)
+    shuffled = Keys(both.reshape(-1), moved.columns, layout(rows, sum(width for _, width in keys))[2])
+    del both, moved
     order = np.zeros(0, np.uint32)
     for stage in stages(rows):
         order = _joined(s, shuffled, order, stage)
