@@ -1,6 +1,7 @@
 """Hot kernels in Rust. Arrays are one-dimensional and contiguous; every kernel releases the interpreter lock."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ class Prg:
     def __init__(self, key: bytes) -> None: ...
     def words(self, n: int) -> _Words:
         """The next n words of the stream."""
+
+    def mask(self, words: _Words, width: int, how: Literal["add", "subtract", "xor"]) -> None:
+        """Combine the words, in place, with the next words of the stream, cut to a width."""
 
     def permutation(self, n: int) -> _Indices:
         """A uniform permutation of 0 .. n-1, n < 2**32."""

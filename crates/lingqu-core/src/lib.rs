@@ -61,6 +61,19 @@ impl Prg {
         .into_pyarray(py)
     }
 
+    fn mask(&mut self, py: Python<'_>, mut words: PyReadwriteArray1<'_, u64>, width: usize, how: &str) -> PyResult<()> {
+        check_width(width, 64)?;
+        let combine = match how {
+            "add" => prg::Combine::Add,
+            "subtract" => prg::Combine::Subtract,
+            "xor" => prg::Combine::Xor,
+            _ => return Err(PyValueError::new_err("a mask is added, subtracted or XORed")),
+        };
+        let (words, stream) = (words.as_slice_mut()?, &mut self.0);
+        py.detach(|| stream.mask(words, u64::MAX >> (64 - width), combine));
+        Ok(())
+    }
+
     fn permutation<'py>(&mut self, py: Python<'py>, n: u32) -> Bound<'py, PyArray1<u32>> {
         let stream = &mut self.0;
         py.detach(|| stream.permutation(n)).into_pyarray(py)

@@ -9,6 +9,14 @@ pub const CHUNK: usize = 512;
 /// The key stream as little-endian 64-bit words. One key serves one session, so the counter starts at zero.
 pub struct Prg(Engine);
 
+/// How a mask meets a word.
+#[derive(Clone, Copy)]
+pub enum Combine {
+    Add,
+    Subtract,
+    Xor,
+}
+
 enum Engine {
     #[cfg(target_arch = "x86_64")]
     Wide(Box<wide::Stream>),
@@ -41,6 +49,21 @@ impl Prg {
                 if cfg!(target_endian = "big") {
                     out.iter_mut().for_each(|word| *word = u64::from_le(*word));
                 }
+            }
+        }
+    }
+
+    /// Combine every word with the next of the stream, cut to the bits of `cut`: the same words that `fill` gives.
+    pub fn mask(&mut self, words: &mut [u64], cut: u64, combine: Combine) {
+        let mut drawn = [0u64; CHUNK];
+        for part in words.chunks_mut(CHUNK) {
+            let drawn = &mut drawn[..part.len()];
+            self.fill(drawn);
+            let pairs = part.iter_mut().zip(drawn.iter());
+            match combine {
+                Combine::Add => pairs.for_each(|(word, mask)| *word = word.wrapping_add(mask & cut)),
+                Combine::Subtract => pairs.for_each(|(word, mask)| *word = word.wrapping_sub(mask & cut)),
+                Combine::Xor => pairs.for_each(|(word, mask)| *word ^= mask & cut),
             }
         }
     }
@@ -206,6 +229,21 @@ mod tests {
             }
             two.fill(rest);
             assert_eq!(whole, parts);
+        }
+    }
+
+    #[test]
+    fn masks_are_the_words_of_the_stream() {
+        let (mut words, mut masked) = (vec![0u64; 1300], vec![5u64; 1300]);
+        Prg::new(&[3; 16]).fill(&mut words);
+        for (combine, undo) in [(Combine::Add, Combine::Subtract), (Combine::Xor, Combine::Xor)] {
+            Prg::new(&[3; 16]).mask(&mut masked, 0xff, combine);
+            for (word, mask) in masked.iter().zip(&words) {
+                let mask = mask & 0xff;
+                assert_eq!(*word, if let Combine::Add = combine { 5 + mask } else { 5 ^ mask });
+            }
+            Prg::new(&[3; 16]).mask(&mut masked, 0xff, undo);
+            assert!(masked.iter().all(|word| *word == 5));
         }
     }
 

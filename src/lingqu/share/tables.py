@@ -84,7 +84,7 @@ def pack_columns(columns: Sequence[Column]) -> list[Table]:
     if integers:
         rows, width = len(integers[0]), sum(_per_row(column) for column in integers)
         parts = tuple(
-            np.concatenate([column.parts[i].reshape(rows, _per_row(column)) for column in integers], axis=1).reshape(-1)
+            _beside([column.parts[i].reshape(rows, _per_row(column)) for column in integers])
             for i in range(len(integers[0].parts))
         )
         tables.append(Table(Tag.ELEMENTS, parts, width))
@@ -94,6 +94,11 @@ def pack_columns(columns: Sequence[Column]) -> list[Table]:
         parts = tuple(_dense([column.parts[i] for column in bits], places, count) for i in range(len(bits[0].parts)))
         tables.append(Table(Tag.BITS, parts, count, width))
     return tables
+
+
+def _beside(parts: Sequence[Words]) -> Words:
+    """Columns side by side, flat; a single table that lies by rows is not copied, so nobody may write into it."""
+    return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)).reshape(-1)
 
 
 def _dense(parts: Sequence[Words], places: Sequence[Place], count: int) -> Words:

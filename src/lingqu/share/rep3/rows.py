@@ -85,17 +85,18 @@ class Hops:
 
     def _first_hop(self, table: Table) -> None:
         """Lead applies a and b to its two components; helper applies a to the third; both masked."""
-        s, group, count, width = self.session, group_of(table), table.count, table.width
+        s, group, width = self.session, group_of(table), table.width
         a, b, c = self.indices
         if s.party == self.lead:
             whole = group.plus(table.parts[0], table.parts[1])
-            whole = self._move(group.plus(whole, s.draw(a, count, width)), a, table.columns)
-            whole = self._move(group.plus(whole, s.draw(b, count, width)), b, table.columns)
+            for index in (a, b):
+                s.mask(index, whole, group, width)
+                whole = self._move(whole, index, table.columns)
             s.send(1, whole, group, width)
         elif s.party == 1:
-            rest = table.parts[1] if c == 2 else table.parts[0]
-            rest = self._move(group.minus(rest, s.draw(a, count, width)), a, table.columns)
-            s.send(2 - self.lead, rest, group, width)
+            rest = (table.parts[1] if c == 2 else table.parts[0]).copy()
+            s.mask(a, rest, group, width, undo=True)
+            s.send(2 - self.lead, self._move(rest, a, table.columns), group, width)
 
     def _second_hop(self, table: Table) -> Words | None:
         """Other applies b to what helper sent; then helper and other hold summands and apply c."""
@@ -105,22 +106,24 @@ class Hops:
             return None
         if s.party == 1:
             return self._move(s.receive(self.lead, count, group, width), c, table.columns)
-        rest = group.minus(s.receive(1, count, group, width), s.draw(b, count, width))
-        return self._move(self._move(rest, b, table.columns), c, table.columns)
+        rest = s.receive(1, count, group, width)
+        s.mask(b, rest, group, width, undo=True)
+        rest = self._move(rest, b, table.columns)
+        return self._move(rest, c, table.columns)
 
     def _last_mask(self, table: Table, moved: Words | None, opened: bool) -> tuple[Words | None, Words | None]:
         """What this party adds to the last exchange, and the component it draws. Helper and other hold summands."""
         s, group, count, width = self.session, group_of(table), table.count, table.width
         a, b, c = self.indices
         if opened:
-            if moved is None:
-                return None, None
-            mask = s.draw(c, count, width)
-            return (group.plus if s.party == 1 else group.minus)(moved, mask), None
+            if moved is not None:
+                s.mask(c, moved, group, width, undo=s.party != 1)
+            return moved, None
         if moved is None:
             return s.draw(a, count, width), s.draw(b, count, width)
         drawn = s.draw(a if s.party == 1 else b, count, width)
-        return group.minus(moved, drawn), drawn
+        group.take_from(moved, drawn)
+        return moved, drawn
 
     def _send_last(
         self, tables: Sequence[Table], outgoing: Sequence[tuple[Words | None, Words | None]], opened: int
@@ -152,7 +155,8 @@ class Hops:
             components = {a: own, b: drawn}
         else:
             theirs = s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width)
-            components = {c: group_of(table).plus(own, theirs), (a if s.party == 1 else b): drawn}
+            group_of(table).add_to(own, theirs)
+            components = {c: own, (a if s.party == 1 else b): drawn}
         return components[s.party], components[s.after]
 
 

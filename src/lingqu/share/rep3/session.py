@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +30,14 @@ class Group:
     def plus(self, x: Words, y: Words) -> Words:
         """x + y in the group."""
         return np.add(x, y) if self.tag is Tag.ELEMENTS else np.bitwise_xor(x, y)
+
+    def add_to(self, x: Words, y: Words) -> None:
+        """x + y in the place of x."""
+        (np.add if self.tag is Tag.ELEMENTS else np.bitwise_xor)(x, y, out=x)
+
+    def take_from(self, x: Words, y: Words) -> None:
+        """x - y in the place of x."""
+        (np.subtract if self.tag is Tag.ELEMENTS else np.bitwise_xor)(x, y, out=x)
 
     def minus(self, x: Words, y: Words) -> Words:
         """x - y in the group."""
@@ -80,6 +89,11 @@ class Session:
             np.uint64, copy=False
         )
         return words if width == 64 else unpack(words, count, width)
+
+    def mask(self, index: int, words: Words, group: Group, width: int = 64, undo: bool = False) -> None:
+        """Add what `draw` would give to words, in place; undo: take it away."""
+        how: Literal["add", "subtract", "xor"] = "subtract" if undo else "add"
+        self.stream(index).mask(words, width, how if group.tag is Tag.ELEMENTS else "xor")
 
     def draw(self, index: int, count: int, width: int = 64) -> Words:
         """Words under k_index, cut to a width."""
