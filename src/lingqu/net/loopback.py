@@ -21,6 +21,7 @@ from lingqu.wire.frames import SESSION_BYTES, FrameDecoder, FrameEncoder
 LOOPBACK = "127.0.0.1"
 _GREETING = SESSION_BYTES + 2
 _STRANGER_SECONDS = 5.0
+_BUFFER = 64 << 10
 
 
 class PlainStream:
@@ -30,6 +31,8 @@ class PlainStream:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.heard = time.monotonic()
         self._socket = connection
+        self._buffer = memoryview(bytearray(_BUFFER))
+        self._start = self._end = 0  # bytes of the buffer that came and were not read yet
 
     def settimeout(self, timeout: float | None) -> None:
         """Seconds that each later call may block; None for ever."""
@@ -40,13 +43,24 @@ class PlainStream:
         self._socket.sendall(data)
 
     def read(self, view: memoryview) -> None:
-        """Fill the whole view; EOFError when the stream ends before."""
+        """Fill the whole view; EOFError when the stream ends before.  A short message comes with its header."""
         position, size = 0, len(view)
         while position < size:
-            position += (count := self._socket.recv_into(view[position:]))
-            if count == 0:
-                raise EOFError
-            self.heard = time.monotonic()
+            if self._start == self._end and size - position < _BUFFER:
+                self._start, self._end = 0, self._came(self._buffer)
+            if count := min(self._end - self._start, size - position):
+                view[position : position + count] = self._buffer[self._start : self._start + count]
+                self._start += count
+            else:
+                count = self._came(view[position:])
+            position += count
+
+    def _came(self, view: memoryview) -> int:
+        count = self._socket.recv_into(view)
+        if count == 0:
+            raise EOFError
+        self.heard = time.monotonic()
+        return count
 
     def writable(self) -> bool:
         """Whether a small write would not block."""
