@@ -12,7 +12,7 @@ from lingqu.share.graphs.lower import INLINED, SAME
 from lingqu.share.graphs.rules import RULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "arrays.md"
-ALIASES = {"add_any", "scatter_add", "expand_dims"}
+ALIASES = {"add_any", "scatter_add", "expand_dims", "copy"}
 """Other names of what the page lists."""
 
 

@@ -356,6 +356,24 @@ def test_an_unsupported_primitive_is_named_before_anything_is_sent(parties: Part
     assert run.bytes == 0
 
 
+def test_an_equal_comparison_is_made_once(parties: Parties) -> None:
+    """The gradient of relu asks again what relu itself has asked."""
+
+    def both(x: Any) -> Any:
+        return jax.value_and_grad(lambda v: jnp.sum(jax.nn.relu(v) * 2))(x)
+
+    def compared(m: Machine, x: SharedArray) -> Any:
+        zero = x < 0
+        return zero, x.__array_namespace__().where(zero, x, 0.0)
+
+    def prepare(m: Machine) -> SharedArray:
+        return arrays.share(m, 0, X)
+
+    once = parties(lambda m, x: compared(m, x), prepare).bytes
+    found = parties(lambda m, x: lingqu.secure(both)(x), prepare)
+    assert once < found.bytes < 1.5 * once
+
+
 def test_a_function_is_traced_once_for_its_shapes() -> None:
     traced: list[tuple[int, ...]] = []
 

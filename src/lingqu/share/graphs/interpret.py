@@ -57,7 +57,7 @@ def stepped(context: Context, step: Step, given: Sequence[Value]) -> list[Value]
     """One step; its errors name the primitive and where the function calls it."""
     if step.name in NESTED:
         return NESTED[step.name](context, step, given)
-    if not any(isinstance(one, SharedArray) for one in given):
+    if step.primitive is not None and not any(isinstance(one, SharedArray) for one in given):
         return [public(one) for one in bound(step, given)]
     try:
         found = RULES[step.name](context, step.params, *given)

@@ -227,6 +227,7 @@ def planned(program: Program, shared: tuple[bool, ...], rules: Iterable[str]) ->
         steps.append(step)
         found = _nested(step, flags, rules) if step.bodies else (True,) * len(step.outputs)
         tainted.update(slot for slot, flag in zip(step.outputs, found, strict=True) if flag)
+    steps = _compared_once(program, steps)
     made = {slot for step in public for slot in step.outputs}
     read = {one for step in steps for one in step.inputs} | set(program.outputs)
     wanted = tuple(sorted(slot for slot in made if slot in read))
@@ -234,6 +235,34 @@ def planned(program: Program, shared: tuple[bool, ...], rules: Iterable[str]) ->
     given = tuple(slot for slot in range(program.inputs) if slot in needed)
     outputs = tuple(isinstance(one, int) and one in tainted for one in program.outputs)
     return Plan(program, tuple(steps), tuple(public), wanted, given, outputs)
+
+
+SMALLER = {"lt": (0, 1), "gt": (1, 0), "ge": (0, 1), "le": (1, 0), "max": (1, 0), "min": (0, 1)}
+"""For each comparison and extreme, which operand is compared to be smaller than which."""
+
+
+def _compared_once(program: Program, steps: Sequence[Step]) -> list[Step]:
+    """Comparisons and extremes of two operands written as lt, not and select_n, so that equal comparisons are one.
+
+    The gradient of max(x, 0) asks again whether 0 < x, which then costs nothing.
+    """
+    count, seen = program.slots, dict[Any, int]()
+    found: list[Step] = []
+    for step in steps:
+        if step.name not in SMALLER:
+            found.append(step)
+            continue
+        left, right = (step.inputs[i] for i in SMALLER[step.name])
+        key = tuple(one.key if isinstance(one, Known) else one for one in (left, right))
+        if key not in seen:
+            seen[key], count = count, count + 1
+            shape = step.shapes[0]
+            found.append(Step("lt", None, {}, (left, right), (seen[key],), (shape,), step.place))
+        less = seen[key]
+        cases = {"max": (left, right), "min": (right, left)}.get(step.name, ())
+        name = "select_n" if cases else "not" if step.name in {"ge", "le"} else "copy"
+        found.append(Step(name, None, {}, (less, *cases), step.outputs, step.shapes, step.place))
+    return found
 
 
 def _nested(step: Step, flags: tuple[bool, ...], rules: Iterable[str]) -> tuple[bool, ...]:
