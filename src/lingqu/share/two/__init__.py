@@ -3,5 +3,6 @@
 from lingqu.share.two.declaration import DECLARATION
 from lingqu.share.two.machine import Two, connect
 from lingqu.share.two.outside import DOORWAY
+from lingqu.share.two.store import Store, connect_prepared, prepare
 
-__all__ = ["DECLARATION", "DOORWAY", "Two", "connect"]
+__all__ = ["DECLARATION", "DOORWAY", "Store", "Two", "connect", "connect_prepared", "prepare"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -33,6 +33,7 @@ from lingqu.share.outline import Outline
 from lingqu.share.tables import pack_columns, unpack_columns
 from lingqu.share.two import arithmetic, circuits, rows
 from lingqu.share.two.link import flat
+from lingqu.share.two.needs import Need, Piece
 from lingqu.share.two.session import Preparation, Session, pair_key
 from lingqu.share.two.source import Made
 from lingqu.share.two.tally import TwoTally
@@ -89,6 +90,18 @@ class Two(Local):
         tally = TwoTally()
         work(Outline(tally, 2))
         self._session.fill(tally.demand)
+
+    def name(self) -> bytes:
+        """16 random bytes that both parties have alike; both call it alike."""
+        return self._session.pair.words(2).tobytes()
+
+    def give_up(self) -> dict[Need, list[Piece]]:
+        """The correlations made ahead and not used, which this machine then has no longer; for `store`."""
+        return self._session.stock.give_up()
+
+    def take_up(self, pieces: Mapping[Need, list[Piece]]) -> None:
+        """Correlations that both parties' machines gave up together, used before any are made."""
+        self._session.stock.take_up(pieces)
 
     # Input and output
 

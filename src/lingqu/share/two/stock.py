@@ -2,8 +2,8 @@
 
 Correlated transfers become, without any message, what operations consume: strings (a random bit times a random string,
 both shared), scaled words (a random bit of one party times a random word of the other), and the keys of lookups.
-Products of ring elements come from a source of triples.  Everything lives in this process's memory: a crash wastes it
-and cannot repeat it.  Both parties take the same pieces in the same order, by public sizes alone.
+Products of ring elements come from a source of triples.  They live in this process's memory, or in a store (store.py):
+a crash wastes them and cannot repeat them.  Both parties take the same pieces in the same order, by public sizes alone.
 """
 
 from __future__ import annotations
@@ -53,6 +53,16 @@ class Stock:
             raise BadInput("The stock of correlations would pass 2 GiB.", "Prepare for fewer operations at a time.")
         for need, units in demand.items():
             self._make(need, units)
+
+    def give_up(self) -> dict[Need, list[Piece]]:
+        """Everything that is there, which is then gone from here."""
+        held, self._pieces = self._pieces, {}
+        return {need: pieces for need, pieces in held.items() if pieces}
+
+    def take_up(self, pieces: Mapping[Need, list[Piece]]) -> None:
+        """Add pieces that both parties gave up together, in the same order at both."""
+        for need, added in pieces.items():
+            self._pieces.setdefault(need, []).extend(added)
 
     def take(self, need: Need, units: int) -> Piece:
         """So many units, which are then gone."""
