@@ -65,22 +65,21 @@ fn power(mut base: u64, mut exponent: u64, modulus: u64) -> u64 {
 /// Miller and Rabin's test; the first twelve primes as bases decide every number below 2^64 (Sorenson, Webster 2015).
 fn is_prime(n: u64) -> bool {
     const BASES: [u64; 12] = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37];
-    if BASES.iter().any(|base| n.is_multiple_of(*base)) {
+    if n < 2 || BASES.iter().any(|base| n.is_multiple_of(*base)) {
         return BASES.contains(&n);
     }
     let twos = (n - 1).trailing_zeros();
     let odd = (n - 1) >> twos;
-    n > 1
-        && BASES.iter().all(|base| {
-            let mut x = power(*base, odd, n);
-            if x == 1 || x == n - 1 {
-                return true;
-            }
-            (1..twos).any(|_| {
-                x = (u128::from(x) * u128::from(x) % u128::from(n)) as u64;
-                x == n - 1
-            })
+    BASES.iter().all(|base| {
+        let mut x = power(*base, odd, n);
+        if x == 1 || x == n - 1 {
+            return true;
+        }
+        (1..twos).any(|_| {
+            x = (u128::from(x) * u128::from(x) % u128::from(n)) as u64;
+            x == n - 1
         })
+    })
 }
 
 /// The first of the candidates, cut to odd numbers between 2^50 and 2^51, that is prime: uniform among the primes there.
