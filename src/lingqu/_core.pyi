@@ -215,6 +215,24 @@ def okvs_encode(seed: bytes, keys: _Words, values: _Words, columns: int, fill: b
 def okvs_decode(seed: bytes, keys: _Words, store: _Words) -> _Words:
     """The value of every key in a store."""
 
+def rows_encode(seed: bytes, keys: _Words, values: _Words, width: int, fill: bytes) -> _Words | None:
+    """A store of `okvs_columns` columns in which every key (two words) has a row of `width` words; None as okvs_encode.
+
+    values and store lie by planes: the first word of every row, then the second of every row, ...
+    """
+
+def rows_decode(seed: bytes, keys: _Words, store: _Words, width: int) -> _Words:
+    """The row of every key in a store, by planes."""
+
+def blocks_under(key: bytes, keys: _Words) -> _Words:
+    """AES-128 of blocks of two words under a secret key of 16 bytes."""
+
+def masks_under(key: bytes, keys: _Words, width: int) -> _Words:
+    """`width` words for every block, by planes: AES-128 of block ^ 0, block ^ 1, ... under a secret key.
+
+    The blocks are pseudorandom themselves, so that no two of these inputs meet.
+    """
+
 _MatrixSizes = tuple[int, int, int, int, int, int]
 
 def lattice_parameters() -> list[tuple[int, list[int]]]:

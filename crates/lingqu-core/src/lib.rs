@@ -333,7 +333,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::psi::python::{
-        element_digests, element_hashes, okvs_columns, okvs_decode, okvs_encode, rr22_tags, shared_tags, GroupKey,
+        blocks_under, element_digests, element_hashes, masks_under, okvs_columns, okvs_decode, okvs_encode,
+        rows_decode, rows_encode, rr22_tags, shared_tags, GroupKey,
     };
     #[pymodule_export]
     use super::{

@@ -2,4 +2,5 @@
 pub mod hash;
 pub mod okvs;
 pub mod python;
+pub mod rows;
 pub mod rr22;

@@ -9,9 +9,9 @@ use crate::prg::Prg;
 
 /// Bits of a band.
 pub const BAND: usize = 256;
-const WORDS: usize = BAND / 64 + 1;
+pub(super) const WORDS: usize = BAND / 64 + 1;
 /// Keys expanded at a time, small enough for the first-level cache.
-const CHUNK: usize = 256;
+pub(super) const CHUNK: usize = 256;
 
 /// Columns of a store of `keys` keys: 7 % more than keys, and one band.
 pub const fn columns(keys: usize) -> usize {
@@ -21,18 +21,18 @@ pub const fn columns(keys: usize) -> usize {
 /// A row: the words of its bits, the first at column 64 * base. One cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Row {
-    bits: [u64; WORDS],
-    base: u32,
-    value: u128,
+pub(super) struct Row {
+    pub(super) bits: [u64; WORDS],
+    pub(super) base: u32,
+    pub(super) value: u128,
 }
 
-const EMPTY: Row = Row { bits: [0; WORDS], base: 0, value: 0 };
-
 impl Row {
+    pub(super) const EMPTY: Row = Row { bits: [0; WORDS], base: 0, value: 0 };
+
     /// The first column with a one, or None for an empty row; words of zeros at the front are dropped.
     #[inline]
-    fn lead(&mut self) -> Option<usize> {
+    pub(super) fn lead(&mut self) -> Option<usize> {
         for _ in 0..WORDS {
             if self.bits[0] != 0 {
                 return Some(self.base as usize * 64 + self.bits[0].trailing_zeros() as usize);
@@ -44,7 +44,7 @@ impl Row {
     }
 
     #[inline]
-    fn subtract(&mut self, pivot: &Row) {
+    pub(super) fn subtract(&mut self, pivot: &Row) {
         for (word, other) in self.bits.iter_mut().zip(&pivot.bits) {
             *word ^= other;
         }
@@ -53,18 +53,18 @@ impl Row {
 }
 
 /// Where every key's band starts and which bits it has, aligned to words.
-struct Bands {
+pub(super) struct Bands {
     hash: FixedKey,
     starts: u64,
 }
 
 impl Bands {
-    fn new(seed: &[u8; 16], columns: usize) -> Self {
+    pub(super) fn new(seed: &[u8; 16], columns: usize) -> Self {
         Bands { hash: FixedKey::new(seed), starts: (columns - BAND + 1) as u64 }
     }
 
     /// Rows of a chunk of keys, without values.
-    fn expand(&self, keys: &[u128], rows: &mut Vec<Row>) {
+    pub(super) fn expand(&self, keys: &[u128], rows: &mut Vec<Row>) {
         rows.clear();
         let mut blocks = [0u128; 3 * CHUNK];
         let blocks = &mut blocks[..3 * keys.len()];
@@ -91,7 +91,7 @@ impl Bands {
 
 impl Bands {
     /// The keys' indices by where their bands start, to the nearest few columns: neighbours share cached columns.
-    fn order(&self, keys: &[u128]) -> Vec<u32> {
+    pub(super) fn order(&self, keys: &[u128]) -> Vec<u32> {
         const PLACES: usize = 1 << 12;
         let mut starts = Vec::with_capacity(keys.len());
         let mut blocks = Vec::with_capacity(CHUNK);
@@ -194,7 +194,7 @@ pub fn encode(seed: &[u8; 16], keys: &[u128], values: &[u128], columns: usize, f
 /// order; they come roughly by their starts, as neighbours share cached rows.
 fn reduce(seed: &[u8; 16], keys: &[u128], values: &[u128], columns: usize) -> Option<Vec<Row>> {
     let bands = Bands::new(seed, columns);
-    let mut pivots = vec![EMPTY; columns];
+    let mut pivots = vec![Row::EMPTY; columns];
     let mut near = Vec::with_capacity(CHUNK);
     let mut rows = Vec::with_capacity(CHUNK);
     for indices in bands.order(keys).chunks(CHUNK) {

@@ -1,5 +1,5 @@
 //! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
-use super::{hash, okvs, rr22};
+use super::{hash, okvs, rows, rr22};
 use crate::curve;
 use crate::prg::Prg;
 use curve25519_dalek::scalar::Scalar;
@@ -112,6 +112,52 @@ pub fn okvs_decode<'py>(py: Python<'py>, seed: [u8; 16], keys: Words<'py>, store
         return Err(PyValueError::new_err("a store has more columns"));
     }
     Ok(py.detach(|| words(&okvs::decode(&seed, &keys, &store))).into_pyarray(py))
+}
+
+/// A store of rows of words; see `rows::encode`.
+#[pyfunction]
+pub fn rows_encode<'py>(
+    py: Python<'py>,
+    seed: [u8; 16],
+    keys: Words<'py>,
+    values: Words<'py>,
+    width: usize,
+    fill: [u8; 16],
+) -> PyResult<Option<Bound<'py, PyArray1<u64>>>> {
+    let (keys, values) = (blocks(keys.as_slice()?)?, values.as_slice()?);
+    if width == 0 || values.len() != keys.len() * width {
+        return Err(PyValueError::new_err("keys and values do not fit each other"));
+    }
+    let columns = okvs::columns(keys.len());
+    let store = py.detach(|| rows::encode(&seed, &keys, values, width, columns, &mut Prg::new(&fill)));
+    Ok(store.map(|store| store.into_pyarray(py)))
+}
+
+#[pyfunction]
+pub fn rows_decode<'py>(
+    py: Python<'py>,
+    seed: [u8; 16],
+    keys: Words<'py>,
+    store: Words<'py>,
+    width: usize,
+) -> Out<'py, u64> {
+    let (keys, store) = (blocks(keys.as_slice()?)?, store.as_slice()?);
+    if width == 0 || !store.len().is_multiple_of(width) || store.len() / width < rows::LEAST {
+        return Err(PyValueError::new_err("a store has more columns"));
+    }
+    Ok(py.detach(|| rows::decode(&seed, &keys, store, width)).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn blocks_under<'py>(py: Python<'py>, key: [u8; 16], keys: Words<'py>) -> Out<'py, u64> {
+    let keys = blocks(keys.as_slice()?)?;
+    Ok(py.detach(|| words(&rows::blocks_under(&key, &keys))).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn masks_under<'py>(py: Python<'py>, key: [u8; 16], keys: Words<'py>, width: usize) -> Out<'py, u64> {
+    let keys = blocks(keys.as_slice()?)?;
+    Ok(py.detach(|| rows::masks_under(&key, &keys, width)).into_pyarray(py))
 }
 
 /// Tags of elements under a store; see `rr22::tags`.
