@@ -428,7 +428,8 @@ def test_cost_and_shape_are_as_declared(parties: Parties, name: str, case: int) 
 def test_every_operation_is_measured() -> None:
     for declaration in DECLARATIONS.values():
         outside = {name for name in declaration.operations if name.endswith("_outside")}  # measured in test_outside
-        assert set(CASES) | outside | {"connect"} == set(declaration.operations)
+        aligned = {"align"} & set(declaration.operations)  # measured in test_alignment
+        assert set(CASES) | outside | aligned | {"connect"} == set(declaration.operations)
     assert set(CASES) <= set(PLAIN.operations)
     assert PLAIN.ideal
     assert not DECLARATION.ideal
@@ -444,6 +445,7 @@ def test_declarations_are_installed() -> None:
     assert known.get("share.rep3") is DECLARATION
     assert known.get("share.two") is TWO
     assert [d.name for d in known.candidates("join")] == ["share.rep3", "share.rep3.malicious", "share.two"]
+    assert "share.rep3.malicious" not in [d.name for d in known.candidates("align")]
 
 
 def uniform(data: bytes) -> bool:

@@ -1,6 +1,7 @@
 """Secret sharing: one Machine interface, functions and relations over it, the ideal twin `plain`, `rep3` for three."""
 
 from lingqu.share import wide
+from lingqu.share.alignment import Aligned, Rows, Side, align
 from lingqu.share.api import FRACTION_BITS, Machine, Permutation, Shared, SharedBits
 from lingqu.share.curves import erf, gelu, sigmoid, tanh
 from lingqu.share.division import (
@@ -35,14 +36,18 @@ from lingqu.share.relation import Relation, compact, filter_rows
 __all__ = [
     "FRACTION_BITS",
     "Aggregate",
+    "Aligned",
     "Joined",
     "Machine",
     "Permutation",
     "Relation",
+    "Rows",
     "Shared",
     "SharedBits",
+    "Side",
     "SortKey",
     "absolute",
+    "align",
     "argmax",
     "argmin",
     "bitwise",

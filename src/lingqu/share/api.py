@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import EllipsisType
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput, RangeError
+
+if TYPE_CHECKING:
+    from lingqu.share.lookups import Found, Kept, Lookup
 
 FRACTION_BITS = 20
 REAL_LIMIT = 1 << 41
@@ -337,3 +340,15 @@ class Machine(Protocol):
 
     def permutation(self, destinations: Shared) -> Permutation:
         """Trust shared integers to be a permutation of 0 .. n-1; opening them is safe only if they are."""
+
+    # Lookups: keys that their owners know in the clear
+
+    def slots(self, asked: int) -> int:
+        """Rows that a lookup of so many keys gives; as many as keys only where slot i always is that of key i."""
+
+    def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
+        """Look the asker's keys up among the keeper's, with hidden hits.
+
+        asked: at the asker, distinct keys of shape (asked, 2).  kept: at the keeper, its keys and rows.
+        BadInput where a key repeats, and where one of the two does not compute.  Discloses: nothing beyond the sizes.
+        """

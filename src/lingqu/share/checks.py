@@ -44,6 +44,12 @@ def single(x: SharedBits) -> SharedBits:
     return x
 
 
+def two_of(asker: int, keeper: int, parties: int) -> None:
+    """Two parties that compute."""
+    if not (0 <= asker < parties and 0 <= keeper < parties):
+        raise BadInput(f"Not both of {asker} and {keeper} compute here.", "Share the tables, and join them by sorting.")
+
+
 def shift(bits: int) -> int:
     """A truncation's number of bits."""
     if not 1 <= bits <= 62:

@@ -8,6 +8,8 @@ side, which bounds the cost) and left_bits, right_bits (key bits that are carrie
 group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
 are counts, and minima or maxima) and present (distinct null flags).
 join_rows: as join, and bound where no side is unique, unique (1 left, 2 right), kept (1 left, 2 right, 3 both).
+align: asked and kept (rows), asked_columns and kept_columns (values), asked_bits and kept_bits (of other keys), outer
+and repeated (1 where so), asker and keeper (parties, 0 and 1).
 compact: rows, columns, bits of keys.  distinct_marks, quantile_parts: rows, bits of the group's keys, value_bits,
 present (1 where there are nulls); quantile_parts: numerator, denominator (1 and 2), discrete (1).
 top_rows: as sort_by.  square_limbs, value_limbs: rows, bits, limbs.  scatter_digits: rows, limbs.
@@ -24,8 +26,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
+from lingqu.kinds.disclosure import Reveals
 from lingqu.kinds.mechanism import Cost, Operation, Sizes
 from lingqu.share import (
+    alignment,
     curves,
     division,
     functions,
@@ -84,15 +88,23 @@ def key_widths(bits: int) -> list[int]:
 def operations(tally: Callable[[], Tally], parties: int, sources: Sources) -> tuple[Operation, ...]:
     """Every operation written over Machine, at the cost that a protocol's own operations have."""
 
-    def declared(written: Written) -> Operation:
-        def cost(sizes: Sizes) -> Cost:
-            outline = Outline(tally(), parties)
-            written.run(outline, sizes)
-            return outline.tally.cost
+    return tuple(_declared(written, tally, parties, written.source.format(**vars(sources))) for written in WRITTEN)
 
-        return Operation(written.name, cost, written.source.format(**vars(sources)), ())
 
-    return tuple(declared(written) for written in WRITTEN)
+def _declared(
+    written: Written, tally: Callable[[], Tally], parties: int, source: str, reveals: tuple[Reveals, ...] = ()
+) -> Operation:
+    def cost(sizes: Sizes) -> Cost:
+        outline = Outline(tally(), parties)
+        written.run(outline, sizes)
+        return outline.tally.cost
+
+    return Operation(written.name, cost, source, reveals)
+
+
+def alignment_of(tally: Callable[[], Tally], parties: int, source: str, reveals: tuple[Reveals, ...]) -> Operation:
+    """The operation "align" of a protocol that offers Machine.look_up."""
+    return _declared(ALIGN, tally, parties, source, reveals)
 
 
 def _shape(sizes: Sizes) -> Shape:
@@ -186,6 +198,20 @@ def _join_rows(machine: Machine, sizes: Sizes) -> object:
     kind, unique = kinds[sizes.get("kept", 0)], uniques[sizes.get("unique", 0 if "bound" in sizes else 2)]
     pairs = [("left key", "right key")]
     return matches.join_rows(machine, *sides, pairs, kind=kind, unique=unique, bound=sizes.get("bound"))
+
+
+def _align(machine: Machine, sizes: Sizes) -> object:
+    asker, keeper = (
+        alignment.Side(
+            sizes.get(role, place),
+            sizes[name],
+            [f"{name}{i}" for i in range(sizes[f"{name}_columns"])],
+            {f"{name} key": key_widths(sizes.get(f"{name}_bits", 0))},
+        )
+        for place, (role, name) in enumerate((("asker", "asked"), ("keeper", "kept")))
+    )
+    outer, repeated = (bool(sizes.get(name, 0)) for name in ("outer", "repeated"))
+    return alignment.align(machine, asker, keeper, None, None, outer=outer, repeated=repeated)
 
 
 def _compact(machine: Machine, sizes: Sizes) -> object:
@@ -290,6 +316,8 @@ def _convolve(machine: Machine, sizes: Sizes) -> Shared:
     return linear.convolve_real(machine, x, kernel, sizes.get("stride", 1), padding, "NCHW")
 
 
+ALIGN = Written("align", _align, "")
+"""Of protocols that offer lookups; the others join by sorting."""
 WRITTEN = (
     _unary("reciprocal", lambda m, x: m.reciprocal(x), "Catrina, Saxena (FC 2010); Newton's iteration"),
     _binary("divide", lambda m, x, y: m.divide(x, y), "Catrina, Saxena (FC 2010); Newton's iteration"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Cost
 from lingqu.share import checks, curves, reals
 from lingqu.share.api import (
@@ -29,6 +30,7 @@ from lingqu.share.api import (
     Words,
     ring,
 )
+from lingqu.share.lookups import Found, Kept, Lookup
 
 WORD = 8
 """Bytes of a ring element, and of 64 packed bits."""
@@ -103,6 +105,17 @@ class Tally(Protocol):
 
     def unapply(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
         """Machine.unapply."""
+
+
+@runtime_checkable
+class LookupTally(Tally, Protocol):
+    """Of a protocol that offers Machine.look_up."""
+
+    def slots(self, asked: int) -> int:
+        """Machine.slots."""
+
+    def look_up(self, sizes: Lookup) -> None:
+        """Machine.look_up."""
 
 
 def shaped(shape: Shape) -> Shared:
@@ -402,3 +415,20 @@ class Outline:
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation."""
         return Permutation(destinations)
+
+    def _lookups(self) -> LookupTally:
+        if not isinstance(self.tally, LookupTally):
+            raise BadInput("This protocol offers no lookups of an owner's keys.", "Join by sorting.")
+        return self.tally
+
+    def slots(self, asked: int) -> int:
+        """As Machine.slots."""
+        return self._lookups().slots(asked)
+
+    def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
+        """As Machine.look_up, of sizes alone."""
+        tally = self._lookups()
+        tally.look_up(sizes)
+        slots = tally.slots(sizes.asked)
+        dense = shaped_bits((slots, sizes.dense), sizes.dense_width) if sizes.dense else None
+        return Found(shaped_bits((slots,)), shaped((slots, sizes.columns)), dense, None)

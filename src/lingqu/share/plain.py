@@ -30,6 +30,7 @@ from lingqu.share.api import (
     encode,
     ring,
 )
+from lingqu.share.lookups import Found, Kept, Lookup, asked_keys, kept_rows
 
 
 def _signed(x: Shared) -> NDArray[np.int64]:
@@ -326,6 +327,22 @@ class Plain:
             raise BadInput("These destinations are no permutation.", "Pass each of 0 to n-1 once.")
         return Permutation(destinations)
 
+    def slots(self, asked: int) -> int:
+        """As Machine.slots."""
+        return asked
+
+    def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
+        """As Machine.look_up, zeros where there is no hit."""
+        checks.two_of(sizes.asker, sizes.keeper, self._parties)
+        wanted, (keys, rows) = asked_keys(sizes, asked), kept_rows(sizes, kept)
+        known = {key.tobytes(): row for row, key in enumerate(keys.reshape(-1, 2))}
+        places = np.asarray([known.get(key.tobytes(), sizes.kept) for key in wanted.reshape(-1, 2)], np.int64)
+        planes = np.concatenate([rows, np.zeros((len(rows), 1), np.uint64)], axis=1)[:, places.reshape(-1)]
+        table, dense = planes[: sizes.columns].T, planes[sizes.columns :].T
+        found = _bits(dense, sizes.dense_width) if sizes.dense else None
+        hit = _bits(places.reshape(-1) < sizes.kept, 1)
+        return Found(hit, _share(table), found, np.arange(sizes.asked))
+
 
 def _free(name: str) -> Operation:
     return Operation(name, lambda sizes: Cost(), "ideal functionality")
@@ -390,6 +407,7 @@ DECLARATION = Declaration(
             "quantile",
             "count_distinct",
             "join_rows",
+            "align",
             "compact",
             "distinct_marks",
             "quantile_parts",

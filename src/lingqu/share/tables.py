@@ -12,6 +12,7 @@ import numpy as np
 from lingqu.kinds.channel import Tag
 from lingqu.share.api import Column, Shared, SharedBits, Words
 from lingqu.share.outline import WORD, packed
+from lingqu.share.places import Place, places_of
 
 Parts = tuple[Words, ...]
 
@@ -35,30 +36,8 @@ class Table:
         return replace(self, parts=parts)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where one word of a row stands in the dense row."""
-
-    word: int
-    shift: int
-    width: int
-
-
 def _per_row(column: Column) -> int:
     return prod(column.shape[1:])
-
-
-def places_of(widths: Sequence[int]) -> tuple[list[Place], int, int]:
-    """First-fit places without splitting a word; words a row, and the width of the fullest."""
-    filled: list[int] = []
-    places = []
-    for width in widths:
-        word = next((i for i, used in enumerate(filled) if used + width <= 64), len(filled))
-        if word == len(filled):
-            filled.append(0)
-        places.append(Place(word, filled[word], width))
-        filled[word] += width
-    return places, len(filled), max(filled, default=1)
 
 
 def layout_of(integers: int, widths: Sequence[int]) -> list[tuple[Tag, int, int]]:

@@ -106,7 +106,15 @@ COUNTED = (
     _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"after {SORTING}"),
 )
 SOURCES = composed.Sources(f"{ABY3}, section 5.4", f"after {SORTING}")
-OPERATIONS = (*(counted.operation(Tally) for counted in COUNTED), *composed.operations(Tally, 3, SOURCES))
+LOOKUP = (
+    "server-aided after Kamara et al. (FC 2014), shares as the result after Pinkas et al. (EUROCRYPT 2019); "
+    "Mohassel, Rindal, Rosulek (CCS 2020)"
+)
+OPERATIONS = (
+    *(counted.operation(Tally) for counted in COUNTED),
+    *composed.operations(Tally, 3, SOURCES),
+    composed.alignment_of(Tally, 3, LOOKUP, (INPUT,)),
+)
 
 DECLARATION = Declaration(
     name="share.rep3",

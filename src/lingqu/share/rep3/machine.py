@@ -29,7 +29,8 @@ from lingqu.share.api import (
     ring,
 )
 from lingqu.share.local import Local
-from lingqu.share.rep3 import arithmetic, circuits, ranking, rows, session
+from lingqu.share.lookups import Found, Kept, Lookup, found_of
+from lingqu.share.rep3 import arithmetic, circuits, lookup, ranking, rows, session
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
 from lingqu.share.tables import pack_columns, unpack_columns
 
@@ -309,6 +310,20 @@ class Rep3(Local):
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation; what is no permutation ends the session when it is opened."""
         return Permutation(destinations)
+
+    # Lookups
+
+    def slots(self, asked: int) -> int:
+        """As Machine.slots: one a key, in the asker's order."""
+        return asked
+
+    def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
+        """As Machine.look_up; the third party helps."""
+        checks.two_of(sizes.asker, sizes.keeper, self.parties)
+        pieces = lookup.look_up(self._session, sizes, asked, kept)
+        tests = [(pair, p.width) for pair, p in zip(pieces, sizes.pieces, strict=True)][: len(sizes.check_widths)]
+        hit = self._bit(circuits.equal_words(self._session, tests), (sizes.asked,))
+        return found_of(sizes, sizes.asked, hit, pieces, np.arange(sizes.asked) if self.owns(sizes.asker) else None)
 
 
 def connect(channel: Channel) -> Rep3:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lingqu._core import okvs_columns
 from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
 from lingqu.share.bitplanes import sklansky
+from lingqu.share.lookups import SEED_BYTES, Lookup
 from lingqu.share.outline import WORD, packed
 from lingqu.share.rep3.circuits import chunks
+from lingqu.share.rep3.lookup import helper_of
 from lingqu.share.rep3.ranking import by_digits, layout, stages
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.tables import binary_bytes
@@ -195,6 +198,19 @@ class Tally:
             self.digit_order(rows, width)
             if start:
                 self.hops([WORD * rows], inverse=True)
+
+    def slots(self, asked: int) -> int:
+        """Machine.slots."""
+        return asked
+
+    def look_up(self, sizes: Lookup) -> None:
+        """Machine.look_up: the seed and the store, the tags; the pieces; the checks compared with zero."""
+        asker, keeper, helper = sizes.asker, sizes.keeper, helper_of(sizes)
+        store = SEED_BYTES + WORD * sizes.width * okvs_columns(sizes.kept)
+        self.wave((keeper, helper, store), (asker, helper, 2 * WORD * sizes.asked))
+        each = sum(WORD * packed((p.stop - p.start) * sizes.asked, p.width) for p in sizes.pieces)
+        self.wave((asker, helper, each), (helper, asker, each))
+        self.all_ones(sizes.asked, sum(sizes.check_widths))
 
     def _tables(self, rows: int, columns: int, widths: Sequence[int]) -> list[int]:
         return [WORD * rows * columns] * (columns > 0) + [binary_bytes(rows, widths)] * bool(widths)

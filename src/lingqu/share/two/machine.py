@@ -29,6 +29,7 @@ from lingqu.share.api import (
     ring,
 )
 from lingqu.share.local import Local
+from lingqu.share.lookups import Found, Kept, Lookup
 from lingqu.share.outline import Outline
 from lingqu.share.tables import pack_columns, unpack_columns
 from lingqu.share.two import arithmetic, circuits, rows
@@ -301,6 +302,16 @@ class Two(Local):
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation; what is no permutation ends the session when it is opened."""
         return Permutation(destinations)
+
+    # Lookups
+
+    def slots(self, asked: int) -> int:
+        """As Machine.slots."""
+        raise BadInput("share.two offers no lookups of an owner's keys.", "Join by sorting.")
+
+    def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
+        """As Machine.look_up."""
+        raise BadInput("share.two offers no lookups of an owner's keys.", "Join by sorting.")
 
 
 def connect(channel: Channel) -> Two:

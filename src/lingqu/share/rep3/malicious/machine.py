@@ -11,6 +11,7 @@ from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
 from lingqu.share import checks
 from lingqu.share.api import FRACTION_BITS, Permutation, Public, Shared, SharedBits, Words
+from lingqu.share.lookups import Found, Kept, Lookup
 from lingqu.share.rep3 import circuits as any_circuits
 from lingqu.share.rep3 import rows
 from lingqu.share.rep3.machine import Rep3, by_rows_or_columns, integers_of, stack_of, words_of
@@ -125,6 +126,12 @@ class MaliciousRep3(Rep3):
     def _order(self, keys: Sequence[SharedBits], count: int) -> Permutation:
         """By digits, whatever the keys' width."""
         return Permutation(integers_of(self._by_digits(keys), (count,)))
+
+    # Lookups
+
+    def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
+        """Refused: nothing proves the store and the tags that the owners send."""
+        raise BadInput("share.rep3.malicious offers no lookups of an owner's keys.", "Join by sorting.")
 
 
 def connect(channel: Channel) -> MaliciousRep3:

@@ -13,6 +13,7 @@ from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
 from lingqu.share.bitplanes import sklansky
 from lingqu.share.outline import WORD, packed
+from lingqu.share.places import places_of
 from lingqu.share.rep3 import tally as unchecked
 from lingqu.share.rep3.circuits import chunks
 from lingqu.share.rep3.malicious import session
@@ -23,7 +24,7 @@ from lingqu.share.rep3.malicious.ring import count_check, matmul_lengths, produc
 from lingqu.share.rep3.malicious.ring_argument import SEED_BYTES
 from lingqu.share.rep3.malicious.statement import rounds_of
 from lingqu.share.rep3.rows import DIGIT_BITS
-from lingqu.share.tables import binary_bytes, places_of
+from lingqu.share.tables import binary_bytes
 
 PARTIES = range(3)
 
