@@ -126,10 +126,12 @@ def asked_keys(lookup: Lookup, keys: Words | None) -> Words:
 
 def repeats(keys: Words) -> bool:
     """Whether two blocks of two words are equal."""
-    low = keys[::2]
-    if len(np.unique(low)) == len(low):
+    low = np.sort(keys[::2])
+    if not bool((low[1:] == low[:-1]).any()):
         return False
-    return len(np.unique(keys.reshape(-1, 2), axis=0)) < len(low)
+    order = np.lexsort([keys[::2], keys[1::2]])
+    blocks = keys.reshape(-1, 2)[order]
+    return bool((blocks[1:] == blocks[:-1]).all(axis=1).any())
 
 
 def kept_rows(lookup: Lookup, kept: Kept | None) -> tuple[Words, Words]:
