@@ -1,0 +1,101 @@
+"""Shares as the result: two owners' tables aligned with nobody learning who matched, two payload columns a side.
+
+Run: python -m benchmarks.psi_shares [--parties 2 3] [--rows 1048576] [--repeat 3].  One process a party over loopback
+TCP without TLS, keys as texts in memory and hashed within the time, half of them in both tables; the result is checked
+by opening how many matched and the sum of all payload.  One warm-up, then the median of the slowest party's runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lingqu
+from lingqu._core import element_hashes
+from lingqu.share import Machine, Rows, Shared, Side, align
+
+SALT = bytes(range(32))
+ROWS = 1 << 20
+AIMS = {2: 10.0, 3: 4.0}
+"""Seconds to reach, by the number of parties."""
+KEY_BYTES = 18
+_PRIME = 7_919
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one alignment: seconds of the slowest party, processor seconds and bytes of all, rounds, peak bytes of one."""
+
+    seconds: float
+    processor: float
+    bytes: int
+    rounds: int
+    peak: int
+
+
+@lru_cache(maxsize=2)
+def table(owner: int, rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """An owner's keys of 18 digits as bytes and their offsets, in random order, and its payload."""
+    numbers = np.random.default_rng(owner).permutation(rows) + owner * (rows // 2)
+    texts = np.char.mod("%018d", numbers * _PRIME + 10**17)
+    data = np.frombuffer(texts.astype(f"S{KEY_BYTES}").tobytes(), np.uint8)
+    return data, np.arange(0, KEY_BYTES * rows + 1, KEY_BYTES), np.column_stack([numbers, -numbers % 1000])
+
+
+def aligned(machine: Machine, size: Shared) -> NDArray[np.int64]:
+    """How many matched, the sums of all payload of those, and the peak memory of this process.  size: (0, rows)."""
+    rows = size.shape[1]
+    sides = [Side(owner, rows, [f"x{owner}", f"y{owner}"]) for owner in (0, 1)]
+    own: list[Rows | None] = [None, None]
+    if machine.party < 2:
+        data, offsets, payload = table(machine.party, rows)
+        keys, _ = element_hashes(SALT, data, offsets)
+        own[machine.party] = Rows(keys.reshape(-1, 2), payload)
+    found = align(machine, *sides, *own).rows
+    columns = machine.stack([found.columns[name] for name in ("x0", "y0", "x1", "y1")], axis=1)
+    sums = machine.matmul(found.valid.reshape(1, -1), columns)
+    opened = machine.reveal(machine.concat([machine.sum(found.valid).reshape(1, 1), sums], axis=1))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return np.append(np.asarray(opened), peak)
+
+
+def measured(parties: int, rows: int = ROWS, repeat: int = 3) -> Figures:
+    """Align two tables of so many rows; SystemExit where the result is wrong."""
+    with lingqu.local(parties, tls=False) as trial:
+        size = np.zeros((0, rows), np.int64)
+        trial.run(aligned, size)
+        report = trial.run(aligned, size, repeat=repeat)
+    both = np.arange(rows // 2, rows)
+    expected = [len(both), *2 * [int(both.sum()), int((-both % 1000).sum())]]
+    results = [np.asarray(result) for result in report.results]
+    if any(result[:-1].tolist() != expected for result in results):
+        raise SystemExit(f"{results[0][:-1]} is not {expected}.")
+    peak = max(int(result[-1]) for result in results)
+    return Figures(report.seconds, report.processor, sum(report.bytes), report.rounds, peak)
+
+
+def main() -> None:
+    """Print a line for each number of parties."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parties", type=int, nargs="+", default=[3, 2], choices=[2, 3])
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--repeat", type=int, default=3)
+    chosen = parser.parse_args()
+    print(f"{'row':42}{'s':>8}{'aim s':>8}{'CPU s':>8}{'MB':>9}{'rounds':>8}{'peak MB':>9}")
+    for parties in chosen.parties:
+        found = measured(parties, chosen.rows, chosen.repeat)
+        name = f"shares as the result, {chosen.rows} rows, {parties} parties"
+        aim = f"{AIMS[parties]:.1f}" if chosen.rows == ROWS else ""
+        print(
+            f"{name:42}{found.seconds:8.2f}{aim:>8}{found.processor:8.2f}{found.bytes / 1e6:9.1f}{found.rounds:8d}"
+            f"{found.peak / 1e6:9.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
