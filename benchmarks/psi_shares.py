@@ -50,13 +50,13 @@ def table(owner: int, rows: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], 
 def aligned(machine: Machine, size: Shared) -> NDArray[np.int64]:
     """How many matched, the sums of all payload of those, and the peak memory of this process.  size: (0, rows)."""
     rows = size.shape[1]
-    sides = [Side(owner, rows, [f"x{owner}", f"y{owner}"]) for owner in (0, 1)]
+    asker, keeper = (Side(owner, rows, [f"x{owner}", f"y{owner}"]) for owner in (0, 1))
     own: list[Rows | None] = [None, None]
     if machine.party < 2:
         data, offsets, payload = table(machine.party, rows)
         keys, _ = element_hashes(SALT, data, offsets)
         own[machine.party] = Rows(keys.reshape(-1, 2), payload)
-    found = align(machine, *sides, *own).rows
+    found = align(machine, asker, keeper, own[0], own[1]).rows
     columns = machine.stack([found.columns[name] for name in ("x0", "y0", "x1", "y1")], axis=1)
     sums = machine.matmul(found.valid.reshape(1, -1), columns)
     opened = machine.reveal(machine.concat([machine.sum(found.valid).reshape(1, 1), sums], axis=1))

@@ -27,12 +27,13 @@ COMMON = {
     "divisor": 10,
     "keys": 1,
 }
-COMMON |= {"value_bits": 32, "limbs": 2, "exponent": 3}
+COMMON |= {"value_bits": 32, "limbs": 2, "exponent": 3, "asked_columns": 1, "held_columns": 1}
 
 
 def sizes(rows: int) -> dict[str, int]:
     """Example sizes of an operation over that many rows."""
-    return {**COMMON, "rows": rows, "left": rows, "right": rows, "elements": rows, "size": rows, "count": rows}
+    by_rows = ("rows", "left", "right", "asked", "held", "elements", "size", "count")
+    return {**COMMON, **dict.fromkeys(by_rows, rows)}
 
 
 def cell(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from hypothesis import strategies as st
 
 from lingqu.kinds.disclosure import Fact
 from lingqu.kinds.errors import BadInput, LingquError, RangeError, Refused
+from lingqu.kinds.mechanism import Registry
 from lingqu.kinds.programs import Parameter, Program
 from lingqu.kinds.schema import Asset, Column, ColumnProfile, ColumnType, Grade
 from lingqu.ml import FRONTEND, LogisticRegression, TrainSpec, model_release
 from lingqu.ml.encoding import encode
 from lingqu.ml.ranges import schedule
 from lingqu.plan.explain import explain_text
+from lingqu.plan.inputs import AlignArguments
 from lingqu.plan.plan import Setting
 
 LEFT, RIGHT = "civil-affairs/people", "human-resources/work"
@@ -75,11 +78,27 @@ def test_a_plan_is_the_same_at_every_node(setting: Setting) -> None:
     assert first.sha256() == second.sha256()
     assert first.sha256() != FRONTEND.compile(program(specification(seed=1)), ASSETS, setting).sha256()
     assert type(first).parse(first.canonical()) == first
-    assert [step.operator for step in first.steps] == [
-        *("scan", "input", "scan", "input", "join", "train", "evaluate", "release")
-    ]
+    assert [step.operator for step in first.steps] == ["scan", "scan", "align", "train", "evaluate", "release"]
+    assert "by alignment: share.rep3 looks keys up that stay at their owners" in first.step("join").reason
     used = {use.id: use.columns for use in first.assets}
     assert used == {LEFT: ("id", "age", "town"), RIGHT: ("id", "hours", "gain", "income")}
+
+
+OUTSIDE = ("input", "input_bits", "reveal")
+
+
+def test_tables_are_joined_by_sorting_where_no_mechanism_aligns(setting: Setting) -> None:
+    known = setting.registry.get("share.rep3")
+    sorting = replace(setting, registry=Registry({"share.rep3": replace(known, aligned_rows=None)}))
+    entering = {f"{name}_outside": replace(known.operations[name], name=f"{name}_outside") for name in OUTSIDE}
+    open_to_all = replace(known, operations={**known.operations, **entering})
+    parties = ("civil-affairs", "big-data", "another")
+    outside = replace(setting, parties=parties, registry=Registry({"share.rep3": open_to_all}))
+    for where, why in ((sorting, "share.rep3 offers no alignment"), (outside, "human-resources does not compute")):
+        plan = FRONTEND.compile(program(specification()), ASSETS, where)
+        operators = ["scan", "input", "scan", "input", "join", "train", "evaluate", "release"]
+        assert [step.operator for step in plan.steps] == operators
+        assert f"by sorting shared rows: {why}" in plan.step("join").reason
 
 
 def test_the_plan_does_not_hang_on_a_node_s_mathematical_library(
@@ -108,10 +127,10 @@ def test_the_statement_says_who_learns_what(setting: Setting) -> None:
 def test_nothing_but_the_release_opens_values(setting: Setting) -> None:
     plan = FRONTEND.compile(program(specification()), ASSETS, setting)
     assert [step.id for step in plan.steps if step.reveals] == ["release"]
-    inputs = [step.arguments for step in plan.steps if step.operator == "input"]
-    assert [step["valid"] for step in inputs] == ["valid", "valid"]
-    text = json.dumps(inputs)
-    assert '"most": 1' in text
+    aligned = AlignArguments.parse(json.dumps(plan.step("join").arguments))
+    sides = (aligned.asker.rows, aligned.keeper.rows)
+    assert [side.valid for side in sides] == ["valid", "valid"]
+    assert [key.most for side in sides for key in side.keys] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -156,12 +156,12 @@ def run(parties: Any, matches: int, seed: int, how: dict[str, bool], roles: tupl
 
 HOW = [{"outer": outer, "repeated": repeated} for outer in (False, True) for repeated in (False, True)]
 SIZES = [
-    {"asked": 40, "kept": 30, "asked_columns": 2, "kept_columns": 3, "asked_bits": 5, "kept_bits": 70},
-    {"asked": 40, "kept": 30, "asked_columns": 0, "kept_columns": 0},
-    {"asked": 30, "kept": 700, "asked_columns": 1, "kept_columns": 0, "kept_bits": 9},
-    {"asked": 0, "kept": 3, "asked_columns": 1, "kept_columns": 1, "asked_bits": 3},
-    {"asked": 3, "kept": 0, "asked_columns": 1, "kept_columns": 1, "asked_bits": 3},
-    {"asked": 1, "kept": 1, "asked_columns": 1, "kept_columns": 1},
+    {"asked": 40, "held": 30, "asked_columns": 2, "held_columns": 3, "asked_bits": 5, "held_bits": 70},
+    {"asked": 40, "held": 30, "asked_columns": 0, "held_columns": 0},
+    {"asked": 30, "held": 700, "asked_columns": 1, "held_columns": 0, "held_bits": 9},
+    {"asked": 0, "held": 3, "asked_columns": 1, "held_columns": 1, "asked_bits": 3},
+    {"asked": 3, "held": 0, "asked_columns": 1, "held_columns": 1, "asked_bits": 3},
+    {"asked": 1, "held": 1, "asked_columns": 1, "held_columns": 1},
 ]
 
 
@@ -181,7 +181,7 @@ def test_costs_are_as_declared(
         roles = (1, 0)
     sides = [
         Side(owner, sizes[name], [f"{name}{i}" for i in range(sizes[f"{name}_columns"])], {f"{name}k": widths})
-        for owner, name in zip(roles, ("asked", "kept"), strict=True)
+        for owner, name in zip(roles, ("asked", "held"), strict=True)
         for widths in [key_widths(sizes.get(f"{name}_bits", 0))]
     ]
 

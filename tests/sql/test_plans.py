@@ -14,6 +14,7 @@ from lingqu.kinds.errors import Refused
 from lingqu.kinds.mechanism import Adversary
 from lingqu.plan import statement
 from lingqu.plan.explain import Measured, explain, explain_text
+from lingqu.plan.inputs import AlignArguments
 from lingqu.plan.plan import Plan
 
 QUERY = (
@@ -25,7 +26,7 @@ STATEMENT = """\
 big-data learns:
   - civil-affairs/residents has 50 rows (public in the catalogue) [row-count, catalogue]
   - human-resources/employment has 50 rows (public in the catalogue) [row-count, catalogue]
-  - the number and width of the values shared [shape, input0]
+  - the number and width of the values shared [shape, join1]
   - the result rows: r.education, COUNT(*), AVG(hours); for every group of r.education with at least 2 rows \
 [result-rows, release]
   - AVG(hours) opens as its sum and its count [result-rows, release]
@@ -33,11 +34,11 @@ big-data learns:
   - nothing else
 civil-affairs learns:
   - human-resources/employment has 50 rows (public in the catalogue) [row-count, catalogue]
-  - the number and width of the values shared [shape, input0]
+  - the number and width of the values shared [shape, join1]
   - nothing else
 human-resources learns:
   - civil-affairs/residents has 50 rows (public in the catalogue) [row-count, catalogue]
-  - the number and width of the values shared [shape, input0]
+  - the number and width of the values shared [shape, join1]
   - nothing else
 Nobody learns:
   - any row or single value of civil-affairs/residents
@@ -60,8 +61,10 @@ def test_statement(bureaus: Any) -> None:
 def test_explanation(bureaus: Any) -> None:
     plan = bureaus.compile(QUERY)
     operators = [line.operator for line in explain(plan)]
-    assert operators == ["scan", "input", "scan", "input", "join", "group", "seal", "release"]
-    assert "2^-40 by 64-bit salted hashes" in explain(plan)[4].reason
+    assert operators == ["scan", "scan", "align", "group", "seal", "release"]
+    reason = explain(plan)[2].reason
+    assert "by alignment: share.rep3 looks keys up that stay at their owners" in reason
+    assert "2^-40 by 128-bit salted hashes" in reason
     text = explain_text(plan, {"join1": Measured(9, 1234, 0.5)})
     assert "measured" in text
     assert "1234" in text
@@ -178,5 +181,6 @@ def test_scans_are_over_all_rows_and_read_only_named_columns(bureaus: Any) -> No
         "civil-affairs/residents": ("id", "education", "age"),
         "human-resources/employment": ("id", "hours"),
     }
-    assert [step.arguments["rows"] for step in plan.steps if step.operator == "input"] == [50, 50]
+    aligned = AlignArguments.parse(json.dumps(plan.step("join1").arguments))
+    assert [side.rows.rows for side in (aligned.asker, aligned.keeper)] == [50, 50]
     assert all("WHERE" not in json.dumps(step.arguments) for step in plan.steps)

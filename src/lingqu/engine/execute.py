@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lingqu.engine.inputs import share_rows
+from lingqu.engine.inputs import align_rows, share_rows
 from lingqu.engine.meeting import Outside
 from lingqu.engine.release import Layout, Release, release
 from lingqu.kinds.channel import Traffic
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.programs import Value
 from lingqu.plan.frontend import Context, OperatorFn, Sealed
-from lingqu.plan.inputs import InputArguments, check_bindings
+from lingqu.plan.inputs import AlignArguments, InputArguments, check_bindings
 from lingqu.plan.plan import Plan, Step
 from lingqu.share import Machine
 
@@ -90,6 +90,10 @@ def _run(
         owner = plan.everyone.index(arguments.owner)
         entry = outside.door if outside is not None and owner >= len(plan.parties) else None
         return share_rows(machine, arguments, inputs[0], owner, context.job, entry)
+    if step.operator == "align":
+        aligned = AlignArguments.parse(json.dumps(step.arguments))
+        owners = tuple(plan.everyone.index(side.rows.owner) for side in (aligned.asker, aligned.keeper))
+        return align_rows(machine, aligned, (inputs[0], inputs[1]), (owners[0], owners[1]), context.job)
     if step.operator == "release":
         sealed = inputs[0]
         if not isinstance(sealed, Sealed):

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from lingqu.kinds.errors import BadInput, RangeError
 from lingqu.kinds.schema import ColumnType
-from lingqu.plan.inputs import InputArguments, InputColumn, InputKey
-from lingqu.share import Machine, Relation, Shared, SharedBits
+from lingqu.plan.inputs import AlignArguments, Aligned, InputArguments, InputColumn, InputKey, number_bits
+from lingqu.share import Machine, Relation, Rows, Shared, SharedBits, Side, align
 from lingqu.share.api import Integers, Shape
 from lingqu.share.outside import Outsider
 
@@ -86,9 +86,66 @@ def give_rows(outsider: Outsider, arguments: InputArguments, scanned: Scanned, j
     if width:
         outsider.input(_table(arguments, scanned), (rows, width))
     for key in arguments.keys:
-        count = -(-key.width // WORD)
-        for words in _key_words(key, scanned, rows, job):
-            outsider.input_bits(words, (rows,), key.width // count)
+        for words, width in zip(_key_words(key, scanned, rows, job), _word_widths(key), strict=True):
+            outsider.input_bits(words, (rows,), width)
+
+
+def align_rows(
+    machine: Machine,
+    arguments: AlignArguments,
+    scanned: tuple[Scanned | None, Scanned | None],
+    owners: tuple[int, int],
+    job: str,
+) -> Relation:
+    """Join two owners' rows by keys that stay at their owners, as a relation; who matched stays hidden.
+
+    scanned, owners: of the asker and of the keeper, otherwise as for `share_rows`; so are the errors.
+    Cost: share.alignment.align.  Discloses: nothing.
+    """
+    both = arguments.asker, arguments.keeper
+    asks, keeps = (None if f is None else _brought(side, f, job) for side, f in zip(both, scanned, strict=True))
+    return align(
+        machine,
+        _side(arguments.asker, owners[0]),
+        _side(arguments.keeper, owners[1]),
+        asks,
+        keeps,
+        outer=arguments.outer,
+        repeated=arguments.repeated,
+        absent={name: (word,) for name, word in arguments.absent.items()},
+    ).rows
+
+
+def _side(side: Aligned, owner: int) -> Side:
+    columns, keys = (
+        [column.name for column in side.rows.columns],
+        [key for key in side.rows.keys if key.name != side.on],
+    )
+    widths = {key.name: _word_widths(key) for key in keys}
+    if side.numbers is not None:
+        columns.append(f"{side.numbers}p")
+        widths[side.numbers] = (number_bits(side.rows.rows),)
+    return Side(owner, side.rows.rows, columns, widths)
+
+
+def _brought(side: Aligned, scanned: Scanned, job: str) -> Rows:
+    """What an owner brings to an alignment."""
+    rows, count = side.rows, side.rows.rows
+    _check_rows(rows, scanned)
+    columns = [_encoded(column, scanned) for column in rows.columns]
+    words = {key.name: _key_words(key, scanned, count, job) for key in rows.keys}
+    match = np.stack(words.pop(side.on), axis=1)
+    others = [word for key in words.values() for word in key]
+    if side.numbers is not None:
+        columns.append(np.ones(count, np.int64))
+        others.append(np.arange(count, dtype=np.uint64))
+    table = np.stack(columns, axis=1) if columns else np.zeros((count, 0), np.int64)
+    return Rows(match, table, others, None if rows.valid is None else scanned[rows.valid].astype(np.bool_))
+
+
+def _word_widths(key: InputKey) -> tuple[int, ...]:
+    count = -(-key.width // WORD)
+    return (key.width // count,) * count
 
 
 def _check_rows(arguments: InputArguments, scanned: Scanned) -> None:
@@ -135,11 +192,10 @@ def _share_key(
     entry: Entry, key: InputKey, scanned: Scanned | None, owner: int, rows: int, job: str
 ) -> tuple[SharedBits, ...]:
     """A key's words, the most significant first."""
-    count = -(-key.width // WORD)
-    width = key.width // count
     values = None if scanned is None else _key_words(key, scanned, rows, job)
     return tuple(
-        entry.input_bits(owner, None if values is None else values[place], (rows,), width) for place in range(count)
+        entry.input_bits(owner, None if values is None else values[place], (rows,), width)
+        for place, width in enumerate(_word_widths(key))
     )
 
 

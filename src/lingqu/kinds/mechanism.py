@@ -82,6 +82,7 @@ class Declaration:
     ideal: computes in the clear, for tests only; nodes refuse it.  simulated: a part stands in for the real thing.
     preparation: what making the correlations of some work, (operation, sizes, times) each, sends in a fresh session,
     beside the operations' own costs; None where there are none to make.
+    aligned_rows: how many rows an alignment ("align") of so many asked rows has; None where it is not offered.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Declaration:
     ideal: bool = False
     simulated: bool = False
     preparation: Callable[[Sequence[tuple[str, Sizes, int]]], Cost] | None = None
+    aligned_rows: Callable[[int], int] | None = None
 
     def cost(self, operation: str, sizes: Sizes) -> Cost:
         """The declared cost of an operation; LingquError when it is not declared."""

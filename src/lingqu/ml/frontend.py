@@ -14,10 +14,20 @@ from lingqu.ml.ranges import FRACTION, Schedule, schedule
 from lingqu.ml.spec import Encoded, TrainSpec
 from lingqu.ml.steps import EvaluateArguments, JoinArguments, TrainArguments
 from lingqu.ml.training import METRIC_BITS, evaluate, join_rows, train
-from lingqu.plan.choose import Work, entering
+from lingqu.plan.choose import Aligning, Work, aligning, entering
 from lingqu.plan.draft import Draft
 from lingqu.plan.frontend import OperatorFn
-from lingqu.plan.inputs import InputArguments, InputColumn, InputKey, Projected, ScanArguments, key_width
+from lingqu.plan.inputs import (
+    ALIGNED_BITS,
+    AlignArguments,
+    Aligned,
+    InputArguments,
+    InputColumn,
+    InputKey,
+    Projected,
+    ScanArguments,
+    key_width,
+)
 from lingqu.plan.outputs import ReleaseArguments
 from lingqu.plan.plan import Output, Plan, Setting, Told
 
@@ -59,12 +69,17 @@ class TrainFrontend:
         enc.check_keys(spec, used)
         classes = enc.classes(spec.label, used[spec.label.table])
         encoding = enc.encode(spec.features, used)
-        rows = min(asset.rows for asset in used.values())
+        how = aligning(setting, *(used[spec.tables[place]].owner for place in (0, -1)))
+        rows = _joined_rows(used, how)
         _check_rows(spec, used, rows)
         run = schedule(spec, encoding, rows)
         draft = Draft(setting)
-        shared = [_owner_steps(draft, spec, used, encoding, run, place) for place in range(len(spec.tables))]
-        joined = shared[0] if len(shared) == 1 else _join(draft, used, spec, encoding, shared)
+        sides, shared = [], []
+        for place in range(len(spec.tables)):
+            sides.append(_side(draft, spec, used, encoding, run, place, how))
+            if how.rows is None or len(used) == 1:
+                shared.append(_input(draft, place, *sides[-1]))
+        joined = _align(draft, sides, how) if not shared else _join(draft, sides, shared, how)
         names = tuple(_name(place) for place in range(len(encoding)))
         holdout = HOLDOUT if spec.holdout else None
         training = TrainArguments(columns=names, label=LABEL, holdout=holdout, schedule=run)
@@ -117,6 +132,12 @@ def _asset(assets: Mapping[str, Asset], table: str) -> Asset:
     return assets[table]
 
 
+def _joined_rows(used: Mapping[str, Asset], how: Aligning) -> int:
+    """Rows that go into the training, those of people who are not in all tables included."""
+    rows = min(asset.rows for asset in used.values())
+    return rows if how.rows is None or len(used) == 1 else how.rows(rows)
+
+
 def _check_rows(spec: TrainSpec, used: Mapping[str, Asset], rows: int) -> None:
     for asset in used.values():
         if asset.rows == 0:
@@ -146,15 +167,20 @@ def _name(place: int) -> str:
     return f"x{place}"
 
 
-def _owner_steps(
+Brought = tuple[str, InputArguments]
+"""The id of a table's scan, and what its owner brings."""
+
+
+def _side(
     draft: Draft,
     spec: TrainSpec,
     used: Mapping[str, Asset],
     encoding: Sequence[Encoded],
     run: Schedule,
     place: int,
-) -> str:
-    """The scan and the input of one table; returns the input's id."""
+    how: Aligning,
+) -> Brought:
+    """Add the scan of one table."""
     table = spec.tables[place]
     asset = used[table]
     keys = spec.keys(table)
@@ -176,7 +202,8 @@ def _owner_steps(
     hashed: tuple[InputKey, ...] = ()
     if len(spec.tables) > 1:
         projections += [Projected(name=f"{KEY}{i}", sql=_key_sql(asset, key)) for i, key in enumerate(keys)]
-        hashed = (_input_key(spec, asset, keys, key_width(*(used[name].rows for name in spec.tables))),)
+        sorting = key_width(*(used[name].rows for name in spec.tables))
+        hashed = (_input_key(spec, asset, keys, sorting if how.rows is None else ALIGNED_BITS),)
     scan = draft.local(
         f"scan{place}",
         "scan",
@@ -184,11 +211,16 @@ def _owner_steps(
         ScanArguments(asset=table, projections=tuple(projections)).arguments(),
         "the owner encodes its own columns by the published profile; every row is kept",
     )
-    arguments = InputArguments(
-        owner=asset.owner, rows=asset.rows, valid=VALID, columns=tuple(columns), keys=hashed
-    ).arguments()
-    work = entering(draft.setting, asset.owner, asset.rows, len(columns) + 1, [key.width for key in hashed])
-    return draft.shared(f"input{place}", "input", [scan], arguments, work, reason="the owner shares its columns")
+    return scan, InputArguments(owner=asset.owner, rows=asset.rows, valid=VALID, columns=tuple(columns), keys=hashed)
+
+
+def _input(draft: Draft, place: int, scan: str, brought: InputArguments) -> str:
+    """Add the input of one table; returns its id."""
+    widths = [key.width for key in brought.keys]
+    work = entering(draft.setting, brought.owner, brought.rows, len(brought.columns) + 1, widths)
+    return draft.shared(
+        f"input{place}", "input", [scan], brought.arguments(), work, reason="the owner shares its columns"
+    )
 
 
 def _input_column(name: str, encoded: Encoded, run: Schedule) -> InputColumn:
@@ -221,24 +253,39 @@ def _input_key(spec: TrainSpec, asset: Asset, keys: Sequence[str], width: int) -
     )
 
 
-def _join(
-    draft: Draft, used: Mapping[str, Asset], spec: TrainSpec, encoding: Sequence[Encoded], shared: Sequence[str]
-) -> str:
-    own = 2 if spec.holdout else 1
-    columns = [
-        sum(encoded.table == table for encoded in encoding) + (own if table == spec.label.table else 0)
-        for table in spec.tables
-    ]
-    left, right = (used[table].rows for table in spec.tables)
+def _join(draft: Draft, sides: Sequence[Brought], shared: Sequence[str], how: Aligning) -> str:
+    """The only input's id, or that of the join of two by sorting, which it adds."""
+    if len(shared) == 1:
+        return shared[0]
+    left, right = (brought for _, brought in sides)
     sizes = {
-        "left": left,
-        "right": right,
-        "columns": sum(columns),
-        "left_columns": columns[0],
-        "bits": key_width(left, right),
+        "left": left.rows,
+        "right": right.rows,
+        "columns": len(left.columns) + len(right.columns),
+        "left_columns": len(left.columns),
+        "bits": left.keys[0].width,
     }
     arguments = JoinArguments(on=((KEY, KEY),)).arguments()
-    return draft.shared("join", "join", shared, arguments, [Work("join", sizes)], reason="matches stay hidden")
+    reason = f"matches stay hidden, by sorting shared rows: {how.why}"
+    return draft.shared("join", "join", shared, arguments, [Work("join", sizes)], reason=reason)
+
+
+def _align(draft: Draft, sides: Sequence[Brought], how: Aligning) -> str:
+    """Add the join by alignment: the smaller table's owner asks, so that fewer rows come out."""
+    asker, keeper = sorted(sides, key=lambda side: side[1].rows)
+    parties = draft.setting.parties
+    sizes = {
+        "asked": asker[1].rows,
+        "held": keeper[1].rows,
+        "asked_columns": len(asker[1].columns),
+        "held_columns": len(keeper[1].columns),
+        "asker": parties.index(asker[1].owner),
+        "keeper": parties.index(keeper[1].owner),
+    }
+    arguments = AlignArguments(asker=Aligned(rows=asker[1], on=KEY), keeper=Aligned(rows=keeper[1], on=KEY))
+    reason = f"matches stay hidden, by alignment: {how.why}"
+    scans = [asker[0], keeper[0]]
+    return draft.shared("join", "align", scans, arguments.arguments(), [Work("align", sizes)], reason=reason)
 
 
 def _told(spec: TrainSpec, encoding: Sequence[Encoded], setting: Setting) -> tuple[Told, ...]:

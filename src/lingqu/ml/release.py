@@ -11,7 +11,7 @@ from lingqu.kinds.errors import BadInput
 from lingqu.kinds.parties import Digest, Instant, PartyName
 from lingqu.ml.spec import Class, Encoded, Metric, ModelRelease, TableUse, TrainSpec
 from lingqu.ml.steps import EvaluateArguments
-from lingqu.plan.inputs import InputArguments, ScanArguments
+from lingqu.plan.inputs import AlignArguments, InputArguments, ScanArguments
 from lingqu.plan.plan import Plan
 
 FACTORS = 8
@@ -76,9 +76,14 @@ def _tables(plan: Plan) -> tuple[TableUse, ...]:
     columns = {use.id: use.columns for use in plan.assets}
     tables = []
     for step in plan.steps:
+        brought: tuple[InputArguments, ...] = ()
         if step.operator == "input":
-            shared = InputArguments.parse(canonical(step.arguments))
-            asset = scans[step.inputs[0]].asset
+            brought = (InputArguments.parse(canonical(step.arguments)),)
+        elif step.operator == "align":
+            aligned = AlignArguments.parse(canonical(step.arguments))
+            brought = (aligned.asker.rows, aligned.keeper.rows)
+        for shared, scan in zip(brought, step.inputs, strict=False):
+            asset = scans[scan].asset
             tables.append(TableUse(id=asset, owner=shared.owner, rows=shared.rows, columns=columns[asset]))
     return tuple(tables)
 

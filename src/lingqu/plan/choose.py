@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lingqu.kinds.errors import Refused
@@ -93,6 +93,34 @@ def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
     _, name, chosen = min(fitting, key=lambda entry: entry[:2])
     others = f"cheapest of {len(fitting)} that fit" if len(fitting) > 1 else "the only one that fits"
     return chosen, f"{name}: {others} ({chosen.threat})"
+
+
+@dataclass(frozen=True)
+class Aligning:
+    """Whether two owners' tables can be aligned, with keys that stay at their owners.
+
+    rows: of the result for so many rows of the owner that asks; None where shared rows must be sorted.  why: in words.
+    """
+
+    rows: Callable[[int], int] | None
+    why: str
+
+
+def aligning(setting: Setting, one: str, other: str) -> Aligning:
+    """Whether these two owners' tables can be aligned in a setting; alignment is always cheaper than sorting."""
+    if one == other:
+        return Aligning(None, "both tables are one owner's")
+    if not {one, other} <= set(setting.parties):
+        outside = ", ".join(sorted({one, other} - set(setting.parties)))
+        return Aligning(None, f"{outside} does not compute")
+    why = []
+    for name in sorted(setting.registry.declarations):
+        declaration = setting.registry.declarations[name]
+        if declaration.aligned_rows is not None and _failure(declaration, setting, [Work("align")]) is None:
+            return Aligning(declaration.aligned_rows, f"{name} looks keys up that stay at their owners")
+        if name in setting.techniques and _failure(declaration, setting, []) is None:
+            why.append(f"{name} offers no alignment")
+    return Aligning(None, " and ".join(why) or "no mechanism offers alignment")
 
 
 def whole(declaration: Declaration) -> bool:

@@ -1,7 +1,8 @@
-"""The arguments of the steps "scan" and "input", by which an owner's rows enter a computation.
+"""The arguments of the steps "scan", "input" and "align", by which owners' rows enter a computation.
 
 A scan computes expressions in the owner's database over every row of the table, in order: nothing is dropped, so its
 size says nothing.  An input shares the scanned columns: values as ring elements, keys as words, a hidden validity bit.
+An alignment joins two owners' scanned rows by keys that stay at their owners.
 """
 
 from __future__ import annotations
@@ -103,6 +104,45 @@ class InputArguments(Document):
     def arguments(self) -> dict[str, JsonValue]:
         """As a step's arguments."""
         return self.model_dump(mode="json")
+
+
+class Aligned(Document):
+    """One owner's side of an alignment.
+
+    rows: what it brings.  on: the name of the hashed key, of ALIGNED_BITS, that must agree.  numbers: a key to make of
+    its row numbers, with a column of ones under the name with a p; None for none.
+    """
+
+    rows: InputArguments
+    on: str
+    numbers: str | None = None
+
+
+class AlignArguments(Document):
+    """asker: whose rows stay apart, with the keeper's row of the same key beside each; the keeper's keys occur once.
+
+    outer: the asker's rows without a match stay.  repeated: the asker's keys may repeat.
+    absent: words that the keeper's other keys have in rows without a match.
+    """
+
+    asker: Aligned
+    keeper: Aligned
+    outer: bool = False
+    repeated: bool = False
+    absent: dict[str, int] = Field(default_factory=dict)
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """As a step's arguments."""
+        return self.model_dump(mode="json")
+
+
+ALIGNED_BITS = 128
+"""Bits of the hashed key of an alignment: what its owners hash and look up, whatever the number of rows."""
+
+
+def number_bits(rows: int) -> int:
+    """Bits of a key that numbers rows."""
+    return max(rows.bit_length(), 1)
 
 
 def key_width(left: int, right: int) -> int:

@@ -8,7 +8,7 @@ side, which bounds the cost) and left_bits, right_bits (key bits that are carrie
 group: rows, bits, columns (aggregates), groups (the bound); optional counts and extremes (how many of the columns
 are counts, and minima or maxima) and present (distinct null flags).
 join_rows: as join, and bound where no side is unique, unique (1 left, 2 right), kept (1 left, 2 right, 3 both).
-align: asked and kept (rows), asked_columns and kept_columns (values), asked_bits and kept_bits (of other keys), outer
+align: asked and held (rows), asked_columns and held_columns (values), asked_bits and held_bits (of other keys), outer
 and repeated (1 where so), asker and keeper (parties, 0 and 1).
 compact: rows, columns, bits of keys.  distinct_marks, quantile_parts: rows, bits of the group's keys, value_bits,
 present (1 where there are nulls); quantile_parts: numerator, denominator (1 and 2), discrete (1).
@@ -208,7 +208,7 @@ def _align(machine: Machine, sizes: Sizes) -> object:
             [f"{name}{i}" for i in range(sizes[f"{name}_columns"])],
             {f"{name} key": key_widths(sizes.get(f"{name}_bits", 0))},
         )
-        for place, (role, name) in enumerate((("asker", "asked"), ("keeper", "kept")))
+        for place, (role, name) in enumerate((("asker", "asked"), ("keeper", "held")))
     )
     outer, repeated = (bool(sizes.get(name, 0)) for name in ("outer", "repeated"))
     return alignment.align(machine, asker, keeper, None, None, outer=outer, repeated=repeated)

@@ -435,4 +435,5 @@ DECLARATION = Declaration(
         )
     },
     ideal=True,
+    aligned_rows=lambda asked: asked,
 )

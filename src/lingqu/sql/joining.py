@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lingqu.kinds.errors import RangeError
-from lingqu.plan.inputs import key_width
+from lingqu.plan.choose import Aligning
+from lingqu.plan.inputs import ALIGNED_BITS, key_width
 from lingqu.plan.logical import Join, Local, scans
 from lingqu.sql.owners import Owner
 from lingqu.sql.parse import Text
@@ -17,11 +18,21 @@ MAX_JOINED = 1 << 26
 
 
 @dataclass(frozen=True)
+class Asking:
+    """A join done by alignment: whose rows stay, and whose are looked up.  outer, repeated: as in AlignArguments."""
+
+    asker: Owner
+    keeper: Owner
+    outer: bool
+    repeated: bool
+
+
+@dataclass(frozen=True)
 class Planned:
     """One join as it will be done.
 
-    left_rows, rows: public rows of its left input and of its result.  key: of the right owner.  most: how often a key
-    may occur on the two sides.
+    left_rows, rows: public rows of its left input and of its result.  most: how often a key may occur on the two sides.
+    asking: None where shared rows are sorted.  why: the reason for that choice.
     """
 
     join: Join
@@ -32,15 +43,19 @@ class Planned:
     width: int
     arguments: JoinArguments
     most: tuple[int, int]
+    asking: Asking | None
+    why: str
 
     @property
     def reason(self) -> str:
-        """What the join does, for the plan's reader."""
+        """What the join does and how, for the plan's reader."""
         kept = {"inner": "", "left": "left rows stay, ", "right": "right rows stay, ", "full": "all rows stay, "}
         often = ", ".join(f"{most} times" if most > 1 else "once" for most in self.most)
         about = self.right.keys[[key.name for key in self.right.keys].index(self.arguments.right)].about
         repeats = f" (keys occur at most {often})" if self.arguments.unique != "both" else ""
-        return f"{kept[self.arguments.kind]}matches of {about} stay hidden{repeats}"
+        how = "by sorting shared rows" if self.asking is None else "by alignment"
+        safe = f"; false matches below 2^-40 by {self.width}-bit salted hashes"
+        return f"{kept[self.arguments.kind]}matches of {about} stay hidden{repeats}, {how}: {self.why}{safe}"
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -61,11 +76,13 @@ class Joining:
     """The joins of a query in order, and what they do to the tables.
 
     copies: how often a row of a table can occur in the joined rows.  nullable: tables that rows may lack.
+    aligning: whether two owners' tables can be aligned.
     """
 
     owners: Mapping[str, Owner]
     text: Text
     rows: int
+    aligning: Callable[[str, str], Aligning]
     copies: dict[str, int] = field(default_factory=dict)
     nullable: set[str] = field(default_factory=set)
     planned: list[Planned] = field(default_factory=list)
@@ -111,6 +128,9 @@ class Joining:
                 f"At most {MAX_JOINED} can be joined: join on a key, or register tables with fewer rows a key.",
                 RangeError,
             )
+        asking, rows, why = self._asked(join, left, right, (own, theirs), rows)
+        if asking is not None:
+            ours, width = own, ALIGNED_BITS
         self.rows = rows
         self.copies = {alias: count * max(theirs, 1) for alias, count in self.copies.items()}
         self.copies[right.scan.alias] = max(ours, 1)
@@ -119,7 +139,27 @@ class Joining:
         arguments = JoinArguments.model_validate(
             {"left": names[0], "right": names[1], "kind": join.kind, "unique": unique, "bound": bound}
         )
-        self.planned.append(Planned(join, left, right, before, rows, width, arguments, (ours, theirs)))
+        self.planned.append(Planned(join, left, right, before, rows, width, arguments, (ours, theirs), asking, why))
+
+    def _asked(
+        self, join: Join, left: Owner, right: Owner, most: tuple[int, int], rows: int
+    ) -> tuple[Asking | None, int, str]:
+        """The join by alignment where that is possible, how many rows it then has, and why it is so."""
+        if self.planned:
+            return None, rows, "the left side is joined already, so nobody knows its keys"
+        possible = self.aligning(left.scan.asset.owner, right.scan.asset.owner)
+        if possible.rows is None:
+            return None, rows, possible.why
+        choices = []
+        if most[1] == 1 and join.kind in ("inner", "left"):
+            choices.append((left, right, most[0]))
+        if most[0] == 1 and join.kind in ("inner", "right"):
+            choices.append((right, left, most[1]))
+        if not choices:
+            return None, rows, "both sides' rows stay or repeat their keys"
+        asker, keeper, repeats = min(choices, key=lambda choice: choice[0].rows)
+        found = possible.rows(asker.rows) if repeats == 1 else asker.rows
+        return Asking(asker, keeper, join.kind != "inner", repeats > 1), found, possible.why
 
     @property
     def repeated(self) -> list[Owner]:

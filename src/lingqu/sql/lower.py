@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset
-from lingqu.plan.choose import Work
+from lingqu.plan.choose import Work, aligning
 from lingqu.plan.draft import Draft
 from lingqu.plan.inputs import InputKey
 from lingqu.plan.logical import Query, conjuncts, joins, scans
 from lingqu.plan.plan import Plan, Setting
 from lingqu.sql.aggregates import Aggregates
 from lingqu.sql.circuit import Node, columns_of, work
+from lingqu.sql.entering import Entering
 from lingqu.sql.having import condition
-from lingqu.sql.joining import Joining, Planned, lacking
-from lingqu.sql.owners import Owner, absent_word
+from lingqu.sql.joining import Joining, lacking
+from lingqu.sql.owners import Owner
 from lingqu.sql.parse import Text
 from lingqu.sql.releasing import Releasing, cut
 from lingqu.sql.steps import DeriveArguments, GroupArguments, HavingArguments, MarkArguments
@@ -37,7 +39,10 @@ class Lowering:
     def __post_init__(self) -> None:
         self.owners = {scan.alias: Owner(scan, place, self.text) for place, scan in enumerate(scans(self.query.source))}
         found = joins(self.query.source)
-        self.joining = Joining(self.owners, self.text, next(iter(self.owners.values())).rows, nullable=lacking(found))
+        first = next(iter(self.owners.values()))
+        self.joining = Joining(
+            self.owners, self.text, first.rows, partial(aligning, self.setting), nullable=lacking(found)
+        )
         self.joining.plan(found)
         self.values = Values(self.owners, self.joining, self.text)
         self.aggregates = Aggregates(self.values, self.text, self.setting.minimum_group)
@@ -81,55 +86,13 @@ class Lowering:
             parts.append(Node(op=">=", args=(Node(op="column", name=name), least)))
         return None if not parts else parts[0] if len(parts) == 1 else Node(op="and", args=tuple(parts))
 
-    def _numbered(self, planned: Planned) -> dict[str, int]:
-        """Row numbers to carry through a join, by name: those of tables whose rows joins repeat."""
-        first = next(iter(self.owners.values()))
-        sides = {planned.right.place: 1} | ({first.place: 0} if planned is self.joining.planned[0] else {})
-        return {f"r{owner.place}": sides[owner.place] for owner in self.joining.repeated if owner.place in sides}
-
     # Joins
 
     def _rows(self, draft: Draft) -> str:
         """Scans, inputs, joins, and what is derived across owners; returns the last step."""
         circuits = [*self.values.derived.values(), *self.values.keep]
         used = columns_of(circuits) | self.aggregates.columns()
-        inputs = {alias: owner.steps(draft, used) for alias, owner in self.owners.items()}
-        first = next(iter(self.owners.values()))
-        last, columns, bits = inputs[first.scan.alias], _shared(first, used), {k.name: k.width for k in first.keys}
-        absent = {
-            key.name: absent_word(key)
-            for alias in sorted(self.joining.nullable)
-            for key in self.owners[alias].keys
-            if key.kind != "hashed"
-        }
-        for planned in self.joining.planned:
-            right = planned.right
-            more, new_bits = _shared(right, used), {k.name: k.width for k in right.keys}
-            numbered = self._numbered(planned)
-            for name, side in numbered.items():
-                (new_bits if side else bits)[name] = max((right.rows if side else planned.left_rows).bit_length(), 1)
-            columns += sum(1 for side in numbered.values() if not side)
-            more += sum(numbered.values())
-            width = bits.pop(planned.arguments.left)
-            new_bits.pop(planned.arguments.right)
-            sizes = planned.sizes | {
-                "columns": columns + more,
-                "left_columns": columns,
-                "left_bits": sum(bits.values()),
-                "right_bits": sum(new_bits.values()),
-            }
-            columns += more
-            bits |= new_bits
-            last = draft.shared(
-                f"join{right.place}",
-                "join",
-                [last, inputs[right.scan.alias]],
-                planned.arguments.model_copy(
-                    update={"absent": {n: absent[n] for n in bits if n in absent}, "numbered": numbered}
-                ).arguments(),
-                [Work("join" if planned.arguments.unique == "both" else "join_rows", sizes)],
-                reason=f"{planned.reason}; false matches below 2^-40 by {width}-bit salted hashes",
-            )
+        last = Entering(self.owners, self.joining, self.setting, used).steps(draft)
         if not circuits:
             return last
         effort = [item for circuit in circuits for item in work(circuit, self.values.rows)]
@@ -173,8 +136,3 @@ class Lowering:
         lines.append(f"anything of groups with fewer than {self.setting.minimum_group} rows")
         lines.append(f"other aggregates over fewer than {self.setting.minimum_group} non-null values")
         return lines
-
-
-def _shared(owner: Owner, used: Collection[str]) -> int:
-    """How many of an owner's columns are shared."""
-    return sum(1 for column in owner.columns if column.name in used)

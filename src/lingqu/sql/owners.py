@@ -240,13 +240,19 @@ class Owner:
             )
         return width
 
-    def steps(self, draft: Draft, used: Collection[str]) -> str:
-        """Add this owner's scan and input to a draft, with those columns that are used; returns the input's id."""
+    def arguments(self, used: Collection[str]) -> InputArguments:
+        """What this owner brings, with those columns that are used."""
         columns = tuple(column for column in self.columns if column.name in used)
         valid = self.project("(" + " AND ".join(dict.fromkeys(self.valid)) + ")") if self.valid else None
-        needed = {valid, *(name for column in columns for name in (column.source, column.nulls))}
-        needed |= {name for key in self.keys for name in (*key.sources, key.present)}
-        scan = draft.local(
+        return InputArguments(
+            owner=self.scan.asset.owner, rows=self.rows, valid=valid, columns=columns, keys=tuple(self.keys)
+        )
+
+    def scanning(self, draft: Draft, arguments: InputArguments) -> str:
+        """Add this owner's scan to a draft; returns its id."""
+        needed = {arguments.valid, *(name for c in arguments.columns for name in (c.source, c.nulls))}
+        needed |= {name for key in arguments.keys for name in (*key.sources, key.present)}
+        return draft.local(
             f"scan{self.place}",
             "scan",
             self.scan.asset.owner,
@@ -258,10 +264,12 @@ class Owner:
             ).arguments(),
             "the owner computes on its own rows; every row is kept, so the size says nothing",
         )
-        arguments = InputArguments(
-            owner=self.scan.asset.owner, rows=self.rows, valid=valid, columns=columns, keys=tuple(self.keys)
-        )
-        width = len(columns) + int(valid is not None)
+
+    def sharing(self, draft: Draft, used: Collection[str]) -> str:
+        """Add this owner's scan and input to a draft, with those columns that are used; returns the input's id."""
+        arguments = self.arguments(used)
+        scan = self.scanning(draft, arguments)
+        width = len(arguments.columns) + int(arguments.valid is not None)
         owner = self.scan.asset.owner
         work = entering(draft.setting, owner, self.rows, width, [key.width for key in self.keys])
         return draft.shared(
