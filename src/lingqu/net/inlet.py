@@ -41,6 +41,8 @@ class Inlet:
         Raises EOFError at the end of the stream, ProtocolViolation for what no frame may be.
         """
         self.dry = False
+        if self._start == self._end and self._header is None:
+            self._start = self._end = 0
         while True:
             if (header := self._header) is None and (header := self._begun(wait)) is None:
                 return None
@@ -97,11 +99,11 @@ class Inlet:
 
     def _more(self, wait: bool) -> bool:
         """More bytes for the buffer, behind those that are left."""
-        left = self._end - self._start
         if self._start:
-            self._buffer[:left] = bytes(self._buffer[self._start : self._end])
-            self._start, self._end = 0, left
-        count = self._read(self._buffer[left:] if left else self._buffer, wait)
+            left = bytes(self._buffer[self._start : self._end])
+            self._start, self._end = 0, len(left)
+            self._buffer[: self._end] = left
+        count = self._read(self._buffer[self._end :] if self._end else self._buffer, wait)
         self._end += count
         return count > 0
 

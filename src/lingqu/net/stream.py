@@ -23,7 +23,7 @@ from lingqu.kinds.channel import Buffer
 from lingqu.kinds.errors import LingquError, PartyLost, ProtocolViolation, Unavailable
 from lingqu.net.inlet import Inlet
 from lingqu.net.mailbox import MailboxChannel, Message, closed, overdue
-from lingqu.wire.frames import HEADER, Control, ForgedSender, FrameDecoder, FrameEncoder
+from lingqu.wire.frames import HEADER, Control, ForgedSender, FrameDecoder, FrameEncoder, check_size, octets
 
 _RECORD = 16_384 - HEADER.size  # up to here header and payload share one TLS record
 _STUCK = 0.05  # seconds after which a thread looks again at what does not wake it
@@ -114,10 +114,12 @@ class _Link:
 
     def write(self, tag: int, round_: int, data: Buffer, wait: Callable[[], None] | None = None) -> None:
         """Write one message; the caller holds `lock`."""
-        for header, part in self.encoder.frames(tag, round_, data):
-            if len(part) <= _RECORD:
-                self.writer.write(header + part, wait)
-            else:
+        view = octets(data)
+        if len(view) <= _RECORD:
+            check_size(tag, len(view))
+            self.writer.write(self.encoder.header(tag, round_, len(view)) + view, wait)
+        else:
+            for header, part in self.encoder.frames(tag, round_, view):
                 self.writer.write(header, wait)
                 self.writer.write(part, wait)
         self.wrote = time.monotonic()
