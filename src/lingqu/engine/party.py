@@ -59,26 +59,37 @@ class Tally:
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.within = False
-        self.rows: dict[str, dict[str, float]] = {}
+        self._found: dict[str, list[float]] = {}
+
+    @property
+    def rows(self) -> dict[str, dict[str, float]]:
+        """The counts by operation."""
+        return {
+            name: dict(zip(("calls", "rounds", "bytes", "seconds"), row, strict=True))
+            for name, row in self._found.items()
+        }
 
     def count(self, name: str, seconds: float, sent: int = 0, rounds: int = 0) -> None:
         """Count one call."""
-        row = self.rows.setdefault(name, {"calls": 0, "rounds": 0, "bytes": 0, "seconds": 0.0})
-        for key, value in (("calls", 1), ("rounds", rounds), ("bytes", sent), ("seconds", seconds)):
-            row[key] += value
+        row = self._found.setdefault(name, [0, 0, 0, 0.0])
+        row[0] += 1
+        row[1] += rounds
+        row[2] += sent
+        row[3] += seconds
 
     def call(self, name: str, method: Callable[..., Any], *positional: Any, **named: Any) -> Any:
         """Call a machine's method and count it; what it calls in turn is part of it."""
         if self.within:
             return method(*positional, **named)
-        before, start = replace(self.channel.traffic), time.perf_counter()
+        traffic, start = self.channel.traffic, time.perf_counter()
+        sent, rounds = traffic.sent, traffic.rounds
         self.within = True
         try:
             return method(*positional, **named)
         finally:
             self.within = False
-            now = self.channel.traffic
-            self.count(name, time.perf_counter() - start, now.sent - before.sent, now.rounds - before.rounds)
+            traffic = self.channel.traffic
+            self.count(name, time.perf_counter() - start, traffic.sent - sent, traffic.rounds - rounds)
 
 
 class CountedMachine:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import select
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from lingqu.kinds.channel import Buffer
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, Unavailable
+from lingqu.net.secure import read_exactly, send_all
 from lingqu.net.stream import Half, Limits, StreamChannel
 from lingqu.wire.frames import SESSION_BYTES, FrameDecoder, FrameEncoder
 
 LOOPBACK = "127.0.0.1"
 _GREETING = SESSION_BYTES + 2
 _STRANGER_SECONDS = 5.0
-_BUFFER = 64 << 10
 
 
 class PlainStream:
@@ -29,44 +28,23 @@ class PlainStream:
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.heard = time.monotonic()
         self._socket = connection
-        self._buffer = memoryview(bytearray(_BUFFER))
-        self._start = self._end = 0  # bytes of the buffer that came and were not read yet
 
     def settimeout(self, timeout: float | None) -> None:
         """Seconds that each later call may block; None for ever."""
         self._socket.settimeout(timeout)
 
-    def write(self, data: Buffer) -> None:
-        """Send all the bytes."""
-        self._socket.sendall(data)
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
 
-    def read(self, view: memoryview) -> None:
-        """Fill the whole view; EOFError when the stream ends before.  A short message comes with its header."""
-        position, size = 0, len(view)
-        while position < size:
-            if self._start == self._end and size - position < _BUFFER:
-                self._start, self._end = 0, self._came(self._buffer)
-            if count := min(self._end - self._start, size - position):
-                view[position : position + count] = self._buffer[self._start : self._start + count]
-                self._start += count
-            else:
-                count = self._came(view[position:])
-            position += count
+    def write(self, data: Buffer, wait: Callable[[], None] | None = None) -> None:
+        """Send all the bytes, as `net.secure.send_all` does."""
+        send_all(self._socket, data, wait)
 
-    def _came(self, view: memoryview) -> int:
-        count = self._socket.recv_into(view)
-        if count == 0:
-            raise EOFError
-        self.heard = time.monotonic()
-        return count
-
-    def writable(self) -> bool:
-        """Whether a small write would not block."""
-        poll = select.poll()
-        poll.register(self._socket.fileno(), select.POLLOUT)
-        return any(event & select.POLLOUT for _, event in poll.poll(0))
+    def read_some(self, view: memoryview, wait: bool = True) -> int:
+        """Fill some of the view; 0 when the stream has ended.  Without `wait` BlockingIOError when nothing is there."""
+        return self._socket.recv_into(view, 0, 0 if wait else socket.MSG_DONTWAIT)
 
     def sever(self, how: int = socket.SHUT_RDWR) -> None:
         """End the connection and wake a thread that is blocked in it; safe from any thread."""
@@ -147,7 +125,7 @@ def _slot(stream: PlainStream, session: bytes) -> tuple[int, int]:
     greeting = bytearray(_GREETING)
     try:
         stream.settimeout(_STRANGER_SECONDS)
-        stream.read(memoryview(greeting))
+        read_exactly(stream, memoryview(greeting))
         stream.settimeout(None)
     except (OSError, EOFError):
         return -1, 0

@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 from lingqu.kinds.channel import Buffer, Tag, Traffic
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost
 from lingqu.wire.frames import expect
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A whole message: its tag, its depth in the chain of messages, and its bytes."""
 
     tag: int
@@ -45,13 +44,15 @@ class Mailbox:
     def take(self, timeout: float) -> Message:
         """The next message; PartyLost after `timeout` seconds without one."""
         try:
-            item = self._queue.get(timeout=timeout)
+            return self._opened(self._queue.get(timeout=timeout))
         except Empty:
-            raise PartyLost(
-                f"{self.name} has sent nothing for {timeout:g} s though its turn had come.",
-                "See that node's log for what its worker was doing, then run the job again.",
-                party=self.name,
-            ) from None
+            raise overdue(self.name, timeout) from None
+
+    def peek(self) -> Message | None:
+        """The next message if it is there; after a failure as `take`.  For the one thread that takes."""
+        return None if self._queue.empty() else self._opened(self._queue.get())
+
+    def _opened(self, item: Message | LingquError) -> Message:
         if isinstance(item, LingquError):
             self._queue.put(item)
             raise again(item)
@@ -59,15 +60,11 @@ class Mailbox:
 
 
 class MailboxChannel(ABC):
-    """The part of a channel that is the same in memory and over TLS; used by one thread at a time.
+    """The part of a channel that is the same in memory and over TLS; used by one thread at a time."""
 
-    timeout: how long `receive` waits for a peer that is alive, seconds.
-    """
-
-    def __init__(self, party: int, parties: Sequence[str], timeout: float) -> None:
+    def __init__(self, party: int, parties: Sequence[str]) -> None:
         self._party = party
         self._parties = tuple(parties)
-        self._timeout = timeout
         self._traffic = Traffic()
         self._mailboxes = {index: Mailbox(name) for index, name in enumerate(self._parties) if index != party}
         self._failure: LingquError | None = None
@@ -90,11 +87,12 @@ class MailboxChannel(ABC):
 
     def send(self, to: int, data: Buffer, tag: Tag = Tag.ELEMENTS) -> None:
         """Send one message; the caller may reuse `data` afterwards.  Raises the session's error once it has ended."""
-        self._check(to)
-        size = memoryview(data).nbytes
-        self._deliver(to, int(tag), self._traffic.rounds + 1, data)
-        self._traffic.sent += size
-        self._traffic.messages += 1
+        if self._failure is not None or to not in self._mailboxes:
+            self._check(to)
+        traffic = self._traffic
+        self._deliver(to, int(tag), traffic.rounds + 1, data)
+        traffic.sent += len(data) if isinstance(data, bytes) else memoryview(data).nbytes
+        traffic.messages += 1
 
     def receive(self, sender: int, size: int, tag: Tag = Tag.ELEMENTS) -> bytearray:
         """Receive one message of exactly `size` bytes, which becomes the caller's."""
@@ -113,8 +111,8 @@ class MailboxChannel(ABC):
         """Hand a message to the peer."""
 
     @abstractmethod
-    def _taken(self, sender: int, message: Message) -> None:
-        """Called after each message that the caller took."""
+    def _take(self, sender: int) -> Message:
+        """Wait for a peer's next message; raises the session's error."""
 
     @abstractmethod
     def _ended(self, error: LingquError) -> None:
@@ -126,14 +124,14 @@ class MailboxChannel(ABC):
             self._check(sender)
             raise AssertionError("unreachable")
         try:
-            message = mailbox.take(self._timeout)
-            self._taken(sender, message)
+            message = self._take(sender)
             expect(mailbox.name, message.tag, len(message.data), want_tag=tag, least=least, most=most)
         except LingquError as error:
             self._fail(error)
             raise
-        self._traffic.received += len(message.data)
-        self._traffic.rounds = max(self._traffic.rounds, message.round)
+        traffic = self._traffic
+        traffic.received += len(message.data)
+        traffic.rounds = max(traffic.rounds, message.round)
         return message.data
 
     def _check(self, peer: int) -> None:
@@ -153,6 +151,15 @@ class MailboxChannel(ABC):
         for mailbox in self._mailboxes.values():
             mailbox.fail(error)
         self._ended(error)
+
+
+def overdue(name: str, seconds: float) -> PartyLost:
+    """The error of a live peer that does not send what is due."""
+    return PartyLost(
+        f"{name} has sent nothing for {seconds:g} s though its turn had come.",
+        "See that node's log for what its worker was doing, then run the job again.",
+        party=name,
+    )
 
 
 def closed() -> LingquError:

@@ -33,7 +33,8 @@ class MemoryChannel(MailboxChannel):
     """One party's end of a session in memory; `memory_channels` makes them."""
 
     def __init__(self, party: int, parties: Sequence[str], timeout: float) -> None:
-        super().__init__(party, parties, timeout)
+        super().__init__(party, parties)
+        self._timeout = timeout
         self.peers: list[MemoryChannel] = []
         self._closed = False
 
@@ -57,8 +58,8 @@ class MemoryChannel(MailboxChannel):
         """Learn that a peer has ended the session."""
         self._mailboxes[sender].fail(error)
 
-    def _taken(self, sender: int, message: Message) -> None:
-        """Nothing to account for: the queues are unbounded."""
+    def _take(self, sender: int) -> Message:
+        return self._mailboxes[sender].take(self._timeout)
 
     def _ended(self, error: LingquError) -> None:
         name = self._parties[self._party]

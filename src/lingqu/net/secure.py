@@ -7,10 +7,10 @@ memory buffers lets the socket move 256 KiB at a time, which measures about 1.6 
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import ssl
-import time
+from collections.abc import Callable
+from typing import Protocol
 
 from lingqu.kinds.channel import Buffer
 
@@ -18,13 +18,9 @@ _CHUNK = 256 << 10
 
 
 class TlsStream:
-    """A TLS connection; after the handshake one thread writes or one thread reads, never both.
-
-    heard: when bytes last came, `time.monotonic()`.
-    """
+    """A TLS connection; after the handshake it is only written or only read, by one thread at a time."""
 
     def __init__(self, connection: socket.socket, context: ssl.SSLContext, server_side: bool) -> None:
-        self.heard = time.monotonic()
         self._socket = connection
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
@@ -58,35 +54,25 @@ class TlsStream:
             else:
                 return self._flush()
 
-    def write(self, data: Buffer) -> None:
-        """Send all the bytes."""
-        view = memoryview(data)
-        for start in range(0, len(view), _CHUNK):
-            self.tls.write(view[start : start + _CHUNK])
-            self._flush()
+    def write(self, data: Buffer, wait: Callable[[], None] | None = None) -> None:
+        """Send all the bytes, as `send_all` does."""
+        if len(data) <= _CHUNK:
+            self.tls.write(data)
+            send_all(self._socket, self._outgoing.read(), wait)
+            return
+        with memoryview(data) as view:
+            for start in range(0, len(view), _CHUNK):
+                self.tls.write(view[start : start + _CHUNK])
+                send_all(self._socket, self._outgoing.read(), wait)
 
-    def read_some(self, view: memoryview) -> int:
-        """Fill some of the view; the number of bytes, 0 when the stream has ended."""
+    def read_some(self, view: memoryview, wait: bool = True) -> int:
+        """Fill some of the view; 0 when the stream has ended.  Without `wait` BlockingIOError when nothing is there."""
         while True:
-            try:
-                return int(self.tls.read(len(view), view))
-            except ssl.SSLWantReadError:
-                if not self._fetch():
-                    return 0
-
-    def read(self, view: memoryview) -> None:
-        """Fill the whole view; EOFError when the stream ends before."""
-        position, size = 0, len(view)
-        while position < size:
-            position += (count := self.read_some(view[position:]))
-            if count == 0:
-                raise EOFError
-
-    def writable(self) -> bool:
-        """Whether a small write would not block."""
-        poll = select.poll()
-        poll.register(self._socket.fileno(), select.POLLOUT)
-        return any(event & select.POLLOUT for _, event in poll.poll(0))
+            if self._incoming.pending or self.tls.pending():
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    return int(self.tls.read(len(view), view))
+            if not self._fetch(wait):
+                return 0
 
     def sever(self, how: int = socket.SHUT_RDWR) -> None:
         """End the connection and wake a thread that is blocked in it; safe from any thread."""
@@ -97,12 +83,47 @@ class TlsStream:
         """Give the socket back; nobody may be blocked in it."""
         self._socket.close()
 
-    def _fetch(self) -> int:
-        count = self._socket.recv_into(self._received)
+    def _fetch(self, wait: bool = True) -> int:
+        count = self._socket.recv_into(self._received, 0, 0 if wait else socket.MSG_DONTWAIT)
         self._incoming.write(self._received[:count])
-        self.heard = time.monotonic()
         return count
 
     def _flush(self) -> None:
         if data := self._outgoing.read():
             self._socket.sendall(data)
+
+
+def send_all(connection: socket.socket, data: Buffer, wait: Callable[[], None] | None) -> None:
+    """Send all the bytes.  wait: called when none can be sent, and returns when some can; None blocks."""
+    if wait is None:
+        connection.sendall(data)
+        return
+    if (position := _sent(connection, data, wait)) < len(data):
+        with memoryview(data) as view:
+            while position < len(view):
+                position += _sent(connection, view[position:], wait)
+
+
+def _sent(connection: socket.socket, data: Buffer, wait: Callable[[], None]) -> int:
+    """Send what the connection takes now; 0 after waiting."""
+    try:
+        return connection.send(data, socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        wait()
+        return 0
+
+
+class Readable(Protocol):
+    """A stream that is read."""
+
+    def read_some(self, view: memoryview, wait: bool = True) -> int:
+        """Fill some of the view; 0 when the stream has ended."""
+
+
+def read_exactly(stream: Readable, view: memoryview) -> None:
+    """Fill the whole view; EOFError when the stream ends before."""
+    position, size = 0, len(view)
+    while position < size:
+        position += (count := stream.read_some(view[position:]))
+        if count == 0:
+            raise EOFError

@@ -2,28 +2,33 @@
 
 Each ordered pair of parties has a connection of its own, so every TLS object is written by one side and read by the
 other only: OpenSSL forbids two threads in one TLS object, and this needs no lock between reading and writing.
-The caller's thread writes; a thread for each peer reads; one more thread sends heartbeats and notices silence.
+The caller's thread writes, and reads where it waits, so a message wakes nobody but the thread that wants it; one more
+thread, the keeper, reads what the caller leaves, sends heartbeats and notices silence.
 """
 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import Protocol
 
 from lingqu.kinds.channel import Buffer
 from lingqu.kinds.errors import LingquError, PartyLost, ProtocolViolation, Unavailable
-from lingqu.net.mailbox import MailboxChannel, Message, closed
-from lingqu.wire.frames import HEADER, MAX_FRAME, Control, ForgedSender, FrameDecoder, FrameEncoder, Header
+from lingqu.net.inlet import Inlet
+from lingqu.net.mailbox import MailboxChannel, Message, closed, overdue
+from lingqu.wire.frames import HEADER, Control, ForgedSender, FrameDecoder, FrameEncoder, check_size, octets
 
 _RECORD = 16_384 - HEADER.size  # up to here header and payload share one TLS record
-_ZEROS = memoryview(bytes(MAX_FRAME))
-_STUCK = 0.05  # seconds in one write after which a sender counts as held up
+_STUCK = 0.05  # seconds after which a thread looks again at what does not wake it
+_MOMENT = 0.005  # seconds for which the keeper leaves what has come to a caller that is about
+_TURN = 64  # frames of one peer that are read in a row
 
 
 @dataclass(frozen=True)
@@ -55,24 +60,19 @@ class Reason(IntEnum):
 
 
 class Stream(Protocol):
-    """A connection that one thread writes or one thread reads: a TlsStream; a PlainStream in benchmarks.
+    """A connection that is only written or only read, by one thread at a time; a TlsStream, but in benchmarks."""
 
-    heard: when bytes last came, `time.monotonic()`.
-    """
-
-    heard: float
+    def fileno(self) -> int:
+        """The socket's descriptor."""
 
     def settimeout(self, timeout: float | None) -> None:
         """Seconds that each later call may block; None for ever."""
 
-    def write(self, data: Buffer) -> None:
-        """Send all the bytes."""
+    def write(self, data: Buffer, wait: Callable[[], None] | None = None) -> None:
+        """Send all the bytes; `wait` is called when none can be sent, and returns when some can.  None blocks."""
 
-    def read(self, view: memoryview) -> None:
-        """Fill the whole view; EOFError when the stream ends before."""
-
-    def writable(self) -> bool:
-        """Whether a small write would not block."""
+    def read_some(self, view: memoryview, wait: bool = True) -> int:
+        """Fill some of the view; 0 when the stream has ended.  Without `wait` BlockingIOError when nothing is there."""
 
     def sever(self, how: int = socket.SHUT_RDWR) -> None:
         """End the connection and wake a thread that is blocked in it; safe from any thread."""
@@ -91,41 +91,54 @@ class Half:
 
 
 class _Link:
-    """Everything of one peer.  `held`, `unread` and `paused` belong to `space`, the encoder and `write` to `lock`."""
+    """Everything of one peer.  The encoder and `write` belong to `lock`, the inlet to `reading`, the counts to `space`.
 
-    def __init__(self, name: str, outgoing: Half, incoming: Half) -> None:
+    held, unread: bytes and messages in the mailbox.  awaited, stuck: since when the caller waits for the peer to send,
+    or to read; 0 when it does not.
+    """
+
+    def __init__(self, name: str, outgoing: Half, incoming: Half, waits: Callable[[_Link], None]) -> None:
         self.name = name
         self.writer = outgoing.connection
         self.encoder = outgoing.encoder
         self.reader = incoming.connection
-        self.decoder = incoming.decoder
+        self.inlet = Inlet(incoming.connection, incoming.decoder)
         self.lock = threading.Lock()
-        self.space = threading.Condition(threading.Lock())
-        self.held = 0
-        self.unread = 0
-        self.paused = False
+        self.reading = threading.Lock()
+        self.space = threading.Lock()
+        self.held = self.unread = 0
+        self.paused = self.ended = False
         self.wrote = time.monotonic()
-        self.sending_since = 0.0
-        self.ended = threading.Event()
+        self.awaited = self.stuck = 0.0
+        self._wait = partial(waits, self)
 
-    def write(self, tag: int, round_: int, data: Buffer) -> None:
+    def write(self, tag: int, round_: int, data: Buffer, wait: Callable[[], None] | None = None) -> None:
         """Write one message; the caller holds `lock`."""
-        for header, part in self.encoder.frames(tag, round_, data):
-            if len(part) <= _RECORD:
-                self.writer.write(header + part)
-            else:
-                self.writer.write(header)
-                self.writer.write(part)
-            if self.sending_since:
-                self.sending_since = time.monotonic()
+        view = octets(data)
+        if len(view) <= _RECORD:
+            check_size(tag, len(view))
+            self.writer.write(self.encoder.header(tag, round_, len(view)) + view, wait)
+        else:
+            for header, part in self.encoder.frames(tag, round_, view):
+                self.writer.write(header, wait)
+                self.writer.write(part, wait)
         self.wrote = time.monotonic()
+
+    def send(self, tag: int, round_: int, data: Buffer) -> None:
+        """Write one message of the caller's, who reads what comes while the peer takes no more."""
+        with self.lock:
+            self.write(tag, round_, data, self._wait)
+
+    def full(self, bound: int) -> bool:
+        """Whether as much is unread as the bound allows; a message is always taken, however long."""
+        return self.unread > 0 and self.held + self.inlet.partial > bound
 
     def beat(self) -> None:
         """Write a heartbeat if that cannot block; a peer that has gone is the reader's business."""
         if not self.lock.acquire(blocking=False):
             return
         try:
-            if self.writer.writable():
+            if ready(self.writer, select.POLLOUT, 0):
                 self.write(Control.HEARTBEAT, 0, b"")
         except OSError:
             self.wrote = time.monotonic()
@@ -145,24 +158,24 @@ class _Link:
 
 
 class StreamChannel(MailboxChannel):
-    """A channel over established connections; `Listener.mesh` makes it.  Used by one thread, closed by any."""
+    """A channel over established connections; `Listener.mesh` makes it.  Used by one thread, closed by any.
+
+    Who waits in `receive` reads that peer's connection itself, and who waits in `send` reads all; a keeper's thread
+    reads what nobody takes, says heartbeats and notices silence.
+    """
 
     def __init__(
         self, party: int, parties: Sequence[str], halves: Mapping[int, tuple[Half, Half]], limits: Limits
     ) -> None:
-        super().__init__(party, parties, limits.patience)
+        super().__init__(party, parties)
         self._limits = limits
         self._closing = threading.Event()
         self._verdict: tuple[Reason, int] | None = None  # a peer's, to be passed on as it is
         self._close_lock = threading.Lock()
-        self._links = {peer: _Link(self._parties[peer], *pair) for peer, pair in halves.items()}
-        self._threads = [
-            threading.Thread(target=self._read, args=(peer,), name=f"read {link.name}", daemon=True)
-            for peer, link in self._links.items()
-        ]
-        self._threads.append(threading.Thread(target=self._watch, name="heartbeat", daemon=True))
-        for thread in self._threads:
-            thread.start()
+        self._calls = 0  # the caller's sends and receives so far, by which the keeper sees whether it is about
+        self._links = {peer: _Link(self._parties[peer], *pair, self._while_stuck) for peer, pair in halves.items()}
+        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self._keeper.start()
 
     def close(self) -> None:
         """Say goodbye, end every thread and connection; safe to call twice and from another thread."""
@@ -177,41 +190,107 @@ class StreamChannel(MailboxChannel):
         for link in self._links.values():
             link.reader.sever()
             link.writer.sever()
-            with link.space:
-                link.space.notify_all()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join()
+        if self._keeper is not threading.current_thread():
+            self._keeper.join()
         for link in self._links.values():
             with link.lock:
                 link.writer.close()
-            link.reader.close()
+            with link.reading:
+                link.reader.close()
 
     def _deliver(self, to: int, tag: int, round_: int, data: Buffer) -> None:
         link = self._links[to]
-        with link.lock:
-            link.sending_since = time.monotonic()
-            try:
-                link.write(tag, round_, data)
-            except OSError:
-                lost = True
-            else:
-                lost = False
-            finally:
-                link.sending_since = 0.0
-        if lost:
-            if self._failure is None:
-                link.ended.wait(1.0)  # the reader may know why: a goodbye, or another party's loss
+        self._calls += 1
+        try:
+            link.send(tag, round_, data)
+        except OSError:
+            self._learn(link)
             self._fail(_gone(link.name, "has left the session or crashed"))
             self._check(to)
+        finally:
+            self._calls += 1
 
-    def _taken(self, sender: int, message: Message) -> None:
-        link = self._links[sender]
-        with link.space:
-            link.held -= len(message.data)
-            link.unread -= 1
-            if link.paused:
-                link.space.notify_all()
+    def _take(self, sender: int) -> Message:
+        link, mailbox = self._links[sender], self._mailboxes[sender]
+        self._calls += 1
+        try:
+            if (message := mailbox.peek()) is None:
+                with link.reading:
+                    # it may have come while another thread was reading
+                    while (message := mailbox.peek()) is None:
+                        link.awaited = time.monotonic()
+                        if (message := self._read(sender, link, wait=True)) is not None:
+                            return message
+            with link.space:
+                link.held -= len(message.data)
+                link.unread -= 1
+            return message
+        finally:
+            link.awaited = 0.0
+            self._calls += 1
+
+    def _read(self, peer: int, link: _Link, wait: bool) -> Message | None:
+        """The next message of a connection; who calls holds `reading`.  Its end and its faults go to the mailbox."""
+        try:
+            message = link.inlet.next(wait)
+            if message is not None and message.tag == Control.GOODBYE:
+                self._hear_goodbye(peer, link, message.data)
+                return None
+        except LingquError as fault:
+            link.ended = True
+            self._fail(fault)
+        except (OSError, EOFError):
+            link.ended = True
+            if not self._closing.is_set():
+                self._fail(_gone(link.name, "crashed or was cut off: its connection ended without a goodbye"))
+        else:
+            return message
+        return None
+
+    def _draw(self, peer: int, link: _Link, bound: int) -> None:
+        """Put what has come, up to the bound, into the mailbox; without waiting, for bytes or for another reader."""
+        if not link.reading.acquire(blocking=False):
+            return
+        try:
+            for _ in range(_TURN):
+                if link.ended or link.full(bound):
+                    return
+                if (message := self._read(peer, link, wait=False)) is not None:
+                    with link.space:
+                        link.unread += 1
+                        link.held += len(message.data)
+                    self._mailboxes[peer].put(message)
+                elif link.inlet.dry:
+                    return
+        finally:
+            link.reading.release()
+
+    def _while_stuck(self, link: _Link) -> None:
+        """Wait until a peer takes more; what all of them send meanwhile is taken, so that nobody waits for ever."""
+        link.stuck = time.monotonic()
+        try:
+            while not ready(link.writer, select.POLLOUT, 0):
+                for peer, other in self._links.items():
+                    self._draw(peer, other, self._limits.ceiling)
+                    if other.full(self._limits.ceiling):
+                        self._fail(_overrun(other.name, self._limits.ceiling))
+                poller = select.poll()
+                poller.register(link.writer.fileno(), select.POLLOUT)
+                for other in self._links.values():
+                    if not other.ended:
+                        poller.register(other.reader.fileno(), select.POLLIN)
+                poller.poll(_STUCK * 1e3)
+        finally:
+            link.stuck = 0.0
+
+    def _learn(self, link: _Link) -> None:
+        """After a failed write, read why: a goodbye, or another party's loss; a second at most."""
+        until = time.monotonic() + 1.0
+        peer = self._parties.index(link.name)
+        while self._failure is None and not link.ended and time.monotonic() < until:
+            self._draw(peer, link, self._limits.ceiling)
+            if not link.ended:
+                ready(link.reader, select.POLLIN, _STUCK)
 
     def _ended(self, error: LingquError) -> None:
         if self._closing.is_set():
@@ -219,8 +298,7 @@ class StreamChannel(MailboxChannel):
         reason, blamed = self._verdict or self._judge(error)
         for link in self._links.values():
             link.goodbye(reason, blamed, 0.0 if link.name == error.party else _STUCK)
-            with link.space:
-                link.space.notify_all()
+            link.reader.sever(socket.SHUT_RD)  # wakes the caller
 
     def _judge(self, error: LingquError) -> tuple[Reason, int]:
         """What to tell the others of a failure that this party found."""
@@ -228,45 +306,8 @@ class StreamChannel(MailboxChannel):
         reason = Reason.VIOLATION if isinstance(error, ProtocolViolation) else reason
         return reason, self._parties.index(error.party) if error.party in self._parties else self._party
 
-    def _read(self, peer: int) -> None:
-        link = self._links[peer]
-        try:
-            self._read_messages(peer, link)
-        except LingquError as fault:
-            self._fail(fault)
-        except (OSError, EOFError):
-            if not self._closing.is_set():
-                self._fail(_gone(link.name, "crashed or was cut off: its connection ended without a goodbye"))
-        finally:
-            link.ended.set()
-
-    def _read_messages(self, peer: int, link: _Link) -> None:
-        head = bytearray(HEADER.size)
-        data = bytearray()
-        with memoryview(head) as head_view:
-            while True:
-                link.reader.read(head_view)
-                header = link.decoder.header(head)
-                if header.tag == Control.GOODBYE:
-                    return self._hear_goodbye(peer, link, header)
-                if header.control:
-                    if header.tag != Control.HEARTBEAT:
-                        raise ForgedSender(f"{link.name} greets twice.", "Run the job again.", party=link.name)
-                    continue
-                self._admit(link, header.length)
-                start = len(data)
-                data += _ZEROS[: header.length]
-                with memoryview(data) as whole, whole[start:] as part:
-                    link.reader.read(part)
-                if not header.more:
-                    with link.space:
-                        link.unread += 1
-                    self._mailboxes[peer].put(Message(header.tag, header.round, data))
-                    data = bytearray()
-
-    def _hear_goodbye(self, peer: int, link: _Link, header: Header) -> None:
-        data = bytearray(header.length)
-        link.reader.read(memoryview(data))
+    def _hear_goodbye(self, peer: int, link: _Link, data: bytearray) -> None:
+        link.ended = True
         if len(data) != 2 or data[0] not in list(Reason) or data[1] >= len(self._parties):
             raise ForgedSender(f"{link.name} says a malformed goodbye.", "Run the job again.", party=link.name)
         reason, blamed = Reason(data[0]), data[1]
@@ -281,53 +322,74 @@ class StreamChannel(MailboxChannel):
         party = link.name if blamed == self._party else self._parties[blamed]
         self._fail(PartyLost(f"{link.name} {why}.", f"See the log of {party}, then run the job again.", party=party))
 
-    def _admit(self, link: _Link, length: int) -> None:
-        """Wait while the peer's unread bytes are at the bound, unless this party itself is held up in a send."""
-        limits = self._limits
-        with link.space:
-            link.paused = True
-            while self._over_backlog(link, length) and self._failure is None and not self._held_up():
-                link.space.wait(_STUCK)
-            link.paused = False
-            link.reader.heard = time.monotonic()
-            link.held += length
-            overrun = link.unread > 0 and link.held > limits.ceiling
-        if overrun:
-            raise _overrun(link.name, limits.ceiling)
+    def _keep(self) -> None:
+        """Read what the caller leaves, and watch; the keeper's thread.
 
-    def _over_backlog(self, link: _Link, length: int) -> bool:
-        """Whether more would exceed the bound; the message that the caller may be waiting for is always taken."""
-        return link.unread > 0 and link.held + length > self._limits.backlog
+        A caller that goes from message to message finds most of them itself, so what has come is left to it for a
+        moment, lest both wake for each.
+        """
+        seen, read, tick = -1, 0.0, min(self._limits.heartbeat, self._limits.silence) / 4
+        watched = time.monotonic()
+        while not self._closing.is_set():
+            if (now := time.monotonic()) - watched >= tick:
+                self._watch(now, now - watched > tick + self._limits.heartbeat)
+                watched = now
+            bound = self._limits.backlog
+            open_ = {peer: link for peer, link in self._links.items() if not link.ended}
+            for link in open_.values():
+                self._pause(link, link.full(bound))
+            poller = select.poll()
+            for link in open_.values():
+                if not link.paused:
+                    poller.register(link.reader.fileno(), select.POLLIN)
+            if self._failure is not None or not open_:
+                self._closing.wait(tick)
+            elif not poller.poll(1e3 * (_STUCK if any(link.paused for link in open_.values()) else tick)):
+                continue
+            elif self._calls != seen and now - read < _STUCK:
+                seen = self._calls
+                self._closing.wait(_MOMENT)
+            else:
+                read = now
+                for peer, link in open_.items():
+                    self._draw(peer, link, bound)
+                if any(link.awaited for link in open_.values()):  # whose bytes are the caller's
+                    self._closing.wait(_MOMENT)
 
-    def _held_up(self) -> bool:
-        now = time.monotonic()
-        return any((since := link.sending_since) and now - since > _STUCK for link in self._links.values())
+    def _pause(self, link: _Link, paused: bool) -> None:
+        """Note whether the keeper leaves a peer's bytes where they are; its silence does not count until it goes on."""
+        if link.paused and not paused:
+            link.inlet.heard = time.monotonic()
+        link.paused = paused
 
-    def _watch(self) -> None:
-        tick = min(self._limits.heartbeat, self._limits.silence) / 4
-        before = time.monotonic()
-        while not self._closing.wait(tick):
-            now = time.monotonic()
-            stalled = now - before > tick + self._limits.heartbeat  # this process slept: its peers are not to blame
-            before = now
-            for link in self._links.values():
-                if stalled:
-                    link.reader.heard = now
-                if not link.ended.is_set():
-                    self._watch_link(link, now)
+    def _watch(self, now: float, stalled: bool) -> None:
+        """Heartbeats and silence.  stalled: this process slept, so its peers are not to blame."""
+        for link in self._links.values():
+            if stalled:
+                link.inlet.heard = now
+            if not link.ended and self._failure is None:
+                self._watch_link(link, now)
 
     def _watch_link(self, link: _Link, now: float) -> None:
         limits = self._limits
         if now - link.wrote >= limits.heartbeat:
             link.beat()
-        if not link.paused and now - link.reader.heard > limits.silence:
+        if not link.paused and now - link.inlet.heard > limits.silence:
             error = _gone(link.name, f"has been silent for {limits.silence:g} s")
-        elif (since := link.sending_since) and now - since > limits.patience:
+        elif (since := link.stuck) and now - since > limits.patience:
             error = _gone(link.name, f"has not read for {limits.patience:g} s")
+        elif (since := link.awaited) and now - since > limits.patience:
+            error = overdue(link.name, limits.patience)
         else:
             return
         self._fail(error)
-        link.reader.sever()
+
+
+def ready(stream: Stream, event: int, seconds: float) -> bool:
+    """Whether a stream's socket is ready for an event of `select.poll`, at once or within some seconds."""
+    poller = select.poll()
+    poller.register(stream.fileno(), event)
+    return bool(poller.poll(seconds * 1e3))
 
 
 def _gone(name: str, what: str) -> PartyLost:

@@ -22,7 +22,7 @@ from typing import Self
 from lingqu.identity import Certificate, check_peer, client_context, peer_fingerprint, server_context
 from lingqu.kinds.documents import canonical
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, ProtocolViolation, Tampered, Unavailable
-from lingqu.net.secure import TlsStream
+from lingqu.net.secure import TlsStream, read_exactly
 from lingqu.net.stream import Half, Limits, StreamChannel
 from lingqu.wire.frames import HEADER, SESSION_BYTES, BadTag, Control, ForeignSession, FrameDecoder, FrameEncoder
 
@@ -212,7 +212,7 @@ class Dialler:
             greeting = bytes((direction,)) + self.roster.digest()
             connection.write(half.encoder.header(Control.HELLO, 0, len(greeting)) + greeting)
             head = bytearray(HEADER.size)
-            connection.read(memoryview(head))
+            read_exactly(connection, memoryview(head))
             answer = half.decoder.header(head)
             if answer.tag == Control.GOODBYE:
                 name = self.roster.names[peer]

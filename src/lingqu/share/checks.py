@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput
-from lingqu.share.api import FRACTION_BITS, C, Column, Public, Shape, SharedBits, Words, ring
+from lingqu.share.api import FRACTION_BITS, C, Column, Public, Shape, Shared, SharedBits, Words, ring
 
 
 def owned(values: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
@@ -20,6 +20,11 @@ def owned(values: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
     if array.shape != shape:
         raise BadInput(f"The values have shape {array.shape}, not {shape}.", "Agree on the shape beforehand.")
     return array
+
+
+def common_shape(x: Shared, y: Shared) -> Shape:
+    """The shape to which two operands are broadcast."""
+    return x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
 
 
 def words(values: Public, width: int) -> Words:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from lingqu.kinds.channel import Buffer, Tag
 from lingqu.kinds.documents import MAX_DOCUMENT
@@ -19,6 +19,7 @@ from lingqu.kinds.errors import BadInput, ProtocolViolation
 
 MAGIC = b"LQF1"
 HEADER = struct.Struct("<4s16sBBBBQII")
+_BEGIN, _REST = struct.Struct("<4s16sBB"), struct.Struct("<BBQII")  # what a connection fixes, and what it does not
 SESSION_BYTES = 16
 MAX_FRAME = 4 << 20
 MAX_MESSAGE = 1 << 30
@@ -81,8 +82,7 @@ _LIMITS: dict[int, int] = {
 _CONTROLS = frozenset(int(control) for control in Control)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What a checked header says: `length` payload bytes follow, `more` frames of the message follow those."""
 
     tag: int
@@ -105,9 +105,7 @@ class FrameEncoder:
     def __init__(self, session: bytes, sender: int, to: int) -> None:
         if len(session) != SESSION_BYTES:
             raise BadInput(f"A session's name of {len(session)} bytes is not 16 bytes.", "Use 16 random bytes.")
-        self._session = session
-        self._sender = sender
-        self._to = to
+        self._begin = _BEGIN.pack(MAGIC, session, sender, to)
         self._sequence = 0
 
     def header(self, tag: int, round_: int, length: int, more: bool = False) -> bytes:
@@ -115,7 +113,7 @@ class FrameEncoder:
         sequence = self._sequence
         self._sequence = sequence + 1
         flags = MORE if more else 0
-        return HEADER.pack(MAGIC, self._session, self._sender, self._to, tag, flags, sequence, round_, length)
+        return self._begin + _REST.pack(tag, flags, sequence, round_, length)
 
     def frames(self, tag: int, round_: int, data: Buffer) -> Iterator[tuple[bytes, memoryview]]:
         """Headers and payloads of one message, without copying; BadInput when it is longer than its tag may be."""
@@ -137,10 +135,9 @@ class FrameDecoder:
         self, session: bytes, sender: int, to: int, max_length: int = MAX_MESSAGE, *, name: str = "the peer"
     ) -> None:
         self._session = session
-        self._sender = sender
-        self._to = to
+        self._begin = _BEGIN.pack(MAGIC, session, sender, to)
         self._max_length = max_length
-        self._name = name
+        self.name = name
         self._sequence = 0
         self._round = 1
         self._open: Header | None = None  # the last frame of an unfinished message
@@ -154,19 +151,15 @@ class FrameDecoder:
     def header(self, data: Buffer) -> Header:
         """Check 40 bytes and return what they announce; raises the fault's own error, and then the session is over."""
         if len(data) != HEADER.size:
-            raise WrongSize(f"{self._name} sent a header of {len(data)} bytes.", _CURE, party=self._name)
-        magic, session, sender, to, tag, flags, sequence, round_, length = HEADER.unpack(data)
-        if magic != MAGIC:
-            raise self._fault(BadMagic, "bytes that are no frame of this version")
-        if session != self._session:
-            raise self._fault(ForeignSession, "a frame of another session")
-        if sender != self._sender or to != self._to:
-            raise self._fault(ForgedSender, f"a frame from party {sender} to party {to} on its own connection")
+            raise WrongSize(f"{self.name} sent a header of {len(data)} bytes.", _CURE, party=self.name)
+        if data[: _BEGIN.size] != self._begin:
+            raise self._foreign(data)
+        tag, flags, sequence, round_, length = _REST.unpack_from(data, _BEGIN.size)
         if sequence != self._sequence:
             raise self._fault(OutOfSequence, f"frame {sequence} where frame {self._sequence} was due")
         if flags & ~MORE:
             raise self._fault(BadMagic, f"a frame with unknown flags {flags:#x}")
-        header = Header(tag, round_, length, bool(flags & MORE))
+        header = Header(tag, round_, length, flags == MORE)
         self._check_tag(header)
         self._check_length(header)
         self._check_round(header)
@@ -176,6 +169,15 @@ class FrameDecoder:
             self._open = header if header.more else None
             self._held = self._held + length if header.more else 0
         return header
+
+    def _foreign(self, data: Buffer) -> ProtocolViolation:
+        """What is wrong with a header that does not begin as every frame of this connection."""
+        magic, session, sender, to = _BEGIN.unpack_from(data)
+        if magic != MAGIC:
+            return self._fault(BadMagic, "bytes that are no frame of this version")
+        if session != self._session:
+            return self._fault(ForeignSession, "a frame of another session")
+        return self._fault(ForgedSender, f"a frame from party {sender} to party {to} on its own connection")
 
     def _check_tag(self, header: Header) -> None:
         if header.tag not in _LIMITS:
@@ -204,7 +206,7 @@ class FrameDecoder:
             raise self._fault(BadRound, "a message that changes its round")
 
     def _fault(self, fault: type[ProtocolViolation], what: str) -> ProtocolViolation:
-        return fault(f"{self._name} sent {what}.", _CURE, party=self._name)
+        return fault(f"{self.name} sent {what}.", _CURE, party=self.name)
 
 
 def octets(data: Buffer) -> memoryview:

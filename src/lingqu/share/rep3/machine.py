@@ -167,14 +167,14 @@ class Rep3(Local):
 
     def multiply(self, x: Shared, y: Shared) -> Shared:
         """As Machine.multiply."""
-        shape = np.broadcast_shapes(x.shape, y.shape)
+        shape = checks.common_shape(x, y)
         return integers_of(
             arithmetic.multiply(self._session, flat_pair(x.parts, shape), flat_pair(y.parts, shape)), shape
         )
 
     def multiply_real(self, x: Shared, y: Shared) -> Shared:
         """As Machine.multiply_real; truncated before it is reshared."""
-        shape = np.broadcast_shapes(x.shape, y.shape)
+        shape = checks.common_shape(x, y)
         left, right = flat_pair(x.parts, shape), flat_pair(y.parts, shape)
         return integers_of(arithmetic.multiply_truncate(self._session, left, right, FRACTION_BITS), shape)
 
@@ -243,7 +243,7 @@ class Rep3(Local):
     def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_and."""
         checks.same_width([x, y])
-        shape = np.broadcast_shapes(x.shape, y.shape)
+        shape = checks.common_shape(x, y)
         left, right = flat_pair(x.parts, shape), flat_pair(y.parts, shape)
         return words_of(circuits.conjunction_words(self._session, left, right, x.width), shape, x.width)
 
