@@ -34,6 +34,34 @@ def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 def xor_rows(out: _Words, x: Sequence[_Words], length: int, rows: list[int]) -> None:
     """XOR row rows[r] of the matrices x into row r of out, in place."""
 
+def and_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
+    """As and_shares; then what this party knows of the claims on it: as first verifier, but for the component that it is
+    to receive, and as second verifier, which is what it drew under its own key."""
+
+def choose_masked(
+    x: tuple[Sequence[_Words], Sequence[_Words]],
+    length: int,
+    choices: Sequence[tuple[int, int, int]],
+    unions: Sequence[tuple[int, int]],
+    mine: Prg,
+    next: Prg,
+) -> tuple[_Pair, _Pair, tuple[_Words, _Words, _Words]]:
+    """The factors of the conjunctions that choose_rows makes, and as and_masked, with what is linear in it."""
+
+def carries(x: _Words, y: _Words) -> _Words:
+    """Bit i: the carry out of bit i of x + y."""
+
+def carry_part(x: _Words, c: _Words) -> tuple[_Words, _Words, _Words]:
+    """For a summand x and a share c of the sum's carries: x and c with the carries into each bit added to x, those
+    carries, and the summand of the claim that they are the sum's; see Checked.carries."""
+
+def truncate_part(x: _Words, c: _Words, bits: int, second: bool) -> tuple[_Words, _Words, _Words]:
+    """For a summand x and a share c of the sum's carries: x >> bits with what c adds to it by itself, the factors of what
+    both shares add together (two a value), and the share of the sum's top bit.
+
+    The second's factors have the weights of the products, the first's top bit weighs 2**(64 - bits).
+    """
+
 def pair_planes(table: _Words, columns: int, bits: int, pairs: tuple[_Indices, _Indices]) -> _Pair:
     """Both components of planes of x ^ y, then planes of y, `bits` each, for pairs (x, y) of rows.
 
@@ -314,6 +342,9 @@ def ring_quotients(x: _Pair, y: _Pair, second: _Words, weights: _Words, strided:
     Bit j of an output's weight picks it for combination j.  strided: as RingProofs.dot.
     """
 
+def ring_single_quotients(left: _Words, right: _Words, second: _Words, weights: _Words, strided: bool) -> _Words:
+    """As ring_quotients for sums of left * right."""
+
 def ring_pair_quotients(x: _Pair, y: _Pair, second: _Words, weights: _Words, sizes: tuple[int, int, int]) -> _Words:
     """As ring_quotients for the inner products of rows of x with rows of y; sizes: (x's rows, inner, y's rows)."""
 
@@ -406,17 +437,29 @@ def gf_cross(x: _Words, y: _Words, rows: int) -> _Words:
     The values at 0 .. 2 rows - 2 of the sum over columns of products of polynomials.
     """
 
-def gf_cross_bits(pairs: Sequence[_Pair], t: _Words, s: _Words) -> _Words:
-    """As gf_cross for bits, summed over pairs: len(s) rows of len(t) words make 64 len(t) columns.
+def gf_first_values(u: Sequence[_Pair], v: Sequence[_Pair], t: _Words, s: _Words) -> _Words:
+    """As gf_cross on words of bits in 32 rows, for u_0 & v_0 ^ u_1 & v_1; u and v: segments (vector 0, vector 1).
 
-    Row a of the first vector weighs s[a], column 64 j + b weighs t[j] X^b.
+    A segment is filled up with zeros to blocks of 32 rows of 8 words, each lane a column.  Bit b of the word in row a and
+    column j of u weighs s[a] t[j] X^b.
+    """
+
+def gf_second_values(u: Sequence[_Pair], v: Sequence[_Pair], t: _Words, left: _Words, right: _Words) -> _Words:
+    """As gf_cross in 8 rows, by the upper three bits of b, on the words' bits with their rows folded.
+
+    left: coefficients of u's rows, with the weights s; right: those of v's rows.
+    """
+
+def gf_fold_words(
+    x: Sequence[_Pair], coefficients: _Words, weights: _Words, left: int, t: _Words | None = None
+) -> _Words:
+    """Rows folded by coefficients, then bits b by weights[b] where b mod left is the result's row: 1 or 8 rows.
+
+    A row has the columns of vector 0, then those of vector 1, times t where there is one.
     """
 
 def gf_fold(x: _Words, coefficients: _Words) -> _Words:
     """The sum of the rows times their coefficients."""
 
-def gf_fold_bits(x: _Words, coefficients: _Words, t: _Words | None = None) -> _Words:
-    """As gf_fold for bits; element 64 j + b times t[j] X^b where there is a t."""
-
-def gf_claim(x: _Words, t: _Words, s: _Words) -> int:
-    """The sum of words of bits, read as elements, with the weights s[a] t[j]."""
+def gf_claim(x: Sequence[_Words], t: _Words, s: _Words) -> int:
+    """The sum of words of bits in segments, read as elements, with the weights s[a] t[j]."""

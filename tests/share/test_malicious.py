@@ -113,13 +113,12 @@ class Cheat(session.Checked):
     cheated = False
 
     def conjunction(self, x: Parts, y: Parts) -> Parts:
-        masks = self._masks(len(x[0]))
-        own = (x[0] & (y[0] ^ y[1])) ^ (x[1] & y[0]) ^ masks[0] ^ masks[1]
+        own, first, second = _core.and_masked(x, y, self.mine, self.next)
         if not self.cheated:
             own[0] ^= np.uint64(1)
             self.cheated = True
         z = self.reshare(own, BINARY)
-        self.bits.conjunction(x, y, z[1], masks)
+        self.bits.conjunction(x, y, (first ^ z[1], second))
         self.recorded()
         return z
 
@@ -188,7 +187,7 @@ def fitted(part: statement.Part, values: Words, point: int) -> Words:
     With an error e of the claim the value at 0 is wrong by e, and by d more when that at 1 is wrong by d: the rounds'
     polynomial is wrong by (e + d) L_0 + d L_1.
     """
-    error = _core.gf_claim(np.eye(1, statement.FIRST_ROWS, dtype=np.uint64)[0], part.columns[:1], part.rows)
+    error = _core.gf_claim([np.array([1], np.uint64)], part.columns, part.rows)
     weights = _core.gf_lagrange(len(values) + 1, point)
     both = _inverse(int(weights[0] ^ weights[1]))
     change = _product(_product(error, int(weights[0])), both)

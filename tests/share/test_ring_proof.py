@@ -117,7 +117,7 @@ def test_cost_is_what_is_declared(rep3: Any, count: int) -> None:
 
     run = rep3(work, prepare)
     declared = Tally()
-    count_check(declared, [*product_lengths(count), *matmul_lengths(sizes)])
+    count_check(declared, [[*product_lengths(count), *matmul_lengths(sizes)]] * 3)
     assert declared.cost == run.results[0].cost
     assert (declared.cost.rounds, declared.cost.bytes) == (run.rounds, run.bytes)
 

@@ -1,5 +1,6 @@
 //! Hot kernels of Lingqu, called from Python as `lingqu._core`. The kernels know nothing of Python; this file wraps them.
 pub mod bits;
+pub mod checked;
 pub mod curve;
 pub mod gf64;
 pub mod lattice;
@@ -293,6 +294,79 @@ fn choose_rows<'py>(
     Ok(out.ok_or_else(out_of_range)?.into_pyarray(py))
 }
 
+type Array<'py> = Bound<'py, PyArray1<u64>>;
+type ThreeArrays<'py> = (Array<'py>, Array<'py>, Array<'py>);
+
+fn three(py: Python<'_>, arrays: [Vec<u64>; 3]) -> ThreeArrays<'_> {
+    arrays.map(|words| words.into_pyarray(py)).into()
+}
+
+fn three_masked(py: Python<'_>, masked: checked::Masked) -> ThreeArrays<'_> {
+    three(py, [masked.own, masked.first, masked.second])
+}
+
+#[pyfunction]
+fn and_masked<'py>(
+    py: Python<'py>,
+    x: (Words<'py>, Words<'py>),
+    y: (Words<'py>, Words<'py>),
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> PyResult<ThreeArrays<'py>> {
+    let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
+    equal_lengths(&[x.0, x.1, y.0, y.1])?;
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    Ok(three_masked(py, py.detach(|| checked::and(x, y, mine, next))))
+}
+
+type ArrayPair<'py> = (Array<'py>, Array<'py>);
+
+#[pyfunction]
+fn choose_masked<'py>(
+    py: Python<'py>,
+    x: (Vec<Words<'py>>, Vec<Words<'py>>),
+    length: usize,
+    choices: Vec<order::Choice>,
+    unions: Vec<(u32, u32)>,
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> PyResult<(ArrayPair<'py>, ArrayPair<'py>, ThreeArrays<'py>)> {
+    let x = (rows_of(&x.0, length)?, rows_of(&x.1, length)?);
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    let found = py.detach(|| checked::choose_rows((&x.0, &x.1), &choices, &unions, mine, next));
+    let (factors, masked) = found.ok_or_else(out_of_range)?;
+    let pair = |pair: (Vec<u64>, Vec<u64>)| (pair.0.into_pyarray(py), pair.1.into_pyarray(py));
+    Ok((pair(factors.x), pair(factors.y), three_masked(py, masked)))
+}
+
+#[pyfunction]
+fn carries<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>) -> Out<'py, u64> {
+    let (x, y) = (x.as_slice()?, y.as_slice()?);
+    equal_lengths(&[x, y])?;
+    Ok(py.detach(|| checked::carries(x, y)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn carry_part<'py>(py: Python<'py>, x: Words<'py>, c: Words<'py>) -> PyResult<ThreeArrays<'py>> {
+    let (x, c) = (x.as_slice()?, c.as_slice()?);
+    equal_lengths(&[x, c])?;
+    Ok(three(py, py.detach(|| checked::carry_part(x, c))))
+}
+
+#[pyfunction]
+fn truncate_part<'py>(
+    py: Python<'py>,
+    x: Words<'py>,
+    c: Words<'py>,
+    bits: usize,
+    second: bool,
+) -> PyResult<ThreeArrays<'py>> {
+    let (x, c) = (x.as_slice()?, c.as_slice()?);
+    equal_lengths(&[x, c])?;
+    check_width(bits, 63)?;
+    Ok(three(py, py.detach(|| checked::truncate_part(x, c, bits, second))))
+}
+
 fn out_of_range() -> PyErr {
     PyValueError::new_err("an index is out of range")
 }
@@ -329,7 +403,8 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
 mod _core {
     #[pymodule_export]
     use super::gf64::python::{
-        gf_claim, gf_cross, gf_cross_bits, gf_dot, gf_fold, gf_fold_bits, gf_lagrange, gf_multiply, gf_scale,
+        gf_claim, gf_cross, gf_dot, gf_first_values, gf_fold, gf_fold_words, gf_lagrange, gf_multiply, gf_scale,
+        gf_second_values,
     };
     #[pymodule_export]
     use super::psi::python::{
@@ -338,9 +413,9 @@ mod _core {
     };
     #[pymodule_export]
     use super::{
-        and_shares, as_permutation, choose_rows, from_planes, gather, matmul, matmul_shares, multiply_shares, pack,
-        pair_planes, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, unpack,
-        xor_rows, Prg,
+        and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, from_planes, gather,
+        matmul, matmul_shares, multiply_shares, pack, pair_planes, scatter, to_planes, truncate_helper, truncate_joint,
+        truncate_lead, truncate_other, truncate_part, unpack, xor_rows, Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{
@@ -354,8 +429,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ringproof::python::{
-        ring_combine, ring_fold, ring_pair_quotients, ring_prime, ring_products, ring_quotients, ring_weigh,
-        ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
+        ring_combine, ring_fold, ring_pair_quotients, ring_prime, ring_products, ring_quotients, ring_single_quotients,
+        ring_weigh, ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
     };
     #[pymodule_export]
     use crate::two::python::{

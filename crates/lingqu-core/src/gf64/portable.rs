@@ -1,5 +1,6 @@
 //! The kernels without vector instructions, in constant time.
-use super::reduce;
+use super::words::{Coefficients, Sum, BLOCK, EIGHT, LANES, ROWS};
+use super::{doubled, reduce};
 
 const HOLES: u64 = 0x1111_1111_1111_1111;
 
@@ -21,10 +22,6 @@ pub fn dot(x: &[u64], y: &[u64]) -> u64 {
     reduce(x.iter().zip(y).fold(0, |sum, (x, y)| sum ^ carryless(*x, *y)))
 }
 
-pub fn dot_bits(x: &[u64], y: &[u64], t: &[u64]) -> u64 {
-    reduce(x.iter().zip(y).zip(t).fold(0, |sum, ((x, y), t)| sum ^ carryless(x & y, *t)))
-}
-
 pub fn multiply(out: &mut [u64], x: &[u64], y: &[u64]) {
     for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
         *out = reduce(carryless(*x, *y));
@@ -38,14 +35,73 @@ pub fn fold(out: &mut [u64], x: &[u64], coefficients: &[u64]) {
     }
 }
 
-pub fn fold_bits(out: &mut [u64], x: &[u64], coefficients: &[u64]) {
-    let n = out.len() / 64;
-    for (j, block) in out.chunks_exact_mut(64).enumerate() {
-        block.fill(0);
-        for (a, coefficient) in coefficients.iter().enumerate() {
-            let word = x[a * n + j];
-            for (b, out) in block.iter_mut().enumerate() {
-                *out ^= coefficient & (word >> b & 1).wrapping_neg();
+/// The sum over the rows a of coefficients[a] (bit b of the word at row a and this lane), for every bit b.
+fn folded_column(block: &[u64], lane: usize, coefficients: &[u64]) -> [u64; 64] {
+    let mut out = [0; 64];
+    for (word, coefficient) in block[lane..].iter().step_by(LANES).zip(coefficients) {
+        for (b, out) in out.iter_mut().enumerate() {
+            *out ^= coefficient & (word >> b & 1).wrapping_neg();
+        }
+    }
+    out
+}
+
+fn add_to(sum: &mut Sum, product: u128) {
+    sum[0] ^= product as u64;
+    sum[1] ^= (product >> 64) as u64;
+}
+
+/// sums[ROWS a + b] gets the sum over lanes of t times what the words of u's row a and v's row b have in common.
+pub fn cross_words(words: [&[u64]; 4], t: &[u64], sums: &mut [Sum]) {
+    let [u0, u1, v0, v1] = words;
+    for (at, t) in t.chunks_exact(LANES).enumerate().map(|(k, t)| (k * BLOCK, t)) {
+        for a in 0..ROWS {
+            for b in 0..ROWS {
+                for (lane, t) in t.iter().enumerate() {
+                    let (i, j) = (at + a * LANES + lane, at + b * LANES + lane);
+                    add_to(&mut sums[a * ROWS + b], carryless(u0[i] & v0[j] ^ u1[i] & v1[j], *t));
+                }
+            }
+        }
+    }
+}
+
+/// sums[EIGHT g + h] gets t X^l times bit 8 g + l of u's columns and bit 8 h + l of v's, rows folded.
+pub fn cross_folded(words: [&[u64]; 4], t: &[u64], left: &Coefficients, right: &Coefficients, sums: &mut [Sum]) {
+    for (at, t) in t.chunks_exact(LANES).enumerate().map(|(k, t)| (k * BLOCK, t)) {
+        for (u, v) in [(words[0], words[2]), (words[1], words[3])] {
+            let (u, v) = (&u[at..at + BLOCK], &v[at..at + BLOCK]);
+            for (lane, t) in t.iter().enumerate() {
+                let (u, v) = (folded_column(u, lane, &left.each), folded_column(v, lane, &right.each));
+                let mut weight = *t;
+                for l in 0..EIGHT {
+                    for g in 0..EIGHT {
+                        let weighed = reduce(carryless(u[8 * g + l], weight));
+                        for h in 0..EIGHT {
+                            add_to(&mut sums[g * EIGHT + h], carryless(weighed, v[8 * h + l]));
+                        }
+                    }
+                    weight = doubled(weight);
+                }
+            }
+        }
+    }
+}
+
+/// Columns folded to one element, or to one for every bit number modulo eight; at: the first column, and those of a row.
+pub fn fold_words(
+    words: &[u64],
+    c: &Coefficients,
+    weights: &[u64; 64],
+    left: usize,
+    out: &mut [u64],
+    at: (usize, usize),
+) {
+    for (k, block) in words.chunks_exact(BLOCK).enumerate() {
+        for lane in 0..LANES {
+            let column = folded_column(block, lane, &c.each);
+            for (b, (x, weight)) in column.into_iter().zip(weights).enumerate() {
+                out[b % left * at.1 + at.0 + k * LANES + lane] ^= reduce(carryless(x, *weight));
             }
         }
     }

@@ -3,6 +3,8 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::words;
+
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Out<'py> = PyResult<Bound<'py, PyArray1<u64>>>;
 
@@ -44,28 +46,83 @@ pub fn gf_multiply<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>) -> Out<'p
 
 #[pyfunction]
 pub fn gf_lagrange<'py>(py: Python<'py>, count: usize, at: u64) -> Out<'py> {
+    require(count <= super::MOST_POINTS)?;
     Ok(py.detach(|| super::lagrange(count, at)).into_pyarray(py))
 }
 
 #[pyfunction]
 pub fn gf_cross<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>, rows: usize) -> Out<'py> {
     let (x, y) = (x.as_slice()?, y.as_slice()?);
-    require(rows > 0 && !x.is_empty() && x.len() == y.len() && x.len() % rows == 0)?;
+    require(rows > 0 && rows <= super::MOST_POINTS / 2 && !x.is_empty() && x.len() == y.len() && x.len() % rows == 0)?;
     Ok(py.detach(|| super::cross(x, y, rows)).into_pyarray(py))
 }
 
+type Halves<'py> = Vec<(Words<'py>, Words<'py>)>;
+
+fn segments<'a>(x: &'a Halves) -> PyResult<Vec<[&'a [u64]; 2]>> {
+    let of = |(one, two): &'a (Words<'_>, Words<'_>)| {
+        let pair = [one.as_slice()?, two.as_slice()?];
+        require(pair[0].len() == pair[1].len())?;
+        Ok(pair)
+    };
+    x.iter().map(of).collect()
+}
+
+/// Whether two vectors are cut alike, with a weight t a column.
+fn require_alike(u: &words::Segments, v: &words::Segments, t: &[u64]) -> PyResult<()> {
+    let alike = u.len() == v.len() && u.iter().zip(v).all(|(u, v)| u[0].len() == v[0].len());
+    require(alike && t.len() == words::columns(u.iter().map(|u| u[0].len())))
+}
+
 #[pyfunction]
-pub fn gf_cross_bits<'py>(
+pub fn gf_first_values<'py>(py: Python<'py>, u: Halves<'py>, v: Halves<'py>, t: Words<'py>, s: Words<'py>) -> Out<'py> {
+    let (u, v, t, s) = (segments(&u)?, segments(&v)?, t.as_slice()?, s.as_slice()?);
+    require_alike(&u, &v, t)?;
+    require(s.len() == words::ROWS)?;
+    Ok(py.detach(|| words::first_values(&u, &v, t, s)).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn gf_second_values<'py>(
     py: Python<'py>,
-    pairs: Vec<(Words<'py>, Words<'py>)>,
+    u: Halves<'py>,
+    v: Halves<'py>,
     t: Words<'py>,
-    s: Words<'py>,
+    left: Words<'py>,
+    right: Words<'py>,
 ) -> Out<'py> {
-    let pairs = pairs.iter().map(|(x, y)| Ok((x.as_slice()?, y.as_slice()?))).collect::<PyResult<Vec<_>>>()?;
-    let (t, s) = (t.as_slice()?, s.as_slice()?);
-    let length = t.len().checked_mul(s.len());
-    require(!s.is_empty() && pairs.iter().all(|(x, y)| Some(x.len()) == length && x.len() == y.len()))?;
-    Ok(py.detach(|| super::cross_bits(&pairs, t, s)).into_pyarray(py))
+    let (u, v, t) = (segments(&u)?, segments(&v)?, t.as_slice()?);
+    let (left, right) = (left.as_slice()?, right.as_slice()?);
+    require_alike(&u, &v, t)?;
+    require(left.len() == words::ROWS && right.len() == words::ROWS)?;
+    Ok(py.detach(|| words::second_values(&u, &v, t, left, right)).into_pyarray(py))
+}
+
+#[pyfunction]
+#[pyo3(signature = (x, coefficients, weights, left, t=None))]
+pub fn gf_fold_words<'py>(
+    py: Python<'py>,
+    x: Halves<'py>,
+    coefficients: Words<'py>,
+    weights: Words<'py>,
+    left: usize,
+    t: Option<Words<'py>>,
+) -> Out<'py> {
+    let (x, coefficients, weights) = (segments(&x)?, coefficients.as_slice()?, weights.as_slice()?);
+    let t = t.as_ref().map(|t| t.as_slice()).transpose()?;
+    let columns = words::columns(x.iter().map(|pair| pair[0].len()));
+    require(t.is_none_or(|t| t.len() == columns))?;
+    require(coefficients.len() == words::ROWS && [1, words::EIGHT].contains(&left))?;
+    let Ok(weights) = <&[u64; 64]>::try_from(weights) else { return Err(PyValueError::new_err("a weight a bit")) };
+    Ok(py
+        .detach(|| {
+            let mut out = words::folded(&x, coefficients, weights, left);
+            if let Some(t) = t {
+                words::weigh(&mut out, t);
+            }
+            out
+        })
+        .into_pyarray(py))
 }
 
 #[pyfunction]
@@ -82,28 +139,9 @@ pub fn gf_fold<'py>(py: Python<'py>, x: Words<'py>, coefficients: Words<'py>) ->
 }
 
 #[pyfunction]
-#[pyo3(signature = (x, coefficients, t=None))]
-pub fn gf_fold_bits<'py>(py: Python<'py>, x: Words<'py>, coefficients: Words<'py>, t: Option<Words<'py>>) -> Out<'py> {
-    let (x, coefficients) = (x.as_slice()?, coefficients.as_slice()?);
-    let t = t.as_ref().map(|t| t.as_slice()).transpose()?;
-    require(!coefficients.is_empty() && x.len() % coefficients.len() == 0)?;
-    let columns = x.len() / coefficients.len();
-    require(t.is_none_or(|t| t.len() == columns))?;
-    Ok(py
-        .detach(|| {
-            let mut out = vec![0; 64 * columns];
-            super::fold_bits(&mut out, x, coefficients);
-            if let Some(t) = t {
-                super::weigh(&mut out, t);
-            }
-            out
-        })
-        .into_pyarray(py))
-}
-
-#[pyfunction]
-pub fn gf_claim(py: Python<'_>, x: Words<'_>, t: Words<'_>, s: Words<'_>) -> PyResult<u64> {
-    let (x, t, s) = (x.as_slice()?, t.as_slice()?, s.as_slice()?);
-    require(t.len().checked_mul(s.len()) == Some(x.len()))?;
-    Ok(py.detach(|| super::claim(x, t, s)))
+pub fn gf_claim(py: Python<'_>, x: Vec<Words<'_>>, t: Words<'_>, s: Words<'_>) -> PyResult<u64> {
+    let x = x.iter().map(|words| Ok(words.as_slice()?)).collect::<PyResult<Vec<_>>>()?;
+    let (t, s) = (t.as_slice()?, s.as_slice()?);
+    require(s.len() == words::ROWS && t.len() == words::columns(x.iter().map(|words| words.len())))?;
+    Ok(py.detach(|| words::claim(&x, t, s)))
 }

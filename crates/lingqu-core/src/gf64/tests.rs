@@ -29,9 +29,8 @@ fn products_are_those_of_the_field() {
 #[test]
 fn both_ways_agree() {
     for n in [0, 1, 7, 8, 9, 64, 129] {
-        let (x, y, t) = (drawn(1, n), drawn(2, n), drawn(3, n));
+        let (x, y) = (drawn(1, n), drawn(2, n));
         assert_eq!(dot(&x, &y), portable::dot(&x, &y));
-        assert_eq!(dot_bits(&x, &y, &t), portable::dot_bits(&x, &y, &t));
         let (mut one, mut two) = (vec![0; n], vec![1; n]);
         multiply(&mut one, &x, &y);
         portable::multiply(&mut two, &x, &y);
@@ -39,10 +38,6 @@ fn both_ways_agree() {
         let (rows, c) = (drawn(4, 5 * n), drawn(5, 5));
         fold(&mut one, &rows, &c);
         portable::fold(&mut two, &rows, &c);
-        assert_eq!(one, two);
-        let (mut one, mut two) = (vec![0; 64 * n], vec![1; 64 * n]);
-        fold_bits(&mut one, &rows, &c);
-        portable::fold_bits(&mut two, &rows, &c);
         assert_eq!(one, two);
     }
 }
@@ -61,19 +56,108 @@ fn folded_products_are_the_values_at_the_point() {
     }
 }
 
+/// Every bit of vectors in segments as an element of a column: (row, column, bit).
+fn bits(x: &words::Segments, half: usize) -> Vec<(usize, usize, usize)> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for vectors in x {
+        for (i, word) in vectors[half].iter().enumerate() {
+            let (row, column) =
+                (i % words::BLOCK / words::LANES, start + i / words::BLOCK * words::LANES + i % words::LANES);
+            found.extend((0..64).filter(|b| word >> b & 1 == 1).map(|b| (row, column, b)));
+        }
+        start += words::columns([vectors[half].len()].into_iter());
+    }
+    found
+}
+
+fn dense(x: &words::Segments, half: usize, n: usize) -> Vec<u64> {
+    let mut out = vec![0; words::ROWS * n * 64];
+    bits(x, half).into_iter().for_each(|(row, column, b)| out[(row * n + column) * 64 + b] = 1);
+    out
+}
+
 #[test]
-fn folded_bits_are_the_values_at_the_point() {
-    let (k, n, at) = (8, 5, 0xfedc_ba98_7654_3217);
-    let (x, y, t, s) = (drawn(1, k * n), drawn(2, k * n), drawn(3, n), drawn(4, k));
-    let both: Vec<u64> = x.iter().zip(&y).map(|(x, y)| x & y).collect();
-    let values = cross_bits(&[(&x, &y)], &t, &s);
-    assert_eq!(claim(&both, &t, &s), values[..k].iter().fold(0, |sum, value| sum ^ value));
-    let coefficients = lagrange(k, at);
-    let mut weighed = vec![0; k];
-    multiply(&mut weighed, &coefficients, &s);
-    let (mut u, mut v) = (vec![0; 64 * n], vec![0; 64 * n]);
-    fold_bits(&mut u, &x, &weighed);
-    weigh(&mut u, &t);
-    fold_bits(&mut v, &y, &coefficients);
-    assert_eq!(dot(&u, &v), dot(&values, &lagrange(2 * k - 1, at)));
+fn folded_words_are_the_values_at_the_points() {
+    let lengths = [3usize, words::BLOCK, 17 * words::BLOCK + 200, 0];
+    let all: Vec<[Vec<u64>; 5]> = lengths
+        .iter()
+        .enumerate()
+        .map(|(i, length)| std::array::from_fn(|half| drawn(10 * i as u8 + half as u8, *length)))
+        .collect();
+    let u: Vec<[&[u64]; 2]> = all.iter().map(|x| [&x[0][..], &x[1][..]]).collect();
+    let v: Vec<[&[u64]; 2]> = all.iter().map(|x| [&x[2][..], &x[3][..]]).collect();
+    let n = words::columns(lengths.into_iter());
+    let (t, s) = (drawn(90, n), drawn(91, words::ROWS));
+    let both: Vec<Vec<u64>> =
+        all.iter().map(|x| (0..x[0].len()).map(|i| x[0][i] & x[2][i] ^ x[1][i] & x[3][i]).collect()).collect();
+    let both: Vec<&[u64]> = both.iter().map(|words| &words[..]).collect();
+    let claim = words::claim(&both, &t, &s);
+
+    let first = words::first_values(&u, &v, &t, &s);
+    assert_eq!(claim, first[..words::ROWS].iter().fold(0, |sum, value| sum ^ value));
+    let points = [0xfedc_ba98_7654_3217, 0x1234_5678_9abc_def1, 0x0f1e_2d3c_4b5a_6978];
+    let right = lagrange(words::ROWS, points[0]);
+    let mut left = vec![0; words::ROWS];
+    multiply(&mut left, &right, &s);
+    let at_first = dot(&first, &lagrange(first.len(), points[0]));
+    let second = words::second_values(&u, &v, &t, &left, &right);
+    assert_eq!(at_first, second[..words::EIGHT].iter().fold(0, |sum, value| sum ^ value));
+
+    let upper = lagrange(words::EIGHT, points[1]);
+    let powers = words::powers();
+    let of_left: [u64; 64] = std::array::from_fn(|b| product(powers[b], upper[b / 8]));
+    let of_right: [u64; 64] = std::array::from_fn(|b| upper[b / 8]);
+    let mut x = words::folded(&u, &left, &of_left, words::EIGHT);
+    words::weigh(&mut x, &[&t[..], &t[..]].concat());
+    let y = words::folded(&v, &right, &of_right, words::EIGHT);
+    assert_eq!(dot(&second, &lagrange(second.len(), points[1])), dot(&x, &y));
+
+    let lower = lagrange(words::EIGHT, points[2]);
+    let mut last = vec![0; 2 * n];
+    fold(&mut last, &x, &lower);
+    let whole: [u64; 64] = std::array::from_fn(|b| product(of_left[b], lower[b % 8]));
+    let mut direct = words::folded(&u, &left, &whole, 1);
+    words::weigh(&mut direct, &[&t[..], &t[..]].concat());
+    assert_eq!(last, direct);
+
+    // against the definition, bit by bit
+    for half in 0..2 {
+        let plain = dense(&u, half, n);
+        let mut rows = vec![0; 64 * n];
+        fold(&mut rows, &plain, &left);
+        for (j, column) in rows.chunks_exact(64).enumerate() {
+            assert_eq!(direct[half * n + j], product(t[j], dot(column, &whole)));
+        }
+    }
+}
+
+#[test]
+fn words_are_folded_alike_without_vectors() {
+    #[cfg(target_arch = "x86_64")]
+    if words_wide::available() {
+        let x: [Vec<u64>; 4] = std::array::from_fn(|i| drawn(i as u8, 2 * words::BLOCK));
+        let x = x.each_ref().map(|words| &words[..]);
+        let t = drawn(5, 2 * words::LANES);
+        let c = words::matrices(&drawn(6, words::ROWS));
+        let weights: [u64; 64] = drawn(7, 64).try_into().unwrap();
+        let total = |sums: &[words::Sum]| sums.iter().map(words::total).collect::<Vec<_>>();
+        let (mut one, mut two) = (vec![[0; 8]; 1024], vec![[0; 8]; 1024]);
+        // SAFETY: the processor has the features.
+        unsafe { words_wide::cross_words(x, &t, &mut one) };
+        portable::cross_words(x, &t, &mut two);
+        assert_eq!(total(&one), total(&two));
+        let (mut one, mut two) = (vec![[0; 8]; 64], vec![[0; 8]; 64]);
+        // SAFETY: the processor has the features.
+        unsafe { words_wide::cross_folded(x, &t, &c, &c, &mut one) };
+        portable::cross_folded(x, &t, &c, &c, &mut two);
+        assert_eq!(total(&one), total(&two));
+        for left in [1, words::EIGHT] {
+            let (mut one, mut two) = (vec![0; 16 * left], vec![0; 16 * left]);
+            // SAFETY: the processor has the features.
+            unsafe { words_wide::fold_words(x[0], &c, &weights, left, &mut one, (0, 16)) };
+            portable::fold_words(x[0], &c, &weights, left, &mut two, (0, 16));
+            assert_eq!(one, two);
+        }
+    }
 }

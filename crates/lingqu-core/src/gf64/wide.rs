@@ -33,11 +33,11 @@ fn store(to: &mut [u64], count: usize, from: __m512i) {
 }
 
 /// Unreduced products of even and of odd elements.
-type Wide = (__m512i, __m512i);
+pub type Wide = (__m512i, __m512i);
 
 #[inline]
 #[target_feature(enable = "avx512f,vpclmulqdq")]
-fn add_product(sum: &mut Wide, x: __m512i, y: __m512i) {
+pub fn add_product(sum: &mut Wide, x: __m512i, y: __m512i) {
     sum.0 = _mm512_xor_si512(sum.0, _mm512_clmulepi64_epi128(x, y, 0x00));
     sum.1 = _mm512_xor_si512(sum.1, _mm512_clmulepi64_epi128(x, y, 0x11));
 }
@@ -54,7 +54,7 @@ fn total(sum: Wide) -> u64 {
 /// Eight elements from their unreduced products.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn reduced(sum: Wide) -> __m512i {
+pub fn reduced(sum: Wide) -> __m512i {
     let (low, high) = (_mm512_unpacklo_epi64(sum.0, sum.1), _mm512_unpackhi_epi64(sum.0, sum.1));
     let over = _mm512_ternarylogic_epi64(
         _mm512_srli_epi64(high, 63),
@@ -69,7 +69,7 @@ fn reduced(sum: Wide) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn nothing() -> Wide {
+pub fn nothing() -> Wide {
     (_mm512_setzero_si512(), _mm512_setzero_si512())
 }
 
@@ -78,16 +78,6 @@ pub fn dot(x: &[u64], y: &[u64]) -> u64 {
     let mut sum = nothing();
     for (x, y) in x.chunks(LANES).zip(y.chunks(LANES)) {
         add_product(&mut sum, load(x, x.len()), load(y, y.len()));
-    }
-    total(sum)
-}
-
-#[target_feature(enable = "avx512f,vpclmulqdq")]
-pub fn dot_bits(x: &[u64], y: &[u64], t: &[u64]) -> u64 {
-    let mut sum = nothing();
-    for ((x, y), t) in x.chunks(LANES).zip(y.chunks(LANES)).zip(t.chunks(LANES)) {
-        let both = _mm512_and_si512(load(x, x.len()), load(y, y.len()));
-        add_product(&mut sum, both, load(t, t.len()));
     }
     total(sum)
 }
@@ -111,22 +101,5 @@ pub fn fold(out: &mut [u64], x: &[u64], coefficients: &[u64]) {
             add_product(&mut sum, load(row, row.len()), _mm512_set1_epi64(*coefficient as i64));
         }
         store(out, out.len(), reduced(sum));
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw")]
-pub fn fold_bits(out: &mut [u64], x: &[u64], coefficients: &[u64]) {
-    let n = out.len() / 64;
-    for (j, block) in out.chunks_exact_mut(64).enumerate() {
-        let mut sums = [_mm512_setzero_si512(); 8];
-        for (a, coefficient) in coefficients.iter().enumerate() {
-            let (word, coefficient) = (x[a * n + j], _mm512_set1_epi64(*coefficient as i64));
-            for (b, sum) in sums.iter_mut().enumerate() {
-                *sum = _mm512_mask_xor_epi64(*sum, (word >> (8 * b)) as u8, *sum, coefficient);
-            }
-        }
-        for (part, sum) in block.chunks_exact_mut(8).zip(sums) {
-            store(part, LANES, sum);
-        }
     }
 }

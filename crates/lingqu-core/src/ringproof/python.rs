@@ -91,6 +91,23 @@ pub fn ring_pair_quotients<'py>(
 }
 
 #[pyfunction]
+pub fn ring_single_quotients<'py>(
+    py: Python<'py>,
+    left: Words<'py>,
+    right: Words<'py>,
+    second: Words<'py>,
+    weights: Words<'py>,
+    strided: bool,
+) -> Out<'py> {
+    let (left, right) = (left.as_slice()?, right.as_slice()?);
+    let (second, weights) = (second.as_slice()?, weights.as_slice()?);
+    require(left.len() == right.len(), "factors differ in length")?;
+    require(second.len() == weights.len(), "outputs and weights differ in length")?;
+    require(left.len().is_multiple_of(second.len().max(1)), "products do not divide among the outputs")?;
+    Ok(halves(py.detach(|| sums::single_quotients(left, right, second, weights, strided))).into_pyarray(py))
+}
+
+#[pyfunction]
 pub fn ring_word_quotients<'py>(
     py: Python<'py>,
     words: Words<'py>,

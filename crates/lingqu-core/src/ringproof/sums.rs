@@ -99,6 +99,22 @@ impl Products<'_> {
     }
 }
 
+/// As `Products::quotients` for sums of products of one word with another.
+pub fn single_quotients(left: &[u64], right: &[u64], second: &[u64], weights: &[u64], strided: bool) -> Vec<i128> {
+    let outputs = second.len();
+    let terms = left.len().checked_div(outputs).unwrap_or(0);
+    let mut buckets = Buckets::default();
+    for (t, (second, weight)) in second.iter().zip(weights).enumerate() {
+        let mut sum = Exact::default();
+        for l in 0..terms {
+            let i = if strided { l * outputs + t } else { t * terms + l };
+            sum.add(left[i], right[i]);
+        }
+        buckets.add(*weight, sum.quotient(*second));
+    }
+    buckets.sums()
+}
+
 /// As `Products::quotients` where the sums are the words themselves.
 pub fn words_quotients(words: &[u64], second: &[u64], weights: &[u64]) -> Vec<i128> {
     let mut buckets = Buckets::default();

@@ -10,7 +10,7 @@ import numpy as np
 from lingqu import _core
 from lingqu.share.api import Words
 from lingqu.share.bitplanes import sklansky
-from lingqu.share.rep3.session import BINARY, Parts, Session, flat_pair
+from lingqu.share.rep3.session import Parts, Session, Tables, flat_pair
 
 Planes = tuple[Words, Words]
 """Two components, each of shape (planes, ceil(n / 64))."""
@@ -93,7 +93,7 @@ def _summands(s: Session, x: Parts) -> Parts:
 
     So both can be read off: the XOR of the first two components is the sum.  x_2 is at parties 1 and 2.
     """
-    given = s.give(0, x[0] + x[1] if s.party == 0 else None, len(x[0]), BINARY)
+    given = s.summed(x)
     if s.party == 0:
         return given
     return (given[0], x[1]) if s.party == 1 else (x[0], given[1])
@@ -138,31 +138,32 @@ class Choices:
         """Rows of all matrices."""
         return sum(len(table[0]) for table in self.tables)
 
-    def component(self, i: int) -> list[Words]:
-        """The matrices of one component, flat."""
-        return [table[i].reshape(-1) for table in self.tables]
+    @property
+    def components(self) -> Tables:
+        """The matrices of both components, flat."""
+        first, second = ([table[i].reshape(-1) for table in self.tables] for i in (0, 1))
+        return first, second
 
-    def products(self, s: Session, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]) -> Words:
-        """This party's component of choices (by, upper, lower) and unions of rows, flat."""
-        x = self.component(0), self.component(1)
-        return _core.choose_rows(x, self.length, choices, unions, s.mine, s.next)
+    def chosen(self, s: Session, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]) -> Planes:
+        """Choices (by, upper, lower) and unions of rows: 1 round."""
+        first, second = s.choose(self.components, self.length, choices, unions)
+        return first.reshape(-1, self.length), second.reshape(-1, self.length)
 
-    def shared(self, s: Session, products: Words, rows: int) -> Planes:
-        """Rows that `products` gives, reshared: 1 round."""
-        first, second = s.reshare(products, BINARY)
-        return first.reshape(rows, self.length), second.reshape(rows, self.length)
-
-    def lowest(self, s: Session) -> Words:
-        """This party's component of the lowest pairs combined: their values, then their `chooses` but the first."""
+    @property
+    def _lowest(self) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:
+        """The lowest pairs combined, as choices and unions: their values, then their `chooses` but the first."""
         by, values = self.chooses, self.values
         uppers = range(1, 2 * self._pairs, 2)
-        choices = [(by[i], values[i], values[i - 1]) for i in uppers]
-        return self.products(s, choices, [(by[i], by[i - 1]) for i in uppers[1:]])
+        return [(by[i], values[i], values[i - 1]) for i in uppers], [(by[i], by[i - 1]) for i in uppers[1:]]
+
+    def opened(self, s: Session) -> Words:
+        """The value of two nodes that are left, opened to all: 1 round."""
+        return s.show_choices(self.components, self.length, *self._lowest)
 
     def combined(self, s: Session) -> Choices:
         """The lowest pairs combined, those above as they are: 1 round."""
         pairs = self._pairs
-        table = self.shared(s, self.lowest(s), 2 * pairs - 1)
+        table = self.chosen(s, *self._lowest)
         kept = self.tables if 2 * pairs < self.count else []
         base = self.rows if kept else 0
         # the first node's `chooses` is never read: its number is that of another row
@@ -226,8 +227,7 @@ def _to_bits(s: Session, x: Parts) -> Parts:
         to, origin = (rows.tolist() for rows in sklansky(level, 64))
         later = [(i, k) for i, k in zip(to, origin, strict=True) if i >= 2 << level]
         choices = [(by[i], values[i], values[k]) for i, k in zip(to, origin, strict=True)]
-        products = carries.products(s, choices, [(by[i], by[k]) for i, k in later])
-        table = carries.shared(s, products, len(to) + len(later))
+        table = carries.chosen(s, choices, [(by[i], by[k]) for i, k in later])
         written = carries.rows
         carries.tables.append(table)
         for row, i in enumerate(to):
@@ -237,7 +237,7 @@ def _to_bits(s: Session, x: Parts) -> Parts:
     flat = []
     for i in (0, 1):
         sums = carries.tables[0][i].copy()
-        _core.xor_rows(sums.reshape(-1), carries.component(i), carries.length, values)
+        _core.xor_rows(sums.reshape(-1), carries.components[i], carries.length, values)
         flat.append(_core.from_planes(sums.reshape(-1), len(x[0])))
     return complement(s, (flat[0], flat[1]))
 

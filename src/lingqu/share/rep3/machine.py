@@ -288,7 +288,7 @@ class Rep3(Local):
         if ranking.by_digits(count, sum(key.width for key in keys)):
             return Permutation(integers_of(self._by_digits(keys), (count,)))
         words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]
-        return Permutation(integers_of(ranking.sort(self._session, words), (count,)))
+        return Permutation(integers_of(ranking.sort(self._steps, words), (count,)))
 
     def _by_digits(self, keys: Sequence[SharedBits]) -> Parts:
         words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]

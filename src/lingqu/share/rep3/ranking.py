@@ -21,8 +21,8 @@ from lingqu import _core
 from lingqu.kinds.channel import Tag
 from lingqu.share.api import Words
 from lingqu.share.rep3 import circuits
-from lingqu.share.rep3.rows import Hops, Order, draw_orders, opened_order, pair
-from lingqu.share.rep3.session import BINARY, Parts, Session
+from lingqu.share.rep3.rows import Order, Steps, draw_orders, opened_order, pair
+from lingqu.share.rep3.session import Parts, Session
 from lingqu.share.tables import Table
 
 STEP = 1 << 13
@@ -164,21 +164,18 @@ def _compare(s: Session, keys: Keys, left: Order, right: Order) -> NDArray[np.bo
     del first, second, planes
     while nodes.count > 2:
         nodes = nodes.combined(s)
-    own = nodes.lowest(s)
-    for peer in (s.before, s.after):
-        s.send(peer, own, BINARY)
-    words: Words = own ^ s.receive(s.before, length, BINARY) ^ s.receive(s.after, length, BINARY)
+    words = nodes.opened(s)
     return _core.unpack(words, len(left), 1).astype(np.bool_)
 
 
-def sort(s: Session, keys: Sequence[tuple[Parts, int]]) -> Parts:
+def sort(steps: Steps, keys: Sequence[tuple[Parts, int]]) -> Parts:
     """Destinations of the stable order by keys (words, width), the least significant first; at least two rows.
 
     Discloses: nothing, but with probability below 2**(2 - TAIL) a stage it opens a few more comparisons than declared.
     """
-    rows = len(keys[0][0][0])
+    s, rows = steps.session, len(keys[0][0][0])
     orders = draw_orders(s, rows)
-    moved = Hops(s, orders).run([numbered(s, keys)])[0]
+    moved = steps.move(orders, [numbered(s, keys)])[0]
     assert isinstance(moved, Table)
     both = np.concatenate([part.reshape(rows, moved.columns) for part in moved.parts], axis=1)
     shuffled = Keys(both.reshape(-1), moved.columns, layout(rows, sum(width for _, width in keys))[2])
@@ -188,7 +185,7 @@ def sort(s: Session, keys: Sequence[tuple[Parts, int]]) -> Parts:
         order = _joined(s, shuffled, order, stage)
     to = np.empty(rows, np.uint64)
     to[opened_order(s, order.astype(np.uint64))] = np.arange(rows, dtype=np.uint64)
-    back = Hops(s, orders, inverse=True).run([Table(Tag.ELEMENTS, s.place(0, to, rows))])[0]
+    back = steps.move(orders, [Table(Tag.ELEMENTS, s.place(0, to, rows))], inverse=True)[0]
     assert isinstance(back, Table)
     return pair(back)
 

@@ -7,18 +7,21 @@ parties j - 1 and j, those that hold x_j. Source: Araki et al. (CCS 2016); ABY3 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from lingqu._core import Prg, and_shares, pack, unpack
+from lingqu._core import Prg, and_shares, choose_rows, pack, unpack
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, LingquError, ProtocolViolation
 from lingqu.share.api import Shape, Words
 
 KEY_BYTES = 16
 Parts = tuple[Words, Words]
+Tables = tuple[Sequence[Words], Sequence[Words]]
+"""Both components of matrices of rows of one length, which are counted through all of them."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,26 @@ class Session:
     def conjunction(self, x: Parts, y: Parts) -> Parts:
         """x & y on dense bits, flat: 1 round, 24 bytes a machine word.  Source: Araki et al. (CCS 2016) section 3.1."""
         return self.reshare(and_shares(x, y, self.mine, self.next), BINARY)
+
+    def choose(
+        self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]
+    ) -> Parts:
+        """Choices (by, upper, lower) and unions of rows of `length` words, flat: 1 round, 24 bytes a word of a result."""
+        return self.reshare(choose_rows(tables, length, choices, unions, self.mine, self.next), BINARY)
+
+    def show_choices(
+        self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]
+    ) -> Words:
+        """As `choose`, opened to all: 1 round, 48 bytes a word of a result."""
+        own = choose_rows(tables, length, choices, unions, self.mine, self.next)
+        for peer in (self.before, self.after):
+            self.send(peer, own, BINARY)
+        words: Words = own ^ self.receive(self.before, len(own), BINARY) ^ self.receive(self.after, len(own), BINARY)
+        return words
+
+    def summed(self, x: Parts) -> Parts:
+        """x_0 + x_1 as the XOR of components 0 and 1, component 2 being 0: 1 round, 8 bytes an element."""
+        return self.give(0, x[0] + x[1] if self.party == 0 else None, len(x[0]), BINARY)
 
     def refuse(self, error: ProtocolViolation) -> LingquError:
         """The error to raise where an opened value cannot be; a session that checks ends with it."""

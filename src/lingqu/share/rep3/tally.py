@@ -119,16 +119,20 @@ class Tally:
             self.conjunction(planes // 2 * packed(count))
             planes -= planes // 2
 
+    def summed(self, count: int) -> None:
+        """Session.summed."""
+        self.give(WORD * count)
+
     def is_zero(self, count: int) -> None:
         """Machine.equal."""
         for rows in _chunks(count):
-            self.give(WORD * rows)
+            self.summed(rows)
             self._all_ones(rows, 64)
 
     def less_than(self, count: int, bits: int = 64) -> None:
         """Machine.less_than."""
         for rows in _chunks(count):
-            self.give(WORD * rows)
+            self.summed(rows)
             self._choices(rows, bits)
 
     def _choices(self, rows: int, nodes: int, left: int = 1) -> None:
@@ -141,7 +145,7 @@ class Tally:
     def to_bits(self, count: int) -> None:
         """Machine.to_bits."""
         for rows in _chunks(count):
-            self.give(WORD * rows)
+            self.summed(rows)
             for level in range(6):
                 to, _ = sklansky(level, 64)
                 self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(rows))
@@ -171,8 +175,11 @@ class Tally:
         """ranking.compare."""
         for rows in _chunks(count):
             self._choices(rows, bits, 2)
-            size = WORD * packed(rows)
-            self.wave(*((party, party + step, size) for party in range(3) for step in (1, 2)))
+            self._show(packed(rows))
+
+    def _show(self, words: int) -> None:
+        """Session.show_choices."""
+        self.wave(*((party, party + step, WORD * words) for party in range(3) for step in (1, 2)))
 
     def rank(self, rows: int, bits: int) -> None:
         """ranking.sort."""

@@ -1,4 +1,9 @@
-"""Bits as integers, and exact truncation, from products and conjunctions that are proved."""
+"""Bits as integers, and exact truncation, as share.rep3 makes them, with every message claimed by its one sender.
+
+Party 0 knows what it shares from x_0 and x_1; of these party 2, its first verifier, knows the one and party 1, its
+second, the other.  So a product of what each of them knows, shared by party 0, is a claim like any other.  Parties 1
+and 2 then multiply their parts by what both know from x_2.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,15 @@ import numpy as np
 
 from lingqu import _core
 from lingqu.share.api import Words
-from lingqu.share.rep3.circuits import and_planes
-from lingqu.share.rep3.malicious.circuits import cut, majority, without, xor
-from lingqu.share.rep3.malicious.session import Checked
-from lingqu.share.rep3.session import Parts, Session
+from lingqu.share.rep3.malicious.session import Checked, Halves, component
+from lingqu.share.rep3.session import Parts
 
 ONE = np.uint64(1)
 TWO = np.uint64(2)
 CHUNK_BITS = 1 << 22
 """Bits that become integers at a time."""
+OFFSET = 1 << 62
+"""What is added so that a truncated value is not negative."""
 
 
 def chunk_rows(width: int) -> int:
@@ -22,67 +27,84 @@ def chunk_rows(width: int) -> int:
     return max(1, CHUNK_BITS // width)
 
 
-def plus_constant(s: Session, x: Parts, constant: int) -> Parts:
-    """x + a public constant, by component x_0."""
-    word = np.uint64(constant % (1 << 64))
-    return (x[0] + word if s.party == 0 else x[0]), (x[1] + word if s.party == 2 else x[1])
+def _times_known(s: Checked, halves: Halves, known: Words | None, count: int, to: int) -> Parts:
+    """(h_0 + h_1) times what parties 1 and 2 know, as many terms as there are a result summed.  1 round.
+
+    halves: h_0 at parties 0 and 2, h_1 at parties 0 and 1.  to: how many bits, the uppermost, may be other than 0.
+    """
+    two = s.share_dot(2, known, halves[0], count, to)
+    one = s.share_dot(1, halves[1], known, count, to)
+    return one[0] + two[0], one[1] + two[1]
 
 
-def _exclusive(s: Checked, x: Parts, y: Parts) -> Parts:
-    """x + y - 2 x y."""
-    product = s.multiply(x, y)
-    return x[0] + y[0] - TWO * product[0], x[1] + y[1] - TWO * product[1]
+def _exclusive(s: Checked, bits: Halves, product: Parts) -> Halves:
+    """Shares of b_0 ^ b_1 as an integer: a bit less twice a share of the product of both."""
+    one, two = (
+        None if bit is None or part is None else bit - TWO * part
+        for bit, part in ((bits[i], component(s, product, i)) for i in (0, 1))
+    )
+    return one, two
 
 
 def words_as_integers(s: Checked, bits: Parts, width: int) -> Parts:
     """XOR-shared words as integers; for width 1 a bit as 0 or 1.
 
-    A bit is b_0 ^ b_1 ^ b_2, each known to two parties and so an integer without a message; two products join them.
-    Cost: 2 rounds a chunk of rows, 48 width bytes an element.
+    Party 0 shares p = b_0 b_1 bit by bit, so b_0 ^ b_1 is h_0 + h_1 with h_i = b_i - 2 p_i.  With d = b_2 a bit is
+    d + (h_0 + h_1) (1 - 2 d); parties 1 and 2 share the terms with h_1 and with h_0.
+    Cost: 2 rounds a chunk of rows, 8 width + 16 bytes an element; the proof has one pair of factors a bit and party.
+    Source: after ABY3 section 5.4, with the helper's share in place of oblivious transfer.
     """
     count, rows = len(bits[0]), chunk_rows(width)
     chunks = [slice(start, min(count, start + rows)) for start in range(0, max(count, 1), rows)]
     found = [_words_as_integers(s, (bits[0][part], bits[1][part]), width) for part in chunks]
+    if len(found) == 1:
+        return found[0]
     first, second = (np.concatenate([part[i] for part in found]) for i in (0, 1))
     return first, second
 
 
 def _words_as_integers(s: Checked, bits: Parts, width: int) -> Parts:
-    places = np.arange(width, dtype=np.uint64)[:, None]
-    every = tuple(((part[None, :] >> places) & ONE).reshape(-1) for part in bits)
-    x = every[0], every[1]
-    joined = _exclusive(s, without(s, x, 1, 2), without(s, x, 0, 2))
-    joined = _exclusive(s, joined, without(s, x, 0, 1))
-    if width == 1:
-        return joined
-    first, second = (np.add.reduce(part.reshape(width, -1) << places, axis=0) for part in joined)
-    return first, second
+    count, places = len(bits[0]), np.arange(width, dtype=np.uint64)[:, None]
+
+    def spread(index: int) -> Words | None:
+        words = component(s, bits, index)
+        return None if words is None else ((words[None, :] >> places) & ONE).reshape(-1)
+
+    b_0, b_1, b_2 = (spread(index) for index in range(3))
+    product = s.share_dot(0, b_0, b_1, width * count)
+    halves = _exclusive(s, (b_0, b_1), product)
+    factor = None if b_2 is None else ((ONE - TWO * b_2).reshape(width, count) << places).reshape(-1)
+    flipped = _times_known(s, halves, factor, count, 64)
+    words = component(s, bits, 2)
+    alone = s.place(2, None if words is None else words & np.uint64((1 << width) - 1), count)
+    return flipped[0] + alone[0], flipped[1] + alone[1]
 
 
 def truncate(s: Checked, x: Parts, bits: int) -> Parts:
     """floor(x / 2**bits) + e, e in {0, -1}, for |x| < 2**62.
 
-    With X = x + 2**62 below 2**63 and X + 2**64 w the sum of the components, floor(X / 2**bits) is the sum of the
-    components' quotients, plus the carry of their remainders, less w 2**(64-bits).  With S and M as in `circuits`, the
-    top of X being 0, w = M_63 + (S_63 or M_62).  The majority of the remainders' top bits is their carry or one less.
-    Cost: 4 rounds; conjunctions of 4 bits and 6 products an element.
-    Source: after ABY3 section 5.1 for the local quotients; the known top bit after SIRNN (Rathee et al., S&P 2021).
+    As `share.rep3` does it: x + 2**62 = a + b - 2**64 w with a = x_0 + 2**62 + x_1 modulo 2**64 and b = x_2, and with
+    the top bits A and B of both w = B + A (1 - B).  Party 0 shares the carries c of a's sum, and so its bits.  Then
+    a >> bits is the sum of the summands' quotients and c_bits - 2**(64-bits) c_64; the products that make integers of
+    these bits and of A are shared by party 0.
+    Cost: 2 rounds, 16 + 3/8 bits bytes an element; the proof has a word and three pairs of factors of party 0's and
+    one pair of each other's an element.
+    Source: share layout of ABY3 section 5.1; the known top bit after SIRNN (Rathee et al., S&P 2021).
     """
-    count = len(x[0])
-    x = plus_constant(s, x, 1 << 62)
-    sums = tuple(np.stack([_core.pack(part >> np.uint64(at), 1) for at in (63, 62, bits - 1)]) for part in x)
-    most = majority(s, (sums[0], sums[1]))
-    top, below = cut((sums[0], sums[1]), slice(0, 1)), cut(most, slice(1, 2))
-    wraps = xor(top, below, and_planes(s, top, below))
-    first, second = (
-        np.concatenate([_core.unpack(row, count, 1) for row in (most[i][0], wraps[i][0], most[i][2])]) for i in (0, 1)
-    )
-    flags = words_as_integers(s, (first, second), 1)
-    quotients = tuple(_quotient(part, flag.reshape(3, -1), bits) for part, flag in zip(x, flags, strict=True))
-    return plus_constant(s, (quotients[0], quotients[1]), -(1 << (62 - bits)))
-
-
-def _quotient(part: Words, flags: Words, bits: int) -> Words:
-    wraps, more, carry = flags
-    quotient: Words = (part >> np.uint64(bits)) + carry - ((wraps + more) << np.uint64(64 - bits))
-    return quotient
+    count, turn = len(x[0]), np.uint64(64 - bits)
+    x_0, x_1 = component(s, x, 0), component(s, x, 1)
+    x_0 = None if x_0 is None else x_0 + np.uint64(OFFSET)
+    (c_0, c_1), _ = s.carries((x_0, x_1), count)
+    low = None if x_0 is None or c_0 is None else _core.truncate_part(x_0, c_0, bits, False)
+    high = None if x_1 is None or c_1 is None else _core.truncate_part(x_1, c_1, bits, True)
+    plain = s.place(0, low and low[0], count), s.place(1, high and high[0], count)
+    added = s.share_dot(0, low and low[1], high and high[1], count)
+    top = s.share_dot(0, low and low[2], high and high[2], count, bits)
+    # shares of A, times 2**(64-bits)
+    halves = _exclusive(s, (low and low[2], high and high[2] << turn), top)
+    b = component(s, x, 2)
+    turned = _times_known(s, halves, None if b is None else (b >> np.uint64(63)) - ONE, count, bits)
+    third = None if b is None else (b >> np.uint64(bits)) - (b >> np.uint64(63) << turn) - np.uint64(OFFSET >> bits)
+    rest = s.place(2, third, count)
+    first, second = (plain[0][i] + plain[1][i] + added[i] + turned[i] + rest[i] for i in (0, 1))
+    return first, second

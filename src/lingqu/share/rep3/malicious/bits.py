@@ -1,4 +1,4 @@
-"""Proofs that every conjunction, and every move of words of bits, was computed as the protocol says.
+"""Proofs that every conjunction, carry and move of words of bits was computed as the protocol says.
 
 What is to be proved is recorded while it is sent, and proved together.  In a check each party is the prover of its own
 messages, first verifier of the next party's and second verifier of the previous one's, in the same rounds.
@@ -10,14 +10,16 @@ messages, first verifier of the next party's and second verifier of the previous
    verifiers would disclose the difference.  A random row joins each vector, so what is left of them is random.
 4. The first verifier sends the second what is left of u and its share of the claim; the second compares.
 
-Soundness.  Wrong messages of a party pass a check with probability at most (3 + 62 + 30 r + 32 + 1) / (2^64 - 2^8):
-2 for the weights of bits and 1 for those of moved tables, 2 (rows - 1) for each of r + 1 rounds, 2 ROWS for the last,
-1 for the factor of the moved tables.  For up to 2^36 words r <= 8, and the probability is less than 2^-55.
+Soundness.  Wrong messages of a party pass a check with probability at most
+(3 + 62 + 14 + 14 + 30 r + 32 + 1) / (2^64 - 2^8): 2 for the weights of words and 1 for those of moved tables,
+2 (rows - 1) for each of the three rounds on words and of r further ones, 2 ROWS for the last, 1 for the factor of the
+moved tables.  For up to 2^36 words r <= 8, and the probability is less than 2^-55.
 Disclosure: none; every message is masked, and whether the comparison holds is certain for an honest prover.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 import numpy as np
@@ -27,13 +29,10 @@ from lingqu.kinds.channel import Tag
 from lingqu.share.api import Words
 from lingqu.share.rep3.malicious.guard import refused
 from lingqu.share.rep3.malicious.statement import (
-    FIRST_ROWS,
-    Conjunctions,
     Moved,
     Part,
+    Segment,
     challenge,
-    columns_of,
-    padded,
 )
 from lingqu.share.rep3.session import BINARY, Parts, Session
 
@@ -50,16 +49,16 @@ class _Streams:
 
 
 class BitProofs:
-    """What one party has to prove and to verify of conjunctions and moves of bits, since the last check."""
+    """What one party has to prove and to verify of words and moves of bits, since the last check."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._clear()
 
     def _clear(self) -> None:
-        self._x: tuple[list[Words], list[Words]] = ([], [])
-        self._y: tuple[list[Words], list[Words]] = ([], [])
-        self._known: tuple[list[Words], list[Words]] = ([], [])
+        self._mine: list[Segment] = []
+        self._first: list[Segment] = []
+        self._second: list[Segment] = []
         self._moved: list[Moved] = []
         self.words = 0
 
@@ -68,27 +67,26 @@ class BitProofs:
         """Whether there is anything to prove."""
         return bool(self.words or self._moved)
 
-    def conjunction(self, x: Parts, y: Parts, received: Words, masks: Parts) -> None:
-        """Record x & y, flat: the component received, and what was drawn under the own and the next key."""
-        for i in (0, 1):
-            self._x[i].append(x[i])
-            self._y[i].append(y[i])
-        self._known[0].append(received ^ (x[1] & y[1]) ^ masks[1])
-        self._known[1].append(masks[0])
-        self.words += len(received)
+    def conjunction(self, x: Parts, y: Parts, known: Parts) -> None:
+        """Record x & y, flat, claimed by all three parties; nobody may change the operands before the check.
+
+        known: this party's summand as first verifier, which is the component received without what this party knows of
+        it, and as second verifier, which is what it drew under its own key.
+        """
+        self._mine.append(Segment((x[0], y[0]), (y[1], x[1]), None))
+        self._first.append(Segment((x[1], y[1]), None, known[0]))
+        self._second.append(Segment(None, (y[0], x[0]), known[1]))
+        self.words += len(x[0])
+
+    def claim(self, prover: int, segment: Segment) -> None:
+        """Record what one prover alone claims, as this party knows it."""
+        role = (prover - self._session.party) % 3
+        (self._mine, self._first, self._second)[role].append(segment)
+        self.words += len(segment)
 
     def moved(self, record: Moved) -> None:
         """Record a table that moved."""
         self._moved.append(record)
-
-    def _bits(self) -> Conjunctions:
-        length = FIRST_ROWS * columns_of(self.words)
-
-        def whole(vectors: list[Words]) -> Words:
-            return padded(np.concatenate([*vectors, np.zeros(0, np.uint64)]), length)
-
-        x, y = ((whole(parts[0]), whole(parts[1])) for parts in (self._x, self._y))
-        return Conjunctions(x, y, whole(self._known[0]), whole(self._known[1]), self.words)
 
     def check(self, coin: bytes) -> None:
         """Prove and verify all that is recorded; ProtocolViolation when this party finds the previous one's false.
@@ -97,24 +95,24 @@ class BitProofs:
         Cost: see Tally.bits.  Discloses: nothing.
         """
         if self.pending:
-            bits, moved = self._bits(), self._moved
+            check = Check(self._session, (self._mine, self._first, self._second), self._moved)
             self._clear()
-            Check(self._session, bits, moved).run(coin)
+            check.run(coin)
 
 
 class Check:
     """One check at one party, in its three parts."""
 
-    def __init__(self, session: Session, bits: Conjunctions, moved: list[Moved]) -> None:
+    def __init__(self, session: Session, words: Sequence[Sequence[Segment]], moved: list[Moved]) -> None:
         self.session = s = session
         self._mine, self._next = _Streams(s, s.party), _Streams(s, s.after)
 
         def of(prover: int) -> list[Moved]:
             return [one for one in moved if one.prover == prover]
 
-        self.prover = Part(bits, of(s.party), 0, 1)
-        self.first = Part(bits, of(s.after), 1, None)
-        self.second = Part(bits, of(s.before), None, 0)
+        self.prover = Part(words[0], of(s.party), True, True)
+        self.first = Part(words[1], of(s.after), True, False)
+        self.second = Part(words[2], of(s.before), False, True)
 
     def run(self, coin: bytes) -> None:
         """All rounds in step; ProtocolViolation when the comparison fails."""

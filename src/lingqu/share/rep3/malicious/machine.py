@@ -10,12 +10,12 @@ import numpy as np
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
 from lingqu.share import checks
-from lingqu.share.api import FRACTION_BITS, Permutation, Public, Shared, SharedBits, Words
+from lingqu.share.api import FRACTION_BITS, Shared, SharedBits, Words
 from lingqu.share.lookups import Found, Kept, Lookup
 from lingqu.share.rep3 import circuits as any_circuits
 from lingqu.share.rep3 import rows
-from lingqu.share.rep3.machine import Rep3, by_rows_or_columns, integers_of, stack_of, words_of
-from lingqu.share.rep3.malicious import arithmetic, circuits, moves, session
+from lingqu.share.rep3.machine import Rep3, by_rows_or_columns, integers_of, stack_of
+from lingqu.share.rep3.malicious import arithmetic, moves, session
 from lingqu.share.rep3.malicious.session import Checked
 from lingqu.share.rep3.session import Group, Parts, flat_pair
 from lingqu.share.tables import Table
@@ -100,32 +100,9 @@ class MaliciousRep3(Rep3):
         """As Machine.truncate."""
         return integers_of(arithmetic.truncate(self._checked, flat_pair(x.parts), checks.shift(bits)), x.shape)
 
-    # Bits
-
-    def less_than(self, x: Shared, y: Shared | Public, bits: int = 64) -> SharedBits:
-        """As Machine.less_than."""
-        difference = self.subtract(x, y)
-        dense = circuits.sign(self._checked, flat_pair(difference.parts), checks.compare(bits))
-        return self._bit(dense, difference.shape)
-
-    def equal(self, x: Shared, y: Shared | Public) -> SharedBits:
-        """As Machine.equal."""
-        difference = self.subtract(x, y)
-        return self._bit(circuits.is_zero(self._checked, flat_pair(difference.parts)), difference.shape)
-
-    def to_bits(self, x: Shared) -> SharedBits:
-        """As Machine.to_bits."""
-        return words_of(circuits.to_bits(self._checked, flat_pair(x.parts)), x.shape, 64)
-
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""
         return integers_of(arithmetic.words_as_integers(self._checked, flat_pair(x.parts), x.width), x.shape)
-
-    # Rows
-
-    def _order(self, keys: Sequence[SharedBits], count: int) -> Permutation:
-        """By digits, whatever the keys' width."""
-        return Permutation(integers_of(self._by_digits(keys), (count,)))
 
     # Lookups
 

@@ -50,6 +50,7 @@ from lingqu.share.rep3.malicious.ring_claims import (
     Products,
     Role,
     Side,
+    Single,
 )
 from lingqu.share.rep3.session import Parts, Session
 
@@ -85,12 +86,8 @@ class Waves(Protocol):
         """Messages (sender, receiver, bytes) that are all sent before any is received."""
 
 
-def count_check(tally: Waves, lengths: Sequence[int]) -> None:
-    """Count the messages of a check of claims by all three parties with pairs of factors of these lengths."""
-    _count(tally, [lengths] * 3)
-
-
-def _count(tally: Waves, lengths: Sequence[Sequence[int]]) -> None:
+def count_check(tally: Waves, lengths: Sequence[Sequence[int]]) -> None:
+    """Count the messages of a check; lengths: pairs of factors of each party's claims."""
     if not any(map(len, lengths)):
         return
     factors = plan(lengths)
@@ -153,6 +150,20 @@ class RingProofs:
         _require(count == 0 if not outputs else count % outputs == 0, "Products do not divide among the results.")
         self._add(Products(x, y, received, masks, strided), 4 * count + 3 * outputs)
 
+    def single(self, prover: int, left: Words | None, right: Words | None, summand: Words) -> None:
+        """One prover's claim that sums of products of words are known + known', terms a vector of results after the other.
+
+        left: known to the prover and to the first verifier, the party before it; right: to the prover and the second.
+        summand: at a verifier its own summand; at the prover that of the second.
+        """
+        prover, outputs = prover % 3, len(summand)
+        role = Role((prover - self._session.party) % 3)
+        _require((left is None) is (role is Role.SECOND) and (right is None) is (role is Role.FIRST), "Another role.")
+        factors = next(factor for factor in (left, right) if factor is not None)
+        _require(len(factors) % max(outputs, 1) == 0, "Products do not divide among the results.")
+        _require(right is None or len(right) == len(factors), "The factors of products differ in length.")
+        self._add(Single(prover, left, right, summand, len(factors)), 2 * len(factors) + outputs)
+
     def matmul(
         self, x: Parts, y: Parts, received: Words, masks: Parts, sizes: tuple[int, int, int], turned: bool = False
     ) -> None:
@@ -214,7 +225,7 @@ class RingProofs:
 
     def count(self, tally: Waves) -> None:
         """Count the messages of a check of all that is pending."""
-        _count(tally, self._lengths())
+        count_check(tally, self._lengths())
 
     def check(self, coin: bytes) -> None:
         """Prove and verify all that is pending; ProtocolViolation when a proof fails, and the session is over then.

@@ -216,6 +216,46 @@ def _turned(table: Words, columns: int) -> Words:
 
 
 @dataclass(frozen=True)
+class Single:
+    """Every output the sum of products of two words, claimed by one prover: output t sums t, t + outputs, ...
+
+    The first verifier knows the left factors, the second the right ones, each a summand; see RingProofs.single.
+    """
+
+    prover: int
+    lefts: Words | None
+    rights: Words | None
+    summand: Words
+    factors: int
+
+    @property
+    def outputs(self) -> int:
+        return len(self.summand)
+
+    def by(self, prover: int) -> bool:
+        return prover == self.prover
+
+    def lengths(self) -> tuple[int, ...]:
+        return (self.factors,)
+
+    def quotients(self, weights: Words) -> Words:
+        assert self.lefts is not None
+        assert self.rights is not None
+        return _core.ring_single_quotients(self.lefts, self.rights, self.summand, weights, True)
+
+    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        assert self.lefts is not None
+        return [(self.lefts, weights, 1)]
+
+    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
+        assert self.rights is not None
+        return [(self.rights, None, 1)]
+
+    def known(self, role: Role) -> Words:
+        return self.summand
+
+
+@dataclass(frozen=True)
 class Moved:
     """words[order[t], c] = known1[t, c] + known2[t, c], rows of `columns` words, claimed by one prover.
 

@@ -22,7 +22,8 @@ from lingqu.share.rep3 import session as unchecked
 from lingqu.share.rep3.malicious.bits import BitProofs
 from lingqu.share.rep3.malicious.guard import Guarded, refused
 from lingqu.share.rep3.malicious.ring import RingProofs, joint_coin
-from lingqu.share.rep3.session import BINARY, Group, Parts, Session
+from lingqu.share.rep3.malicious.statement import Segment
+from lingqu.share.rep3.session import BINARY, Group, Parts, Session, Tables
 
 PENDING_BIT_WORDS = 1 << 21
 """Words of conjunctions that may wait for their proof; each is kept six times, and needs as much again in a check."""
@@ -30,6 +31,13 @@ PENDING_RING_WORDS = 1 << 24
 """Ring elements, of operands and results, that may wait for their proof."""
 DIGEST_BYTES = 32
 HOLDS, FAILS = b"\x01", b"\x00"
+Halves = tuple[Words | None, Words | None]
+"""What parties 0 and 2 know, and what parties 0 and 1 know; None at the party that does not."""
+
+
+def component(s: Session, x: Parts, index: int) -> Words | None:
+    """Component x_index, where this party holds it."""
+    return x[0] if s.party == index else x[1] if s.after == index else None
 
 
 class Checked(Session):
@@ -50,14 +58,94 @@ class Checked(Session):
     def _masks(self, count: int) -> Parts:
         return self.draw(self.party, count), self.draw(self.party + 1, count)
 
-    def conjunction(self, x: Parts, y: Parts) -> Parts:
-        """As Session.conjunction, recorded."""
-        masks = self._masks(len(x[0]))
-        own = (x[0] & (y[0] ^ y[1])) ^ (x[1] & y[0]) ^ masks[0] ^ masks[1]
+    def _conjunctions(self, x: Parts, y: Parts, masked: tuple[Words, Words, Words]) -> Parts:
+        """Reshare and record x & y with what is linear; masked: the own component and the summands of the claims."""
+        own, first, second = masked
         z = self.reshare(own, BINARY)
-        self.bits.conjunction(x, y, z[1], masks)
+        first ^= z[1]
+        self.bits.conjunction(x, y, (first, second))
         self.recorded()
         return z
+
+    def conjunction(self, x: Parts, y: Parts) -> Parts:
+        """As Session.conjunction, recorded."""
+        return self._conjunctions(x, y, _core.and_masked(x, y, self.mine, self.next))
+
+    def choose(
+        self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]
+    ) -> Parts:
+        """As Session.choose, recorded."""
+        return self._conjunctions(*_core.choose_masked(tables, length, choices, unions, self.mine, self.next))
+
+    def show_choices(
+        self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]
+    ) -> Words:
+        """As Session.show_choices, opened once everything is proved."""
+        words = self.open(self.choose(tables, length, choices, unions), None, BINARY, 64)
+        assert words is not None
+        return words
+
+    # What party 0 knows of two components
+
+    def carries(self, x: Halves, count: int) -> tuple[Halves, Halves]:
+        """The carries out of every bit of x_0 + x_1, and the sum's bits, both as XOR shares of two.  1 round.
+
+        x and the results: one half at parties 0 and 2, the other at parties 0 and 1, None elsewhere.
+        With c_i the carry into bit i and c_0 = 0, what is proved is c_{i+1} ^ c_i = (x_{0,i} ^ c_i) & (x_{1,i} ^ c_i), which
+        only the carries of the sum satisfy.  In the shares c' and c'' of c, with p = x_0 ^ c' and q = x_1 ^ c'', the right
+        side is p q ^ c' c'' and what either verifier knows alone; p ^ q is the sum.
+        """
+        own, other = x
+        mine = None if self.party == 1 else self.draw(0, count)
+        theirs = self.receive(0, count, BINARY) if self.party == 1 else None
+        if self.party == 0:
+            assert own is not None
+            assert other is not None
+            assert mine is not None
+            theirs = _core.carries(own, other) ^ mine
+            self.send(1, theirs, BINARY)
+        u = None if own is None or mine is None else _core.carry_part(own, mine)
+        v = None if other is None or theirs is None else _core.carry_part(other, theirs)
+        known = u[2] if u and self.party == 2 else v[2] if v and self.party == 1 else None
+        self.bits.claim(0, Segment(u and u[:2], v and v[:2], known))
+        self.recorded()
+        return (mine, theirs), (u and u[0], v and v[0])
+
+    def summed(self, x: Parts) -> Parts:
+        """As Session.summed, by the carries, recorded."""
+        count = len(x[0])
+        _, (own, other) = self.carries((component(self, x, 0), component(self, x, 1)), count)
+        zero = np.zeros(count, np.uint64) if self.party else None
+        first, second = ((own, other), (other, zero), (zero, own))[self.party]
+        assert first is not None
+        assert second is not None
+        return first, second
+
+    def share_dot(self, prover: int, left: Words | None, right: Words | None, count: int, width: int = 64) -> Parts:
+        """Share what one party knows, sums of products of `left` and `right`, recorded: 1 round, `width` bits a result.
+
+        left is known to the party before it besides, right to the one after.  Terms stand one vector of results after the
+        other.  The results are multiples of 2**(64-width).
+        """
+        up = np.uint64(64 - width)
+        zero = np.zeros(count, np.uint64)
+        if self.party == prover:
+            assert left is not None
+            assert right is not None
+            terms = (left * right).reshape(-1, count) if count else np.zeros((1, 0), np.uint64)
+            mask = self.draw(prover, count, width) << up
+            known = np.add.reduce(terms, axis=0) - mask
+            self.send(prover + 1, known >> up, width=width)
+            parts = mask, known
+        elif self.party == (prover + 1) % 3:
+            known, left = self.receive(prover, count, width=width) << up, None
+            parts = known, zero
+        else:
+            known, right = self.draw(prover, count, width) << up, None
+            parts = zero, known
+        self.rings.single(prover, left, right, known)
+        self.recorded()
+        return parts
 
     def multiply(self, x: Parts, y: Parts) -> Parts:
         """x * y, flat, recorded: 1 round, 24 bytes an element, and its proof."""

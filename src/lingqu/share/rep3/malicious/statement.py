@@ -9,6 +9,7 @@ section 4; Li et al. (USENIX Security 2023), section 4, for vectors of which eac
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -17,10 +18,16 @@ from numpy.typing import NDArray
 
 from lingqu import _core
 from lingqu.share.api import Words
-from lingqu.share.rep3.session import KEY_BYTES
+from lingqu.share.rep3.session import KEY_BYTES, Parts
 
-FIRST_ROWS = 32
-"""Rows of the round that takes bits."""
+WORD_ROWS = 32
+"""Rows of the round that takes words of bits; the next two fold the bits of a word."""
+BIT_ROWS = 8
+"""Rows of either round that folds the bits of a word, the upper and the lower half of their numbers' six bits."""
+LANES = 8
+"""Columns of words that stand side by side in a block of rows."""
+SMALL = 1 << 12
+"""Segments of fewer words are joined before they are filled up to blocks."""
 ROWS = 16
 """Rows of a round on field elements, and the most elements of the last round."""
 LEAST_CHALLENGE = 256
@@ -28,18 +35,20 @@ LEAST_CHALLENGE = 256
 Order = NDArray[np.uint32]
 
 
-def columns_of(words: int) -> int:
-    """Words of a row when so many stand in FIRST_ROWS rows."""
-    return -(-words // FIRST_ROWS)
+def columns_of(lengths: Iterable[int]) -> int:
+    """Columns of words when segments of these lengths stand in blocks."""
+    sizes = list(lengths)
+    every = [sum(size for size in sizes if size < SMALL), *(size for size in sizes if size >= SMALL)]
+    return sum(-(-size // (WORD_ROWS * LANES)) * LANES for size in every)
 
 
-def rounds_of(words: int, elements: int) -> list[int]:
-    """Rows of each round on so many words of conjunctions and so many elements; the last counts its random row.
+def rounds_of(columns: int, elements: int) -> list[int]:
+    """Rows of each round on so many columns of words and so many elements; the last counts its random row.
 
     No round where there is nothing to prove.
     """
-    rounds = [FIRST_ROWS] * (words > 0)
-    elements += 128 * columns_of(words)
+    rounds = [WORD_ROWS, BIT_ROWS, BIT_ROWS] * (columns > 0)
+    elements += 2 * columns
     if not elements:
         return []
     while elements > ROWS:
@@ -93,32 +102,53 @@ class Moved:
 
 
 @dataclass(frozen=True)
-class Conjunctions:
-    """Many conjunctions as this party knows them: components of the factors in rows, and what it knows as a verifier.
+class Segment:
+    """u_0 & v_0 ^ u_1 & v_1 = known ^ known', word by word, as a party knows it in one prover's proof.
 
-    first: its summand of z as first verifier of the next party; second: as second verifier of the one before.
+    The first verifier knows u and one summand, the second v and the other; the prover knows u and v.  Others are None.
     """
 
-    x: tuple[Words, Words]
-    y: tuple[Words, Words]
-    first: Words
-    second: Words
-    words: int
+    u: Parts | None
+    v: Parts | None
+    known: Words | None
+
+    def __len__(self) -> int:
+        some = self.u or self.v
+        assert some is not None
+        return len(some[0])
+
+
+def _whole(segments: Sequence[Segment]) -> Segment:
+    """Several as one."""
+
+    def of(halves: Sequence[Parts | None]) -> Parts | None:
+        known = [half for half in halves if half is not None]
+        return (np.concatenate([x for x, _ in known]), np.concatenate([y for _, y in known])) if known else None
+
+    summands = [one.known for one in segments if one.known is not None]
+    u, v = of([one.u for one in segments]), of([one.v for one in segments])
+    return Segment(u, v, np.concatenate(summands) if summands else None)
+
+
+def joined(segments: Sequence[Segment]) -> list[Segment]:
+    """The small ones as one, then the large ones; see columns_of."""
+    few = [one for one in segments if len(one) < SMALL]
+    return [_whole(few)] * bool(few) + [one for one in segments if len(one) >= SMALL]
 
 
 class Part:
-    """A party's part in one prover's proof.
+    """A party's part in one prover's proof.  knows_u, knows_v: whether it knows that vector."""
 
-    u_at, v_at: which of its components of the factors is in u and which in v; None where it does not know the vector.
-    """
-
-    def __init__(self, bits: Conjunctions, moved: list[Moved], u_at: int | None, v_at: int | None) -> None:
-        self.rounds = rounds_of(bits.words, sum(one.words for one in moved))
+    def __init__(self, segments: Sequence[Segment], moved: list[Moved], knows_u: bool, knows_v: bool) -> None:
+        self._columns = columns_of(map(len, segments))
+        self.rounds = rounds_of(self._columns, sum(one.words for one in moved))
         self.share = 0  # of the claim, at a verifier
-        self._bits = bits
+        words = joined(segments) if self._columns else []
+        self._u = [one.u for one in words if one.u is not None]
+        self._v = [one.v for one in words if one.v is not None]
+        self._known = [one.known for one in words if one.known is not None]
         self._moved = moved
-        self._at = (u_at, v_at)
-        self._vectors: list[Words | None] = [None if at is None else np.zeros(0, np.uint64) for at in self._at]
+        self._vectors: list[Words | None] = [np.zeros(0, np.uint64) if knows else None for knows in (knows_u, knows_v)]
         self._heard = sha256(b"lingqu.share.rep3.malicious bits")
 
     @property
@@ -132,24 +162,26 @@ class Part:
         u, v = (None if x is None else int(x[0]) for x in self._vectors)
         return u, v
 
-    def _stands_on_bits(self, number: int) -> bool:
-        return number == 0 and self._bits.words > 0
+    @property
+    def _is_prover(self) -> bool:
+        return all(x is not None for x in self._vectors)
+
+    def _stands_on_words(self, number: int) -> bool:
+        return number < 2 + (not self._is_prover) and self._columns > 0
 
     def begin(self, seed: bytes) -> None:
-        """Take the random weights: the claim on the bits, or at once the moved tables where there are no bits."""
+        """Take the random weights: the claim on the words, or at once the moved tables where there are none."""
         self._heard.update(seed)
         self._stream = _core.Prg(seed[:KEY_BYTES])
-        if not self._bits.words:
+        if not self._columns:
             self._add_moved(1)
             return
-        self.columns, self.rows = self._stream.words(columns_of(self._bits.words)), self._stream.words(FIRST_ROWS)
-        if self._at == (1, None):
-            self.share = _core.gf_claim(self._bits.first, self.columns, self.rows)
-        elif self._at == (None, 0):
-            self.share = _core.gf_claim(self._bits.second, self.columns, self.rows)
+        self.columns, self.rows = self._stream.words(self._columns), self._stream.words(WORD_ROWS)
+        if self._known:
+            self.share = _core.gf_claim(self._known, self.columns, self.rows)
 
     def _add_moved(self, weight: int) -> None:
-        """Append the moved tables to vectors and claim, weighed by a challenge drawn after the round on the bits."""
+        """Append the moved tables to vectors and claim, weighed by a challenge drawn after the rounds on words."""
         for one in self._moved:
             weights = _core.gf_scale(self._stream.words(one.words), weight)
             for i, vector in enumerate(one.vectors(weights)):
@@ -173,10 +205,10 @@ class Part:
 
     def values(self, number: int) -> Words:
         """At the prover: the values at 1, 2, ... of the sum of products; that at 0 follows from the claim."""
-        bits = self._bits
-        if self._stands_on_bits(number):
-            pairs = [(bits.x[0], bits.y[1]), (bits.y[0], bits.x[1])]
-            return _core.gf_cross_bits(pairs, self.columns, self.rows)[1:]
+        if self._stands_on_words(number):
+            if number == 0:
+                return _core.gf_first_values(self._u, self._v, self.columns, self.rows)[1:]
+            return _core.gf_second_values(self._u, self._v, self.columns, self._left, self._right)[1:]
         u, v = self._vectors
         assert u is not None
         assert v is not None
@@ -202,11 +234,12 @@ class Part:
         self._heard.update(challenges.astype("<u8").tobytes())
         rows, point = self.rounds[number], int(challenges[0])
         coefficients = _core.gf_lagrange(rows, point)
-        if self._stands_on_bits(number):
-            self._fold_bits(coefficients)
-            self._add_moved(int(challenges[1]))
+        if self._stands_on_words(number):
+            self._fold_words(number, coefficients)
         else:
             self._evaluate(rows, coefficients)
+        if number == 2 and self._columns:
+            self._add_moved(int(challenges[1]))
 
     def finish(self, point: int) -> None:
         """At a verifier: the last round's point, which the prover does not learn."""
@@ -217,12 +250,22 @@ class Part:
             None if x is None else _core.gf_fold(self._in_rows(x, rows), coefficients) for x in self._vectors
         ]
 
-    def _fold_bits(self, coefficients: Words) -> None:
-        bits, (u_at, v_at) = self._bits, self._at
-        if u_at is not None:
-            weighed = _core.gf_multiply(coefficients, self.rows)
-            factors = bits.x[u_at], bits.y[u_at]
-            self._vectors[0] = np.concatenate([_core.gf_fold_bits(x, weighed, self.columns) for x in factors])
-        if v_at is not None:
-            factors = bits.y[v_at], bits.x[v_at]
-            self._vectors[1] = np.concatenate([_core.gf_fold_bits(x, coefficients) for x in factors])
+    def _fold_words(self, number: int, coefficients: Words) -> None:
+        """The words stay as they are until the point is known at which the rest is folded, which is one pass."""
+        if number == 0:
+            self._right = coefficients
+            self._left = _core.gf_multiply(coefficients, self.rows)
+        elif number == 1:
+            self._upper = np.repeat(coefficients, BIT_ROWS)
+            if self._is_prover:
+                self._fold_bits(self._upper, BIT_ROWS)
+        else:
+            self._fold_bits(_core.gf_multiply(self._upper, np.tile(coefficients, BIT_ROWS)), 1)
+
+    def _fold_bits(self, weights: Words, left: int) -> None:
+        """From words to elements, `left` a column and pair; bit b of u weighs X^b besides, its columns theirs."""
+        if self._vectors[0] is not None:
+            shifted = _core.gf_multiply(weights, np.uint64(1) << np.arange(64, dtype=np.uint64))
+            self._vectors[0] = _core.gf_fold_words(self._u, self._left, shifted, left, self.columns)
+        if self._vectors[1] is not None:
+            self._vectors[1] = _core.gf_fold_words(self._v, self._right, weights, left)

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 
 from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
-from lingqu.share.bitplanes import sklansky
 from lingqu.share.outline import WORD, packed
 from lingqu.share.places import places_of
 from lingqu.share.rep3 import tally as unchecked
-from lingqu.share.rep3.circuits import chunks
 from lingqu.share.rep3.malicious import session
 from lingqu.share.rep3.malicious.arithmetic import chunk_rows
 from lingqu.share.rep3.malicious.bits import DIGEST_BYTES
 from lingqu.share.rep3.malicious.moves import HOPS
 from lingqu.share.rep3.malicious.ring import count_check, matmul_lengths, product_lengths
 from lingqu.share.rep3.malicious.ring_argument import SEED_BYTES
-from lingqu.share.rep3.malicious.statement import rounds_of
+from lingqu.share.rep3.malicious.statement import columns_of, rounds_of
+from lingqu.share.rep3.ranking import by_digits, layout, stages
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.tables import binary_bytes
 
@@ -57,10 +56,11 @@ class Tally(unchecked.Tally):
         self._clear()
 
     def _clear(self) -> None:
-        self._words = 0
+        self._words: list[list[int]] = [[], [], []]
+        self._recorded_words = 0
         self._moved = 0
         self._kept = 0
-        self._lengths: list[int] = []
+        self._lengths: list[list[int]] = [[], [], []]
 
     @property
     def cost(self) -> Cost:
@@ -73,7 +73,7 @@ class Tally(unchecked.Tally):
 
     def _recorded(self) -> None:
         self._unsettled = True
-        if self._words >= session.PENDING_BIT_WORDS or self._kept >= session.PENDING_RING_WORDS:
+        if self._recorded_words >= session.PENDING_BIT_WORDS or self._kept >= session.PENDING_RING_WORDS:
             self._prove()
 
     def _around(self, size: int, steps: Iterable[int]) -> None:
@@ -83,7 +83,7 @@ class Tally(unchecked.Tally):
 
     def _prove(self) -> None:
         """Checked._prove."""
-        if self._words or self._moved or self._lengths:
+        if self._recorded_words or self._moved or any(self._lengths):
             self._around(SEED_BYTES, (1, -1))
             self._prove_bits()
             count_check(self, self._lengths)
@@ -91,14 +91,14 @@ class Tally(unchecked.Tally):
 
     def _prove_bits(self) -> None:
         """bits.BitProofs.check."""
-        rounds = rounds_of(self._words, self._moved)
-        for number, rows in enumerate(rounds):
-            self._around(WORD * (2 * rows - 2), (1,))
-            if number < len(rounds) - 1:
-                self._around(2 * WORD, (-1,))
-        if rounds:
-            self._around(DIGEST_BYTES, (1, -1))
-            self._around(2 * WORD, (-1,))
+        rounds = [rounds_of(columns_of(lengths), self._moved) for lengths in self._words]
+        provers = [party for party in PARTIES if rounds[party]]
+        for number in range(max(map(len, rounds))):
+            own = [party for party in provers if number < len(rounds[party])]
+            self.wave(*((party, party + 1, WORD * (2 * rounds[party][number] - 2)) for party in own))
+            self.wave(*((party + 1, party, 2 * WORD) for party in own if number < len(rounds[party]) - 1))
+        self.wave(*((party, party + step, DIGEST_BYTES) for party in provers for step in (1, -1)))
+        self.wave(*((party - 1, party + 1, 2 * WORD) for party in provers))
 
     def settle(self) -> None:
         """Checked.settle."""
@@ -128,13 +128,40 @@ class Tally(unchecked.Tally):
     def conjunction(self, words: int) -> None:
         """Checked.conjunction."""
         super().conjunction(words)
-        self._words += words
+        for lengths in self._words:
+            lengths.append(words)
+        self._recorded_words += words
         self._recorded()
+
+    def _carries(self, count: int) -> None:
+        """Checked.carries."""
+        self.give(WORD * count)
+        self._words[0].append(count)
+        self._recorded_words += count
+        self._recorded()
+
+    def summed(self, count: int) -> None:
+        """Checked.summed."""
+        self._carries(count)
+
+    def _share_dot(self, prover: int, factors: int, results: int, width: int = 64) -> None:
+        """Checked.share_dot."""
+        self.give(WORD * packed(results, width), prover)
+        if results:
+            self._lengths[prover].append(factors)
+            self._kept += 2 * factors + results
+        self._recorded()
+
+    def _claimed(self, lengths: Iterable[int]) -> None:
+        """Pairs of factors of every party's claims."""
+        sizes = tuple(lengths)
+        for row in self._lengths:
+            row.extend(sizes)
 
     def _products(self, factors: int, results: int) -> None:
         self.reshare(WORD * results)
         if results:
-            self._lengths += product_lengths(factors)
+            self._claimed(product_lengths(factors))
             self._kept += 4 * factors + 3 * results
         self._recorded()
 
@@ -146,7 +173,7 @@ class Tally(unchecked.Tally):
         """Machine.matmul."""
         self.reshare(WORD * stack * rows * columns)
         if rows * columns:
-            self._lengths += stack * matmul_lengths((rows, inner, columns))
+            self._claimed(stack * matmul_lengths((rows, inner, columns)))
             self._kept += stack * (2 * (rows * inner + inner * columns) + 3 * rows * columns)
         self._recorded()
 
@@ -162,42 +189,24 @@ class Tally(unchecked.Tally):
 
     def truncate(self, count: int, bits: int) -> None:
         """Machine.truncate."""
-        self.conjunction(3 * packed(count))
-        self.conjunction(packed(count))
-        self.integers(3 * count)
+        self._carries(count)
+        self._share_dot(0, 2 * count, count)
+        self._share_dot(0, count, count, bits)
+        for prover in (2, 1):
+            self._share_dot(prover, count, count, bits)
 
     def integers(self, count: int, width: int = 1) -> None:
         """Words as integers; width 1 is the injection of a bit."""
         for start in range(0, max(count, 1), chunk_rows(width)):
-            elements = min(count - start, chunk_rows(width)) * width
-            self.multiply(elements)
-            self.multiply(elements)
+            rows = min(count - start, chunk_rows(width))
+            self._share_dot(0, width * rows, width * rows)
+            for prover in (2, 1):
+                self._share_dot(prover, width * rows, rows)
 
-    # Bits
-
-    def is_zero(self, count: int) -> None:
-        """Machine.equal."""
-        for rows in _chunks(count):
-            self.conjunction(63 * packed(rows))
-            self.conjunction(62 * packed(rows))
-            self._all_ones(rows, 64)
-
-    def less_than(self, count: int, bits: int = 64) -> None:
-        """Machine.less_than."""
-        for rows in _chunks(count):
-            self.conjunction((bits - 1) * packed(rows))
-            nodes = bits - 1
-            while nodes > 1:
-                self.conjunction((2 * (nodes // 2) - 1) * packed(rows))
-                nodes -= nodes // 2
-
-    def to_bits(self, count: int) -> None:
-        """Machine.to_bits."""
-        for rows in _chunks(count):
-            self.conjunction(63 * packed(rows))
-            for level in range(6):
-                to, _ = sklansky(level, 63)
-                self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(rows))
+    def _show(self, words: int) -> None:
+        """Checked.show_choices."""
+        self.conjunction(words)
+        self.reveal(WORD * words, 3)
 
     # Rows
 
@@ -210,8 +219,8 @@ class Tally(unchecked.Tally):
         for table in (*tables, *tables):
             if table.binary:
                 self._moved += table.words
-            elif table.words:
-                self._lengths.append(table.words)
+            else:
+                self._claimed([table.words] * (table.words > 0))
         self._kept += sum(18 * table.words for table in tables if not table.binary)
         self._recorded()
         for table in tables[:opened]:
@@ -229,6 +238,9 @@ class Tally(unchecked.Tally):
         """Machine.sort by keys of `bits` bits together."""
         if rows < 2:
             return
+        if not by_digits(rows, bits):
+            self.rank(rows, bits)
+            return
         for start in range(0, bits, DIGIT_BITS):
             width = min(DIGIT_BITS, bits - start)
             if start:
@@ -237,6 +249,16 @@ class Tally(unchecked.Tally):
             self.digit_order(rows, width)
             if start:
                 self.move([integers_table(rows)])
+
+    def rank(self, rows: int, bits: int) -> None:
+        """ranking.sort."""
+        columns, width, total = layout(rows, bits)
+        self.move([Table(rows * columns, WORD * packed(rows * columns, width), True)])
+        for stage in stages(rows):
+            for count in stage.comparisons:
+                if count:
+                    self.compare(count, total)
+        self.move([integers_table(rows)])
 
     def _columns(self, rows: int, columns: int, widths: Sequence[int]) -> list[Table]:
         return [integers_table(rows * columns)] * (columns > 0) + [bits_table(rows, widths)] * bool(widths)
@@ -253,7 +275,3 @@ class Tally(unchecked.Tally):
         """Machine.unapply."""
         self.move([integers_table(rows)], opened=1)
         self.move(self._columns(rows, columns, widths))
-
-
-def _chunks(count: int) -> list[int]:
-    return [rows.stop - rows.start for rows in chunks(count)]

@@ -1,0 +1,194 @@
+//! Messages that are proved later: products together with what their proofs need (see share/rep3/malicious).
+use crate::order::Choice;
+use crate::prg::{Prg, CHUNK};
+use crate::ring::{widened, Pair, Rows};
+
+/// A party's component of a product and what it knows of the claims on it: as first verifier, but for the component that
+/// it is to receive, and as second verifier, which is what it drew under its own key.
+pub struct Masked {
+    pub own: Vec<u64>,
+    pub first: Vec<u64>,
+    pub second: Vec<u64>,
+}
+
+impl Masked {
+    fn new(length: usize) -> Self {
+        let [own, first, second] = [0; 3].map(|zero| vec![zero; length]);
+        Masked { own, first, second }
+    }
+}
+
+#[inline(always)]
+fn and_rows(x: Pair, y: Pair, out: (&mut [u64], &mut [u64]), masks: Pair) {
+    let (own, first) = out;
+    let n = own.len();
+    let (x0, x1, y0, y1, plus, minus) = (&x.0[..n], &x.1[..n], &y.0[..n], &y.1[..n], &masks.0[..n], &masks.1[..n]);
+    for i in 0..n {
+        own[i] ^= (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i];
+        first[i] ^= (x1[i] & y1[i]) ^ minus[i];
+    }
+}
+widened!(and_rows_fast, and_rows, x: Pair, y: Pair, out: (&mut [u64], &mut [u64]), masks: Pair);
+
+/// x & y, added to what `out` holds.
+fn and_into(x: Pair, y: Pair, out: &mut Masked, keys: (&mut Prg, &mut Prg)) {
+    let mut minus = [0u64; CHUNK];
+    for start in (0..x.0.len()).step_by(CHUNK) {
+        let at = start..x.0.len().min(start + CHUNK);
+        let minus = &mut minus[..at.len()];
+        keys.0.fill(&mut out.second[at.clone()]);
+        keys.1.fill(minus);
+        and_rows_fast(
+            (&x.0[at.clone()], &x.1[at.clone()]),
+            (&y.0[at.clone()], &y.1[at.clone()]),
+            (&mut out.own[at.clone()], &mut out.first[at.clone()]),
+            (&out.second[at.clone()], minus),
+        );
+    }
+}
+
+/// x & y on words.
+pub fn and(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg) -> Masked {
+    let mut out = Masked::new(x.0.len());
+    and_into(x, y, &mut out, (mine, next));
+    out
+}
+
+/// Both components of the factors of a conjunction.
+pub struct Factors {
+    pub x: (Vec<u64>, Vec<u64>),
+    pub y: (Vec<u64>, Vec<u64>),
+}
+
+/// As `order::choose_rows`, with the conjunctions that it makes: by & (upper ^ lower) and one & other.
+pub fn choose_rows(
+    x: (&Rows, &Rows),
+    choices: &[Choice],
+    unions: &[(u32, u32)],
+    mine: &mut Prg,
+    next: &mut Prg,
+) -> Option<(Factors, Masked)> {
+    let (length, count) = (x.0.length(), choices.len() + unions.len());
+    let mut out = Masked::new(count * length);
+    let halves: Vec<(Vec<u64>, Vec<u64>)> = [(x.0, &mut out.own), (x.1, &mut out.first)]
+        .into_iter()
+        .map(|(rows, linear)| {
+            let row = |number: u32| rows.row(number as usize);
+            let (mut left, mut right) = (Vec::with_capacity(count * length), vec![0; count * length]);
+            let (mut sums, mut bases) = (right.chunks_exact_mut(length.max(1)), linear.chunks_exact_mut(length.max(1)));
+            for (by, upper, lower) in choices {
+                let (by, upper, lower) = (row(*by)?, row(*upper)?, row(*lower)?);
+                left.extend_from_slice(by);
+                let (sum, base) = (sums.next()?, bases.next()?);
+                base.copy_from_slice(lower);
+                sum.iter_mut().zip(upper).zip(lower).for_each(|((sum, upper), lower)| *sum = upper ^ lower);
+            }
+            for (one, other) in unions {
+                let (one, other) = (row(*one)?, row(*other)?);
+                left.extend_from_slice(one);
+                let (sum, base) = (sums.next()?, bases.next()?);
+                sum.copy_from_slice(other);
+                base.iter_mut().zip(one).zip(other).for_each(|((base, one), other)| *base = one ^ other);
+            }
+            Some((left, right))
+        })
+        .collect::<Option<_>>()?;
+    let [(x0, y0), (x1, y1)]: [(Vec<u64>, Vec<u64>); 2] = halves.try_into().ok()?;
+    let factors = Factors { x: (x0, x1), y: (y0, y1) };
+    and_into((&factors.x.0, &factors.x.1), (&factors.y.0, &factors.y.1), &mut out, (mine, next));
+    Some((factors, out))
+}
+
+/// Bit i: the carry out of bit i of x + y.
+pub fn carries(x: &[u64], y: &[u64]) -> Vec<u64> {
+    x.iter().zip(y).map(|(x, y)| (x & y) | ((x | y) & !x.wrapping_add(*y))).collect()
+}
+
+/// One of two summands x and its share c of the carries: (its share of the sum's bits, the share of the carries into each
+/// bit, and its summand of the claim that the carries are those of the sum).
+pub fn carry_part(x: &[u64], c: &[u64]) -> [Vec<u64>; 3] {
+    let into: Vec<u64> = c.iter().map(|c| c << 1).collect();
+    let sum: Vec<u64> = x.iter().zip(&into).map(|(x, into)| x ^ into).collect();
+    let known = sum.iter().zip(&into).zip(c).map(|((sum, into), c)| c ^ into ^ (sum & into)).collect();
+    [sum, into, known]
+}
+
+/// One of two summands x and its share c of their sum's carries, for a shift by f: (x >> f and what the share adds to it
+/// by itself, the factors of what both shares add together, the top bit's share).  The second's factors have the weights
+/// of the products, the first's top bit has the weight 2^(64-f).
+pub fn truncate_part(x: &[u64], c: &[u64], f: usize, second: bool) -> [Vec<u64>; 3] {
+    let n = x.len();
+    let [mut plain, mut top] = [0; 2].map(|zero| vec![zero; n]);
+    let mut factors = vec![0; 2 * n];
+    let (low, high) = factors.split_at_mut(n);
+    let turn = 64 - f;
+    for i in 0..n {
+        let (below, wraps, bit) = (c[i] >> (f - 1) & 1, c[i] >> 63, (x[i] ^ c[i] << 1) >> 63);
+        plain[i] = (x[i] >> f).wrapping_add(below).wrapping_sub(wraps << turn);
+        low[i] = if second { (2 * below).wrapping_neg() } else { below };
+        high[i] = if second { (wraps << turn) << 1 } else { wraps };
+        top[i] = if second { bit } else { bit << turn };
+    }
+    [plain, factors, top]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(seed: u8, n: usize) -> Vec<u64> {
+        let mut words = vec![0; n];
+        Prg::new(&[seed; 16]).fill(&mut words);
+        words[..6.min(n)].copy_from_slice(&[0, u64::MAX, 1, 1 << 63, (1 << 63) - 1, 1 << 20][..6.min(n)]);
+        words
+    }
+
+    #[test]
+    fn choices_come_with_the_conjunctions_they_are() {
+        let length = 70;
+        let (one, two) = (drawn(1, 4 * length), drawn(2, 4 * length));
+        let rows = (Rows::new(vec![&one], length), Rows::new(vec![&two], length));
+        let keys = || (Prg::new(&[3; 16]), Prg::new(&[4; 16]));
+        let (choices, unions) = ([(0, 1, 2), (3, 2, 1)], [(0, 3)]);
+        let (mut mine, mut next) = keys();
+        let (factors, masked) = choose_rows((&rows.0, &rows.1), &choices, &unions, &mut mine, &mut next).unwrap();
+        let (mut mine, mut next) = keys();
+        let plain = crate::order::choose_rows((&rows.0, &rows.1), &choices, &unions, &mut mine, &mut next).unwrap();
+        assert_eq!(masked.own, plain);
+        let (x, y) = ((&factors.x.0[..], &factors.x.1[..]), (&factors.y.0[..], &factors.y.1[..]));
+        let (mut mine, mut next) = keys();
+        let bare = and(x, y, &mut mine, &mut next);
+        assert_eq!(bare.second, masked.second);
+        // what is linear stands in both: by the own components and by the next ones
+        for i in 0..length {
+            assert_eq!(bare.own[i] ^ masked.own[i], one[2 * length + i]);
+            assert_eq!(bare.first[i] ^ masked.first[i], two[2 * length + i]);
+            let end = 2 * length + i;
+            assert_eq!(bare.first[end] ^ masked.first[end], two[i] ^ two[3 * length + i]);
+        }
+    }
+
+    #[test]
+    fn a_sum_is_split_into_shares_that_satisfy_the_claim() {
+        let (x, y, mask) = (drawn(1, 300), drawn(2, 300), drawn(3, 300));
+        let c = carries(&x, &y);
+        let other: Vec<u64> = c.iter().zip(&mask).map(|(c, mask)| c ^ mask).collect();
+        let ([u, s, first], [v, t, second]) = (carry_part(&x, &mask), carry_part(&y, &other));
+        for i in 0..300 {
+            assert_eq!(u128::from(c[i] >> 63), (u128::from(x[i]) + u128::from(y[i])) >> 64);
+            assert_eq!(u[i] ^ v[i], x[i].wrapping_add(y[i]));
+            assert_eq!(u[i] & v[i] ^ s[i] & t[i], first[i] ^ second[i]);
+        }
+        for f in [1, 20, 62] {
+            let ([one, left, top], [two, right, bit]) =
+                (truncate_part(&x, &mask, f, false), truncate_part(&y, &other, f, true));
+            for i in 0..300 {
+                let product = |at: usize| left[at].wrapping_mul(right[at]);
+                let sum = one[i].wrapping_add(two[i]).wrapping_add(product(i)).wrapping_add(product(300 + i));
+                assert_eq!(sum, x[i].wrapping_add(y[i]) >> f);
+                let exclusive = top[i].wrapping_add(bit[i] << (64 - f)).wrapping_sub((top[i] * bit[i]).wrapping_mul(2));
+                assert_eq!(exclusive, (x[i].wrapping_add(y[i]) >> 63) << (64 - f));
+            }
+        }
+    }
+}
