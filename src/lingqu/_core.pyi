@@ -463,3 +463,73 @@ def gf_fold(x: _Words, coefficients: _Words) -> _Words:
 
 def gf_claim(x: Sequence[_Words], t: _Words, s: _Words) -> int:
     """The sum of words of bits in segments, read as elements, with the weights s[a] t[j]."""
+def gf_fold_bits(x: _Words, coefficients: _Words, t: _Words | None = None) -> _Words:
+    """As gf_fold for bits; element 64 j + b times t[j] X^b where there is a t."""
+
+def gf_claim(x: _Words, t: _Words, s: _Words) -> int:
+    """The sum of words of bits, read as elements, with the weights s[a] t[j]."""
+
+def pir_sizes() -> tuple[int, int, int, int]:
+    """Entries of a secret, columns of a block, rows of a group, bytes of a cell beside its value."""
+
+def pir_hint(seed: bytes, first: int, table: _Bytes, columns: int, threads: int) -> _Indices:
+    """The table (rows first, entries signed) times the public matrix's rows from `first` on: 1280 words a row."""
+
+def pir_answer(table: _Bytes, columns: int, queries: _Indices, threads: int) -> NDArray[np.uint16]:
+    """The table times each of the queries that stand one after the other, rounded to upper 16 bits."""
+
+def pir_patch(hint: _Indices, seed: bytes, column: int, first: int, changes: NDArray[np.int16]) -> None:
+    """Add what changed entries of one column, of the rows from `first` on, add to the hint."""
+
+class PirQueries:
+    """Masks and products of `count` queries to come, under fresh secrets; each mask is used once."""
+
+    def __init__(self, seed: bytes, randomness: bytes, columns: int, hints: Sequence[_Indices], count: int) -> None: ...
+    def query(self, index: int, columns: tuple[int, int]) -> _Indices:
+        """A query for one column of each half, beside its first; ValueError the second time."""
+
+    def decode(self, index: int, answer: NDArray[np.uint16]) -> _Bytes:
+        """The bytes of the columns that were asked; ValueError for an answer of another length."""
+
+class Blinding:
+    """Elements hashed to ristretto255 under blinds of their own; RFC 9497, mode 0, the client's side."""
+
+    def __init__(self, data: _Bytes, offsets: _Offsets, randomness: _Bytes) -> None:
+        """randomness: 64 secret bytes an element."""
+
+    def message(self) -> _Bytes:
+        """32 bytes an element for the server."""
+
+    def unblind(self, evaluated: _Bytes) -> _Bytes:
+        """The elements under the server's key; ValueError when one is no point."""
+
+def oprf_tag() -> bytes:
+    """The domain of hashing to the group, RFC 9497 for ristretto255 and mode 0; `GroupKey.map` is the server's side."""
+
+def oprf_finalize(data: _Bytes, offsets: _Offsets, points: _Bytes) -> _Bytes:
+    """The OPRF's outputs, 64 bytes an element."""
+
+def pir_derive(label: bytes, outputs: _Bytes) -> _Bytes:
+    """64 bytes a key, from which its record's columns and its sealing come."""
+
+def pir_columns(derived: _Bytes, columns: int) -> _Indices:
+    """Both columns of every record, 1 to columns - 1."""
+
+def pir_place(positions: _Indices, columns: int, cells: int, seed: bytes) -> _Indices | None:
+    """The record of every cell, 2**32 - 1 where none is; None when not all find a place."""
+
+def pir_fill(
+    table: _Bytes,
+    held: _Indices,
+    sizes: tuple[int, int],
+    derived: _Bytes,
+    values: tuple[_Bytes, _Offsets, NDArray[np.bool_]],
+    seed: bytes,
+) -> None:
+    """Write one half's sealed cells; sizes: columns and bytes of a cell.  seed: for nonces and empty cells."""
+
+def pir_seal(derived: _Bytes, nonce: bytes, value: bytes | None, width: int) -> _Bytes:
+    """The cell of a record; ValueError when the value does not fit."""
+
+def pir_open(derived: _Bytes, cells: _Bytes, width: int) -> tuple[int, bytes | None] | None:
+    """The number of the record's cell among these and its value; None when it is not there. All cells are tried."""

@@ -6,6 +6,7 @@ pub mod gf64;
 pub mod lattice;
 pub mod order;
 pub mod ot;
+pub mod pir;
 pub mod prg;
 pub mod psi;
 pub mod ring;
@@ -426,6 +427,11 @@ mod _core {
     use crate::ot::python::{
         cot_sizes, gf128_scale_add, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, vole_receive, vole_send,
         vole_sizes, CotReceiver, CotRows, CotSender,
+    };
+    #[pymodule_export]
+    use crate::pir::python::{
+        oprf_finalize, oprf_tag, pir_answer, pir_columns, pir_derive, pir_fill, pir_hint, pir_open, pir_patch,
+        pir_place, pir_seal, pir_sizes, Blinding, PirQueries,
     };
     #[pymodule_export]
     use crate::ringproof::python::{
