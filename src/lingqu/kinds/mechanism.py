@@ -82,6 +82,8 @@ class Declaration:
     ideal: computes in the clear, for tests only; nodes refuse it.  simulated: a part stands in for the real thing.
     preparation: what making the correlations of some work, (operation, sizes, times) each, sends in a fresh session,
     beside the operations' own costs; None where there are none to make.
+    effort: seconds of one processor core that an operation takes at each party beside its messages, from public sizes;
+    None where the messages tell enough for a choice.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Declaration:
     ideal: bool = False
     simulated: bool = False
     preparation: Callable[[Sequence[tuple[str, Sizes, int]]], Cost] | None = None
+    effort: Callable[[str, Sizes], float] | None = None
 
     def cost(self, operation: str, sizes: Sizes) -> Cost:
         """The declared cost of an operation; LingquError when it is not declared."""

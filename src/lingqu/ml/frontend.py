@@ -16,7 +16,7 @@ from lingqu.ml.steps import EvaluateArguments, JoinArguments, TrainArguments
 from lingqu.ml.training import METRIC_BITS, evaluate, join_rows, train
 from lingqu.plan.choose import Work, entering
 from lingqu.plan.draft import Draft
-from lingqu.plan.frontend import OperatorFn
+from lingqu.plan.frontend import OnShares, OperatorFn
 from lingqu.plan.inputs import InputArguments, InputColumn, InputKey, Projected, ScanArguments, key_width
 from lingqu.plan.outputs import ReleaseArguments
 from lingqu.plan.plan import Output, Plan, Setting, Told
@@ -41,7 +41,7 @@ _METRICS = {
 }
 
 
-class TrainFrontend:
+class TrainFrontend(OnShares):
     """The frontend of programs of kind "train", whose text is a TrainSpec as JSON."""
 
     operators: Mapping[str, OperatorFn] = {"join": join_rows, "train": train, "evaluate": evaluate}

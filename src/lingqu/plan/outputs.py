@@ -71,3 +71,32 @@ class ReleaseArguments(Document):
     def arguments(self) -> dict[str, JsonValue]:
         """As a step's arguments."""
         return self.model_dump(mode="json")
+
+
+class FoundColumn(Document):
+    """A result column of what a mechanism's own run has found.
+
+    value: the finding's column with its values; nulls: the one that is true where there is no value, or None.
+    scale: of a decimal, digits after the point.
+    """
+
+    title: str
+    type: ColumnType
+    value: str
+    nulls: str | None = None
+    scale: Annotated[int, Field(ge=0, le=38)] = 0
+
+
+class FoundArguments(Document):
+    """The arguments of a "release" of what a mechanism's own run has found.
+
+    counted: the finding's column, one number, that must reach the plan's minimum group or is withheld; None: no such.
+    """
+
+    kind: Literal["found"] = "found"
+    columns: tuple[FoundColumn, ...]
+    counted: str | None = None
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """As a step's arguments."""
+        return self.model_dump(mode="json")
