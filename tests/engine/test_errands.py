@@ -28,7 +28,7 @@ from lingqu.plan.plan import LOCAL, Output, Plan, Step
 
 JOB = "00112233445566778899aabbccddeeff"
 PARTIES = ("aa-a", "bb-b")
-NUMBER = FoundColumn(title="total", type=ColumnType.INT, value="total")
+NUMBER = FoundColumn(title="total", type=ColumnType.INT, value="total", about="as a test computes")
 Gate = Callable[[str, bool], None]
 
 
@@ -39,7 +39,7 @@ def plan(release: FoundArguments | None = None, **more: Any) -> Plan:
         for i, name in enumerate(PARTIES)
     ]
     add = Step(id="add", operator="add", mechanism="adder", parties=PARTIES, inputs=("scan0", "scan1"), reason="r")
-    arguments = (release or FoundArguments(columns=(NUMBER,))).arguments()
+    arguments = (release or FoundArguments(columns={PARTIES[0]: (NUMBER,)})).arguments()
     last = Step(
         id="release",
         operator="release",
@@ -49,7 +49,7 @@ def plan(release: FoundArguments | None = None, **more: Any) -> Plan:
         arguments=arguments,
         reason="r",
     )
-    titles = (release or FoundArguments(columns=(NUMBER,))).columns
+    titles = (release or FoundArguments(columns={PARTIES[0]: (NUMBER,)})).columns[PARTIES[0]]
     return Plan(
         program=Program(kind="test", text="x"),
         parties=PARTIES,
@@ -192,7 +192,7 @@ def test_another_finding_than_the_plan_releases_is_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("number", "rows"), [(2, ()), (3, ((3,),)), (0, ())])
 def test_a_count_below_the_minimum_is_withheld(number: int, rows: tuple[Any, ...]) -> None:
-    which = plan(FoundArguments(columns=(NUMBER,), counted="total"))
+    which = plan(FoundArguments(columns={PARTIES[0]: (NUMBER,)}, counted="total"))
     release = found(which, which.steps[-1], Finding({"total": np.array([number])}), recipient=PARTIES[0], job=JOB)
     assert release.rows == rows
     assert ("Withheld" in release.note) == (not rows)
@@ -219,10 +219,10 @@ def test_cells_have_their_columns_types() -> None:
         "price": ColumnType.DECIMAL,
     }
     shown = tuple(
-        FoundColumn(title=name, type=kind, value=name, nulls="gone" if name == "name" else None, scale=2)
+        FoundColumn(title=name, type=kind, value=name, nulls="gone" if name == "name" else None, scale=2, about=name)
         for name, kind in types.items()
     )
-    which = plan(FoundArguments(columns=shown))
+    which = plan(FoundArguments(columns={PARTIES[0]: shown}))
     release = found(which, which.steps[-1], Finding(columns), recipient=PARTIES[0], job=JOB)
     first = (True, 7, 0.5, "李", datetime.date(1970, 1, 1), datetime.datetime(1970, 1, 1, 0, 0, 0, 1), Decimal("12.34"))
     assert Release.parse(release.canonical()).table()[0] == first

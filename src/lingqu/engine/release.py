@@ -233,21 +233,22 @@ def found(plan: Plan, step: Step, finding: Finding, *, recipient: str, job: str)
     Refused (term "plan") when the finding lacks what the plan releases.
     """
     arguments = FoundArguments.parse(json.dumps(step.arguments))
-    wanted = [name for column in arguments.columns for name in (column.value, column.nulls) if name is not None]
+    shown = arguments.columns.get(recipient, ())
+    wanted = [name for column in shown for name in (column.value, column.nulls) if name is not None]
     missing = sorted({*wanted, *filter(None, [arguments.counted])} - finding.columns.keys())
     lengths = {len(finding.columns[name]) for name in wanted if name in finding.columns}
     if missing or len(lengths) != 1:
         raise Refused("The run found something else than the plan releases.", "Run the signed plan.", term="plan")
     counted = [] if arguments.counted is None else finding.columns[arguments.counted].tolist()
     few = any(number < plan.minimum_group for number in counted)
-    columns = [_found_cells(column, finding) for column in arguments.columns]
+    columns = [_found_cells(column, finding) for column in shown]
     return Release(
         job=job,
         plan=plan.sha256(),
         recipient=recipient,
         kind="table",
         minimum_group=plan.minimum_group,
-        columns=_columns(plan),
+        columns=tuple(ResultColumn(name=c.title, type=c.type, computed=c.about) for c in shown),
         rows=() if few else tuple(zip(*columns, strict=True)),
         note=f"Withheld: fewer than {plan.minimum_group}." if few else "",
     )

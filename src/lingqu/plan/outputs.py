@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from lingqu.kinds.documents import Document
+from lingqu.kinds.parties import PartyName
 from lingqu.kinds.schema import ColumnType
 
 
@@ -77,12 +78,13 @@ class FoundColumn(Document):
     """A result column of what a mechanism's own run has found.
 
     value: the finding's column with its values; nulls: the one that is true where there is no value, or None.
-    scale: of a decimal, digits after the point.
+    scale: of a decimal, digits after the point.  about: how it is computed, in words.
     """
 
     title: str
     type: ColumnType
     value: str
+    about: str
     nulls: str | None = None
     scale: Annotated[int, Field(ge=0, le=38)] = 0
 
@@ -90,11 +92,12 @@ class FoundColumn(Document):
 class FoundArguments(Document):
     """The arguments of a "release" of what a mechanism's own run has found.
 
-    counted: the finding's column, one number, that must reach the plan's minimum group or is withheld; None: no such.
+    columns: of each recipient's result.  counted: the finding's column, one number, that must reach the plan's minimum
+    group or is withheld; None: no such.
     """
 
     kind: Literal["found"] = "found"
-    columns: tuple[FoundColumn, ...]
+    columns: dict[PartyName, tuple[FoundColumn, ...]]
     counted: str | None = None
 
     def arguments(self) -> dict[str, JsonValue]:
