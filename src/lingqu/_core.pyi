@@ -463,11 +463,6 @@ def gf_fold(x: _Words, coefficients: _Words) -> _Words:
 
 def gf_claim(x: Sequence[_Words], t: _Words, s: _Words) -> int:
     """The sum of words of bits in segments, read as elements, with the weights s[a] t[j]."""
-def gf_fold_bits(x: _Words, coefficients: _Words, t: _Words | None = None) -> _Words:
-    """As gf_fold for bits; element 64 j + b times t[j] X^b where there is a t."""
-
-def gf_claim(x: _Words, t: _Words, s: _Words) -> int:
-    """The sum of words of bits, read as elements, with the weights s[a] t[j]."""
 
 def pir_sizes() -> tuple[int, int, int, int]:
     """Entries of a secret, columns of a block, rows of a group, bytes of a cell beside its value."""

@@ -183,7 +183,7 @@ def test_what_is_not_sealed_or_not_known_does_not_run() -> None:
                 operators={"weigh": lambda *_: 7})  # fmt: skip
     with pytest.raises(BadInput, match="32 hexadecimal digits"):
         execute(model_plan(), Plain(), lambda s: {}, {}, lambda *_: None, lambda *_: None, job="x", operators={})
-    with pytest.raises(BadInput, match="No installed frontend"):
+    with pytest.raises(BadInput, match="There are no programs of kind"):
         execute(model_plan(), Plain(), lambda s: {}, {}, lambda *_: None, lambda *_: None, job=JOB)
 
 

@@ -97,6 +97,7 @@ def line(tmp_path: Path) -> JobLine:
         last=0,
         timeout=5,
         directory=str(tmp_path / "job"),
+        kept=str(tmp_path / "kept"),
     )
 
 

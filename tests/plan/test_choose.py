@@ -94,6 +94,7 @@ def test_malicious_never_falls_back() -> None:
 
 def test_mechanisms_are_weighed_over_the_whole_program() -> None:
     asked = setting(Adversary.SEMI_HONEST, SAFE, TRIO, PAIR, MATCH)
+    asked = replace(asked, techniques=("trio.safe", "trio", "pair"))  # the kind's frontend says which carry it
     plan = compiled(asked)
     found = weigh(plan, asked, compiled)
     assert [one.mechanism for one in found] == ["trio", "trio.safe", "pair"]
@@ -105,6 +106,19 @@ def test_mechanisms_are_weighed_over_the_whole_program() -> None:
     text = explain_text(plan, None, found)
     assert "trio (chosen): 2 rounds, 2,000 bytes" in text
     assert "pair (does not fit): needs 2 compute parties, there are 3" in text
+
+
+def test_declared_effort_weighs_beside_the_messages() -> None:
+    slow = replace(TRIO, name="slow", effort=lambda operation, sizes: sizes["rows"] * 1e-3)
+    asked = setting(Adversary.SEMI_HONEST, slow, replace(TRIO, name="trim"), SAFE)
+    plan = compiled(asked)
+    assert {step.mechanism for step in plan.steps} == {"trim"}
+    assert all("effort" not in step.model_dump() for step in plan.steps)
+    found = {one.mechanism: one.seconds for one in weigh(plan, asked, compiled)}
+    assert found["slow"] == pytest.approx((found["trim"] or 0) + 2.0)
+    alone = compiled(replace(asked, techniques=("slow",)))
+    assert [step.effort for step in alone.steps] == [1.0, 1.0]
+    assert "1.00" in explain_text(alone)
 
 
 def compiled(asked: Setting) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from lingqu.engine.release import Layout, Release, release
 from lingqu.kinds.channel import Traffic
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.programs import Value
-from lingqu.plan.frontend import Context, OperatorFn, Sealed
+from lingqu.plan.frontend import Context, OperatorFn, Sealed, frontend
 from lingqu.plan.inputs import AlignArguments, InputArguments, check_bindings
 from lingqu.plan.plan import Plan, Step
 from lingqu.share import Machine
@@ -51,7 +50,7 @@ def execute(
     """
     check_bindings(plan.program, bindings)
     check_job(job)
-    known = operators_for(plan.program.kind) if operators is None else operators
+    known = frontend(plan.program.kind).operators if operators is None else operators
     everyone = all(machine.owns(place) for place in range(len(plan.everyone)))
     context = Context(plan, job, None if everyone else plan.parties[machine.party], bindings)
     results: dict[str, Any] = {}
@@ -124,16 +123,6 @@ def _scan(plan: Plan, machine: Machine, step: Step, local: LocalRows) -> Mapping
     if not machine.owns(plan.everyone.index(step.parties[0])):
         return None
     return {name: np.asarray(values) for name, values in local(step).items()}
-
-
-def operators_for(kind: str) -> Mapping[str, OperatorFn]:
-    """The operators of the installed frontend of that program kind; BadInput when there is none."""
-    points = entry_points(group="lingqu.frontends", name=kind)
-    if not points:
-        raise BadInput(f"No installed frontend runs programs of kind {kind!r}.", "Install the package that has it.")
-    frontend = next(iter(points)).load()
-    operators: Mapping[str, OperatorFn] = frontend.operators
-    return operators
 
 
 def check_job(job: str) -> None:

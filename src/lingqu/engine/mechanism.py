@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from lingqu.kinds.channel import Channel
+from lingqu.kinds.errands import Runner
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.mechanism import Adversary, Declaration, installed
 from lingqu.plan.plan import LOCAL, Plan
@@ -57,6 +58,13 @@ def machine_for(plan: Plan, channel: Channel) -> Any:
 def doorway(name: str) -> Doorway:
     """How a mechanism meets parties that do not compute (entry points `lingqu.doorways`)."""
     found: Doorway = _loaded("lingqu.doorways", name)
+    return found
+
+
+def runner(name: str) -> Runner | None:
+    """What carries out a mechanism's errands (entry points `lingqu.runners`); None where it computes on shares."""
+    points = entry_points(group="lingqu.runners", name=name)
+    found: Runner | None = next(iter(points)).load() if points else None
     return found
 
 

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errors import BadInput
+from lingqu.kinds.errands import Finding
+from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.parties import Digest, PartyName
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.frontend import Sealed
-from lingqu.plan.outputs import Order, ReleaseArguments, ReleasedColumn, ReleasedKey
+from lingqu.plan.outputs import FoundArguments, FoundColumn, Order, ReleaseArguments, ReleasedColumn, ReleasedKey
 from lingqu.plan.plan import Plan, Step
 from lingqu.share import Machine, Shared, SharedBits, wide
 from lingqu.share.outside import Door
@@ -224,6 +225,44 @@ def released(plan: Plan, step: Step, layout: Layout, opened: Opened, *, recipien
     arguments = ReleaseArguments.parse(json.dumps(step.arguments))
     form = _model if arguments.kind == "model" else _table
     return form(plan, layout, opened, arguments, job).model_copy(update={"recipient": recipient})
+
+
+def found(plan: Plan, step: Step, finding: Finding, *, recipient: str, job: str) -> Release:
+    """The Release of what a mechanism's own run has found for one recipient.
+
+    Refused (term "plan") when the finding lacks what the plan releases.
+    """
+    arguments = FoundArguments.parse(json.dumps(step.arguments))
+    shown = arguments.columns.get(recipient, ())
+    wanted = [name for column in shown for name in (column.value, column.nulls) if name is not None]
+    missing = sorted({*wanted, *filter(None, [arguments.counted])} - finding.columns.keys())
+    lengths = {len(finding.columns[name]) for name in wanted if name in finding.columns}
+    if missing or len(lengths) != 1:
+        raise Refused("The run found something else than the plan releases.", "Run the signed plan.", term="plan")
+    counted = [] if arguments.counted is None else finding.columns[arguments.counted].tolist()
+    few = any(number < plan.minimum_group for number in counted)
+    columns = [_found_cells(column, finding) for column in shown]
+    return Release(
+        job=job,
+        plan=plan.sha256(),
+        recipient=recipient,
+        kind="table",
+        minimum_group=plan.minimum_group,
+        columns=tuple(ResultColumn(name=c.title, type=c.type, computed=c.about) for c in shown),
+        rows=() if few else tuple(zip(*columns, strict=True)),
+        note=f"Withheld: fewer than {plan.minimum_group}." if few else "",
+    )
+
+
+def _found_cells(column: FoundColumn, finding: Finding) -> list[Cell]:
+    values = finding.columns[column.value].tolist()
+    if column.type is ColumnType.DECIMAL:
+        values = [_decimal(value, column.scale) for value in values]
+    written = [_written(value, column.type) for value in values]
+    if column.nulls is None:
+        return written
+    absent = finding.columns[column.nulls].tolist()
+    return [None if gone else cell for gone, cell in zip(absent, written, strict=True)]
 
 
 def _model(plan: Plan, layout: Layout, opened: Opened, arguments: ReleaseArguments, job: str) -> Release:

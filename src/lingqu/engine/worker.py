@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from lingqu.engine.execute import LocalRows
     from lingqu.engine.release import Release
     from lingqu.kinds.channel import Channel, Traffic
+    from lingqu.kinds.errands import Runner
     from lingqu.net.tls import Listener
 
 MAX_LINE = 32 << 20
@@ -62,7 +63,8 @@ class JobLine(Document):
     job: the session's 16 bytes, hexadecimal.  party: this party's place in plan.everyone.
     certificates: the pinned certificates (PEM) of everyone, in that order.  key, certificate: this party's files.
     tables: this party's tables by asset id.  host, first, last: where to listen (0, 0: any free port).
-    directory: the job's own folder.  record: a folder for a recording of the messages, for tests; or None.
+    directory: the job's own folder.  kept: the contract's, which outlives its jobs.
+    record: a folder for a recording of the messages, for tests; or None.
     """
 
     job: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -78,6 +80,7 @@ class JobLine(Document):
     last: int
     timeout: int
     directory: str
+    kept: str
     record: str | None = None
 
 
@@ -136,6 +139,11 @@ class Progress:
         )
         self._clock = now
 
+    def rows(self, step: Step, done: int, total: int) -> None:
+        """A long step has dealt with so many rows of all."""
+        seconds = round(time.monotonic() - self._clock, 4)
+        self._pipe.tell(step=step.id, state="running", seconds=seconds, rows=done, of=total)
+
 
 def local_rows(job: JobLine) -> Callable[[Step], dict[str, npt.NDArray[np.generic]]]:
     """What the engine calls for a "scan" step: this party's own rows, projected by its own database."""
@@ -183,11 +191,14 @@ def computes(job: JobLine) -> bool:
 def compute(pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress) -> Release | None:
     """A compute party's part."""
     from lingqu.engine.execute import execute
-    from lingqu.engine.mechanism import doorway, machine_for, mechanism_of
+    from lingqu.engine.mechanism import doorway, machine_for, mechanism_of, runner
     from lingqu.engine.meeting import Outside
     from lingqu.net.inner import InnerChannel
 
     job, plan, outside = pipe.job, pipe.job.plan, None
+    own = runner(mechanism_of(plan))
+    if own is not None:
+        return carried_out(pipe, own, channel, rows, progress)
     inside = len(plan.parties)
     machine = machine_for(plan, InnerChannel(channel, inside))
     if plan.outside:
@@ -203,6 +214,25 @@ def compute(pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress) -
         job=job.job,
         traffic=lambda: channel.traffic,
         outside=outside,
+    )
+
+
+def carried_out(pipe: Pipe, runner: Runner, channel: Channel, rows: LocalRows, progress: Progress) -> Release | None:
+    """A compute party's part in a plan whose mechanism runs its steps itself."""
+    from lingqu.engine.errands import carry_out
+
+    job = pipe.job
+    return carry_out(
+        job.plan,
+        runner,
+        channel,
+        rows,
+        job.bindings,
+        progress,
+        pipe.gate,
+        job=job.job,
+        folder=Path(job.kept),
+        report=progress.rows,
     )
 
 

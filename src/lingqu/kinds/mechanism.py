@@ -83,6 +83,8 @@ class Declaration:
     preparation: what making the correlations of some work, (operation, sizes, times) each, sends in a fresh session,
     beside the operations' own costs; None where there are none to make.
     aligned_rows: how many rows an alignment ("align") of so many asked rows has; None where it is not offered.
+    effort: seconds of one processor core that an operation takes at each party beside its messages, from public sizes;
+    None where the messages tell enough for a choice.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Declaration:
     simulated: bool = False
     preparation: Callable[[Sequence[tuple[str, Sizes, int]]], Cost] | None = None
     aligned_rows: Callable[[int], int] | None = None
+    effort: Callable[[str, Sizes], float] | None = None
 
     def cost(self, operation: str, sizes: Sizes) -> Cost:
         """The declared cost of an operation; LingquError when it is not declared."""

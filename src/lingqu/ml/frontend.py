@@ -16,7 +16,7 @@ from lingqu.ml.steps import EvaluateArguments, JoinArguments, TrainArguments
 from lingqu.ml.training import METRIC_BITS, evaluate, join_rows, train
 from lingqu.plan.choose import Aligning, Work, aligning, entering
 from lingqu.plan.draft import Draft
-from lingqu.plan.frontend import OperatorFn
+from lingqu.plan.frontend import OnShares, OperatorFn
 from lingqu.plan.inputs import (
     ALIGNED_BITS,
     AlignArguments,
@@ -51,7 +51,7 @@ _METRICS = {
 }
 
 
-class TrainFrontend:
+class TrainFrontend(OnShares):
     """The frontend of programs of kind "train", whose text is a TrainSpec as JSON."""
 
     operators: Mapping[str, OperatorFn] = {"join": join_rows, "train": train, "evaluate": evaluate}

@@ -97,6 +97,7 @@ class Home:
         self.certificate = self.path / "keys" / "node.crt"
         self.peers = self.path / "peers"
         self.jobs = self.path / "jobs"
+        self.kept = self.path / "kept"
         self.tokens = self.path / "tokens"
         self.log = self.path / "node.log"
 

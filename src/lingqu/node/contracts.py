@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from importlib.metadata import entry_points
 
 from pydantic import ValidationError
 from sqlalchemy import select
@@ -39,9 +38,8 @@ from lingqu.node.journal import Journal
 from lingqu.node.messages import ContractOffered, Decided, JobOffer, kind_of
 from lingqu.node.outbox import Tell
 from lingqu.node.store.models import Agreement, Decision, Refusal, Use, UseState
-from lingqu.plan.choose import whole
 from lingqu.plan.explain import Weighed, weigh
-from lingqu.plan.frontend import Frontend
+from lingqu.plan.frontend import frontend
 from lingqu.plan.plan import LOCAL, Plan, Setting
 from lingqu.wire.jws import MAX_SKEW
 
@@ -119,18 +117,19 @@ class Contracts:
         """The plan, the setting in which its mechanism was chosen, and what compiles the program in another one."""
         try:
             assets = self._catalogue.assets()
+            kind = frontend(program.kind)
             setting = Setting(
-                self._parties(wanted.parties),
+                self._parties(wanted.parties, kind.parties(program, assets, self._core.name)),
                 self._core.name,
                 minimum_group,
                 wanted.adversary,
-                tuple(name for name, declaration in self._registry.declarations.items() if whole(declaration)),
+                tuple(name for name, declaration in self._registry.declarations.items() if kind.carries(declaration)),
                 self._registry,
                 self._copies(wanted.recipients),
                 wanted.latency,
                 wanted.bandwidth,
             )
-            compiled = partial(frontend(program.kind).compile, program, assets)
+            compiled = partial(kind.compile, program, assets)
             plan = compiled(setting)
             for name in plan.outside:
                 self._known(name)
@@ -169,7 +168,14 @@ class Contracts:
             self._known(name)
         return tuple(name for name in recipients if name != self._core.name)
 
-    def _parties(self, named: Sequence[str] | None) -> tuple[str, ...]:
+    def _parties(self, named: Sequence[str] | None, told: tuple[str, ...] | None) -> tuple[str, ...]:
+        """The compute parties: those that the asker names, or the program itself tells, or all confirmed ones."""
+        if told is not None:
+            if named is not None and set(named) != set(told):
+                raise Refused(
+                    f"Such a program is computed by {', '.join(told)}.", "Name these parties, or none.", term="parties"
+                )
+            named = told
         if named is None:
             named = sorted({self._core.name, *self._core.confirmed()})
             if len(named) not in PARTIES:
@@ -480,17 +486,6 @@ class Contracts:
         """Every refusal is on record, also one before there is a contract."""
         with self._core.store.write() as session:
             self._journal.refusal(session, error, fallback=fallback, contract=contract, requester=by)
-
-
-def frontend(kind: str) -> Frontend:
-    """The installed frontend of a program kind; BadInput when there is none."""
-    points = entry_points(group="lingqu.frontends")
-    found = next((point for point in points if point.name == kind), None)
-    if found is None:
-        known = ", ".join(sorted({point.name for point in points}))
-        raise BadInput(f"There are no programs of kind {kind!r}.", f"Kinds are {known}.")
-    loaded: Frontend = found.load()
-    return loaded
 
 
 def techniques(plan: Plan) -> tuple[str, ...]:

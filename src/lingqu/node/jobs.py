@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lingqu.contract import Terms
+from lingqu.contract import State, Terms
 from lingqu.engine.release import Release
 from lingqu.engine.supervisor import Supervisor
 from lingqu.engine.worker import JobLine
@@ -237,8 +237,19 @@ class Jobs:
                 names = Terms.parse(session.get_one(Agreement, row.contract).terms).names
                 self._tell_receipt(session, receipt, [name for name in names if name != self.name])
             shutil.rmtree(self._directory(row.id), ignore_errors=True)
+        self._forget()
         for left_behind in self._core.home.jobs.glob("*/release.json"):  # the node died before it could remove it
             left_behind.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        """Remove what runs left for a next one under contracts that can have none any more."""
+        for folder in self._core.home.kept.glob("*"):
+            try:
+                going = self._contracts.standing(f"sha256:{folder.name}").state is State.IN_FORCE
+            except NotFound:
+                going = False
+            if not going:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def stop_watching(self) -> None:
         """End every stream of views, so that the server can stop."""
@@ -360,6 +371,7 @@ class Jobs:
             last=config.stream.last,
             timeout=config.jobs.timeout,
             directory=str(self._directory(run.offer.job)),
+            kept=str(self._core.home.kept / run.offer.contract.removeprefix("sha256:")),
             record=config.record or None,
         )
 

@@ -143,7 +143,10 @@ def _normal(program: Program) -> str:
 
 
 class StepView(View):
-    """One step of a job with its measured traffic and time; zeros until it ends."""
+    """One step of a job with its measured traffic and time; zeros until it ends.
+
+    rows, of: how many rows of all a long step has dealt with; zeros where it does not say.
+    """
 
     id: str
     operator: str
@@ -151,6 +154,8 @@ class StepView(View):
     rounds: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    rows: int = 0
+    of: int = 0
 
 
 class JobView(View):

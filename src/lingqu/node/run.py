@@ -16,6 +16,9 @@ from lingqu.node.messages import JobOffer
 from lingqu.node.store.models import JobState
 from lingqu.plan.plan import Plan
 
+SHOWN = ("state", "rounds", "bytes", "seconds", "rows", "of")
+"""What people see of a step as it moves on."""
+
 
 class Owner(Protocol):
     """What a run asks of `jobs.Jobs`."""
@@ -78,7 +81,7 @@ class Run:
         with self.lock:
             known = self.steps.get(step)
             if known is not None:
-                known.update({key: figures[key] for key in ("state", "rounds", "bytes", "seconds") if key in figures})
+                known.update({key: figures[key] for key in SHOWN if key in figures})
         self._jobs.changed()
 
     def gate(self, step: str, reveal: bool) -> None:

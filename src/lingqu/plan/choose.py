@@ -68,6 +68,13 @@ def preparation(declaration: Declaration, work: Sequence[Work]) -> Cost:
     return declaration.preparation([(item.operation, item.sizes, item.times) for item in work])
 
 
+def effort(declaration: Declaration, work: Sequence[Work]) -> float:
+    """Seconds of a processor core that some work takes at each party, as far as the mechanism declares them."""
+    if declaration.effort is None:
+        return 0.0
+    return sum(declaration.effort(item.operation, item.sizes) * item.times for item in work)
+
+
 def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
     """The cheapest installed mechanism that fits the setting and offers all operations, and the reason in words.
 
@@ -80,9 +87,9 @@ def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
         failure = _failure(declaration, setting, work)
         if failure is None:
             total = cost(declaration, work) + preparation(declaration, work)
-            duration = seconds(total, setting.latency, setting.bandwidth)
+            duration = seconds(total, setting.latency, setting.bandwidth) + effort(declaration, work)
             fitting.append((duration, name, declaration))
-        elif whole(declaration) or name in setting.techniques:  # others carry no programs
+        elif name in setting.techniques or _able(declaration, work):  # others carry no such programs
             failures.append(f"{name}: {failure}")
     if not fitting:
         raise Refused(
@@ -128,10 +135,14 @@ def whole(declaration: Declaration) -> bool:
     return not declaration.ideal and declaration.operations.keys() >= {"input", "reveal"}
 
 
+def _able(declaration: Declaration, work: Sequence[Work]) -> bool:
+    """Whether a mechanism offers everything that some work takes, and is not ideal."""
+    return not declaration.ideal and declaration.operations.keys() >= {item.operation for item in work}
+
+
 def _cure(setting: Setting, work: Sequence[Work]) -> str:
     """What would let some installed mechanism fit, by the declarations alone."""
-    wanted = {item.operation for item in work}
-    able = [d for d in setting.registry.declarations.values() if not d.ideal and wanted <= d.operations.keys()]
+    able = [declaration for declaration in setting.registry.declarations.values() if _able(declaration, work)]
     strong = [d for d in able if d.threat.adversary.withstands(setting.adversary)]
     here = [d.name for d in strong if d.threat.parties == len(setting.parties)]
     if here:

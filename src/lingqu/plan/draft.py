@@ -11,7 +11,7 @@ from lingqu.kinds.disclosure import Audience, Fact
 from lingqu.kinds.mechanism import Cost, Declaration
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset, AssetUse
-from lingqu.plan.choose import Work, choose, cost, preparation
+from lingqu.plan.choose import Work, choose, cost, effort, preparation
 from lingqu.plan.plan import LOCAL, Output, Plan, Setting, Step, Told
 from lingqu.plan.statement import compose
 
@@ -27,9 +27,11 @@ class Draft:
     """Collects steps in order; `plan` chooses one mechanism for all shared steps and composes the statement.
 
     One mechanism for the whole plan: shares of one mechanism mean nothing to another.
+    manner: what the compute parties do with the rows, for the condition in the statement.
     """
 
     setting: Setting
+    manner: str = "compute on shares"
     lines: list[_Line] = field(default_factory=list)
 
     def local(self, name: str, operator: str, owner: str, arguments: dict[str, JsonValue], reason: str) -> str:
@@ -102,7 +104,12 @@ class Draft:
             assets=tuple(asset_use(assets[name], columns[name]) for name in sorted(columns)),
             steps=steps,
             statement=compose(
-                steps, self.setting, declaration.threat, [assets[name] for name in sorted(columns)], withheld
+                steps,
+                self.setting,
+                declaration.threat,
+                [assets[name] for name in sorted(columns)],
+                withheld,
+                self.manner,
             ),
             outputs=tuple(outputs),
             outside=outside,
@@ -150,6 +157,7 @@ class Draft:
                 "reason": f"{line.step.reason}; {why}" if line.step.reason else why,
                 "rounds": total.rounds,
                 "bytes": total.bytes,
+                "effort": round(effort(declaration, line.work), 3),
                 "reveals": (*declared, *line.step.reveals),
             }
         )

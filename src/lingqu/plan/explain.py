@@ -10,7 +10,7 @@ from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import Refused
 from lingqu.kinds.mechanism import Cost, Registry
 from lingqu.plan import statement
-from lingqu.plan.choose import BANDWIDTH, LATENCY, seconds, whole
+from lingqu.plan.choose import BANDWIDTH, LATENCY, seconds
 from lingqu.plan.plan import LOCAL, Plan, Setting
 
 
@@ -57,7 +57,7 @@ def explain(
             disclosure="; ".join(f"{told.party}: {told.about}" for told in step.reveals) or "nothing",
             rounds=step.rounds,
             bytes=step.bytes,
-            seconds=seconds(Cost(step.rounds, step.bytes), latency, bandwidth),
+            seconds=seconds(Cost(step.rounds, step.bytes), latency, bandwidth) + step.effort,
             measured=(measured or {}).get(step.id),
         )
         for step in plan.steps
@@ -80,14 +80,14 @@ class Weighed(Document):
 
 
 def weigh(plan: Plan, setting: Setting, compiled: Callable[[Setting], Plan]) -> tuple[Weighed, ...]:
-    """Every installed mechanism that carries whole programs beside the one that the plan uses, the chosen one first.
+    """Every mechanism that the setting allows beside the one that the plan uses, the chosen one first.
 
     compiled: the program's plan in a setting; it raises Refused where no mechanism fits.  Cost: one compilation each.
     """
     used = {step.mechanism for step in plan.steps} - {LOCAL}
     found = []
     for name, declaration in setting.registry.declarations.items():
-        if not whole(declaration):
+        if name not in setting.techniques:
             continue
         try:
             alone = plan if name in used else compiled(_alone(setting, name))
@@ -96,13 +96,14 @@ def weigh(plan: Plan, setting: Setting, compiled: Callable[[Setting], Plan]) -> 
             found.append(Weighed(mechanism=name, chosen=False, rounds=None, bytes=None, seconds=None, why=why))
             continue
         total = Cost(sum(step.rounds for step in alone.steps), sum(step.bytes for step in alone.steps))
+        effort = sum(step.effort for step in alone.steps)
         found.append(
             Weighed(
                 mechanism=name,
                 chosen=name in used,
                 rounds=total.rounds,
                 bytes=total.bytes,
-                seconds=round(seconds(total, setting.latency, setting.bandwidth), 3),
+                seconds=round(seconds(total, setting.latency, setting.bandwidth) + effort, 3),
                 why=str(declaration.threat),
             )
         )

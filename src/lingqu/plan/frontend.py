@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from lingqu.kinds.errors import BadInput
+from lingqu.kinds.mechanism import Declaration
 from lingqu.kinds.parties import PartyName
 from lingqu.kinds.programs import Program, Value
 from lingqu.kinds.schema import Asset
+from lingqu.plan.choose import whole
 from lingqu.plan.plan import Plan, Setting, Step
 
 
@@ -57,7 +61,39 @@ class Frontend(Protocol):
 
     @property
     def operators(self) -> Mapping[str, OperatorFn]:
-        """What runs this frontend's steps; "scan", "input" and "release" belong to the engine."""
+        """What runs this frontend's steps on shares; "scan", "input" and "release" belong to the engine.
+
+        None where a mechanism that carries these programs runs the steps itself (`lingqu.runners`).
+        """
+
+    def carries(self, declaration: Declaration) -> bool:
+        """Whether a mechanism can carry programs of this kind at all; a plan chooses among those."""
+
+    def parties(self, program: Program, assets: Mapping[str, Asset], asker: PartyName) -> tuple[PartyName, ...] | None:
+        """Who must compute a program, in order, where the program itself says so; None: the asker chooses."""
 
     def compile(self, program: Program, assets: Mapping[str, Asset], setting: Setting) -> Plan:
         """The plan of a program over assets by id; BadInput, Refused or RangeError say what does not fit, and where."""
+
+
+class OnShares:
+    """What frontends have in common whose programs run on shares."""
+
+    def carries(self, declaration: Declaration) -> bool:
+        """Mechanisms that take values in and give them out."""
+        return whole(declaration)
+
+    def parties(self, program: Program, assets: Mapping[str, Asset], asker: PartyName) -> tuple[PartyName, ...] | None:
+        """Whoever the asker names computes."""
+        return None
+
+
+def frontend(kind: str) -> Frontend:
+    """The installed frontend of a program kind (entry points `lingqu.frontends`); BadInput when there is none."""
+    points = entry_points(group="lingqu.frontends")
+    found = next((point for point in points if point.name == kind), None)
+    if found is None:
+        known = ", ".join(sorted({point.name for point in points}))
+        raise BadInput(f"There are no programs of kind {kind!r}.", f"Kinds are {known}.")
+    loaded: Frontend = found.load()
+    return loaded

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from lingqu.kinds.documents import Document
+from lingqu.kinds.parties import PartyName
 from lingqu.kinds.schema import ColumnType
 
 
@@ -67,6 +68,37 @@ class ReleaseArguments(Document):
     limit: int | None = None
     top: bool = False
     card: dict[str, JsonValue] = Field(default_factory=dict)
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """As a step's arguments."""
+        return self.model_dump(mode="json")
+
+
+class FoundColumn(Document):
+    """A result column of what a mechanism's own run has found.
+
+    value: the finding's column with its values; nulls: the one that is true where there is no value, or None.
+    scale: of a decimal, digits after the point.  about: how it is computed, in words.
+    """
+
+    title: str
+    type: ColumnType
+    value: str
+    about: str
+    nulls: str | None = None
+    scale: Annotated[int, Field(ge=0, le=38)] = 0
+
+
+class FoundArguments(Document):
+    """The arguments of a "release" of what a mechanism's own run has found.
+
+    columns: of each recipient's result.  counted: the finding's column, one number, that must reach the plan's minimum
+    group or is withheld; None: no such.
+    """
+
+    kind: Literal["found"] = "found"
+    columns: dict[PartyName, tuple[FoundColumn, ...]]
+    counted: str | None = None
 
     def arguments(self) -> dict[str, JsonValue]:
         """As a step's arguments."""

@@ -79,7 +79,8 @@ class Step(Document):
     operator: what is done ("scan", "input", "join", "group", "release", ...).  mechanism: "local", or a declared one.
     inputs: ids of earlier steps whose results it takes.  arguments: everything public that it needs, JSON-ready.
     reason: why this mechanism.  rounds, bytes: declared cost (payload of all parties), with the making of correlations
-    where the mechanism has some.  reveals: who learns what.
+    where the mechanism has some.  reveals: who learns what.  effort: seconds of a processor core beside the messages,
+    where the mechanism declares them.
     """
 
     id: StepId
@@ -92,6 +93,7 @@ class Step(Document):
     rounds: Annotated[int, Field(ge=0)] = 0
     bytes: Annotated[int, Field(ge=0)] = 0
     reveals: tuple[Told, ...] = ()
+    effort: Annotated[float, Field(ge=0)] = Field(default=0.0, exclude_if=lambda seconds: not seconds)
 
 
 class Output(Document):

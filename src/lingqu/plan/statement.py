@@ -15,11 +15,16 @@ ABORT = "if a check fails: that the computation was aborted by it, and when; not
 
 
 def compose(
-    steps: Sequence[Step], setting: Setting, threat: Threat, assets: Sequence[Asset], withheld: Sequence[str]
+    steps: Sequence[Step],
+    setting: Setting,
+    threat: Threat,
+    assets: Sequence[Asset],
+    withheld: Sequence[str],
+    manner: str = "compute on shares",
 ) -> Statement:
     """What each party will learn: others' row counts, public shapes, what steps reveal; and nothing else.
 
-    threat: of the mechanism that was chosen.  withheld: what nobody learns.
+    threat: of the mechanism that was chosen.  withheld: what nobody learns.  manner: what the compute parties do.
     Lines keep the order of the steps; a line that is said twice is said once.
     """
     learned: dict[str, tuple[Learned, ...]] = {}
@@ -43,25 +48,26 @@ def compose(
         if threat.adversary is Adversary.MALICIOUS_ABORT:
             lines.append(Learned(fact=Fact.ABORT, about=ABORT, step=steps[-1].id))
         learned[party] = tuple(lines)
-    return Statement(learned=learned, withheld=tuple(withheld), assumes=assumption(setting.parties, threat))
+    return Statement(learned=learned, withheld=tuple(withheld), assumes=assumption(setting.parties, threat, manner))
 
 
-def assumption(parties: Sequence[str], threat: Threat) -> str:
+def assumption(parties: Sequence[str], threat: Threat, manner: str = "compute on shares") -> str:
     """What must hold of the compute parties for a statement to be true, in words.
 
     threat: of the mechanism; its corruptions are the parties that may work against the others together.
+    manner: what the compute parties do.
     """
     names = ", ".join(parties)
     few = {1: "one", 2: "two"}.get(threat.corruptions, str(threat.corruptions))
     allies = "they do not" if len(parties) == 2 else "no two of them" if few == "one" else f"no more than {few} of them"
     if threat.adversary is Adversary.MALICIOUS_ABORT:
         return (
-            f"{names} compute on shares. This holds whatever {few} of them may do instead of following the protocol, "
+            f"{names} {manner}. This holds whatever {few} of them may do instead of following the protocol, "
             f"as long as {allies} act together: a deviation is found before anything is opened and ends "
             f"the computation ({threat.assumption})."
         )
     return (
-        f"{names} compute on shares. This holds while each of them follows the protocol and {allies} pool what they "
+        f"{names} {manner}. This holds while each of them follows the protocol and {allies} pool what they "
         f"hold; a party that deviates is not noticed ({threat.assumption})."
     )
 

@@ -1,11 +1,13 @@
 """Private set intersection: which keys two parties have in common, disclosed as far as their terms say."""
 
 from lingqu.psi.agreement import Result, Terms
-from lingqu.psi.declaration import DECLARATION, RR22
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
 from lingqu.psi.forms import FORMS, normalise
 from lingqu.psi.protocols import PROTOCOLS, Choice, Line, choose, intersect
+from lingqu.psi.runner import run
+from lingqu.psi.session import Session, join_session, open_session
+from lingqu.psi.tables import DECLARATION, RR22
 
 __all__ = [
     "DECLARATION",
@@ -17,9 +19,13 @@ __all__ = [
     "Intersection",
     "Line",
     "Result",
+    "Session",
     "Terms",
     "choose",
     "elements",
     "intersect",
+    "join_session",
     "normalise",
+    "open_session",
+    "run",
 ]

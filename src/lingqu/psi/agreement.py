@@ -33,7 +33,8 @@ class Result(StrEnum):
 class Terms(Document):
     """What both parties must name alike.  recipients: the indices of the parties that learn the result.
 
-    largest: the most elements that a peer may bring; both sides' caps are agreed on.
+    largest: the most elements that a peer may bring; both sides' caps are agreed on.  sizes: how many each party brings
+    exactly, where that is public beforehand.
     """
 
     protocol: str
@@ -41,6 +42,7 @@ class Terms(Document):
     result: Result = Result.ELEMENTS
     recipients: tuple[int, ...] = (0,)
     largest: Annotated[int, Field(ge=0, le=LARGEST)] = LARGEST
+    sizes: tuple[int, int] | None = Field(default=None, exclude_if=lambda sizes: sizes is None)
 
 
 @dataclass(frozen=True)
@@ -91,4 +93,8 @@ def agree(channel: Channel, terms: Terms, size: int) -> Agreement:
         )
     both = (own, theirs) if channel.party == 0 else (theirs, own)
     sizes = (size, other) if channel.party == 0 else (other, size)
+    if terms.sizes is not None and sizes != terms.sizes:
+        raise ProtocolViolation(
+            f"{name} brings {other} elements, {terms.sizes[peer]} are agreed.", "Check its software."
+        )
     return Agreement(terms, sizes, hashlib.sha256(b"lingqu psi salt 1" + both[0] + both[1]).digest())

@@ -75,7 +75,7 @@ def elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:
     whole = _joined(parts)
     present = np.asarray(pc.is_valid(whole))
     data, offsets = _buffers(whole.filter(pa.array(present)))
-    return _unique(data, offsets, present)
+    return unique(data, offsets, present)
 
 
 def _joined(parts: Sequence[pa.Array]) -> pa.Array:
@@ -99,8 +99,11 @@ def _buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return raw, ends - ends[0]
 
 
-def _unique(data: NDArray[np.uint8], offsets: NDArray[np.int64], present: NDArray[np.bool_]) -> Elements:
-    """One element for equal keys, in the order of their first rows."""
+def unique(data: NDArray[np.uint8], offsets: NDArray[np.int64], present: NDArray[np.bool_]) -> Elements:
+    """One element for equal keys, in the order of their first rows.
+
+    data, offsets: the keys of the rows that have one.  present: of all rows, which have one.
+    """
     digests = _core.element_digests(secrets.token_bytes(32), data, offsets).reshape(-1, 2)
     _, first, inverse = np.unique(_keys(digests), return_index=True, return_inverse=True)
     order = np.argsort(first, kind="stable")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import Asset
-from lingqu.plan.frontend import Frontend, OperatorFn
+from lingqu.plan.frontend import Frontend, OnShares, OperatorFn
 from lingqu.plan.plan import Plan, Setting
 from lingqu.sql.lower import Lowering
 from lingqu.sql.operators import OPERATORS
@@ -16,7 +16,7 @@ from lingqu.sql.query import read
 
 
 @dataclass(frozen=True)
-class SqlFrontend:
+class SqlFrontend(OnShares):
     """The frontend of programs of kind "sql"."""
 
     @property

@@ -1,0 +1,148 @@
+"""Plans whose mechanism runs its steps itself: one compute party's part, with the same gates and the same one exit."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lingqu.engine.execute import Gate, LocalRows, check_job, counters, spent
+from lingqu.engine.release import Release, found
+from lingqu.kinds.channel import Channel, Tag, Traffic
+from lingqu.kinds.errands import Columns, Errand, Finding, Runner
+from lingqu.kinds.errors import LingquError, Refused
+from lingqu.kinds.programs import Value
+from lingqu.plan.inputs import check_bindings
+from lingqu.plan.plan import Plan, Step
+
+Report = Callable[[Step, int, int], None]
+
+
+def carry_out(
+    plan: Plan,
+    runner: Runner,
+    channel: Channel,
+    local: LocalRows,
+    bindings: Mapping[str, Value],
+    on_step: Callable[[Step, Traffic], None],
+    gate: Gate,
+    *,
+    job: str,
+    folder: Path,
+    report: Report = lambda step, done, total: None,
+) -> Release | None:
+    """Run such a plan at one compute party; the Release at the recipients, None at the others.
+
+    channel: of the compute parties, who are all parties: outside ones are Refused.
+    local, bindings, on_step, gate, job: as for `execute.execute`.  The mechanism asks the gate before the reveal in its
+    errand, and what follows waits for every party's.  folder: of the contract; what errands leave there stays.
+    report: told how many rows of how many a step has dealt with.
+    """
+    check_bindings(plan.program, bindings)
+    check_job(job)
+    if plan.outside:
+        raise Refused(
+            f"{', '.join(plan.outside)} would take part without computing.", "Only compute parties can.", term="parties"
+        )
+    name = plan.parties[channel.party]
+    results: dict[str, Columns | Finding | None] = {}
+    release: Release | None = None
+    before = counters(lambda: channel.traffic)
+    with _own(folder) as place:
+        for step in plan.steps:
+            gate(step.id, False)
+            if step.operator == "scan":
+                results[step.id] = _scanned(local, step) if step.parties == (name,) else None
+            elif step.operator == "release":
+                release = _released(plan, step, results[step.inputs[0]], name, job, gate)
+            else:
+                errand = _Errand(plan, step, channel, gate)
+                results[step.id] = errand.run(runner, [results[one] for one in step.inputs], bindings, place, report)
+            now = counters(lambda: channel.traffic)
+            on_step(step, spent(before, now))
+            before = now
+    return release
+
+
+class _Errand:
+    """One step that the mechanism runs, and whether it has asked the gate before the reveal."""
+
+    def __init__(self, plan: Plan, step: Step, channel: Channel, gate: Gate) -> None:
+        self._plan = plan
+        self._step = step
+        self._channel = channel
+        self._gate = gate
+        self._open = False
+
+    def run(
+        self, runner: Runner, inputs: list[Any], bindings: Mapping[str, Value], folder: Path, report: Report
+    ) -> Finding | None:
+        """Let the mechanism run it; LingquError when it went past the gate, or found something for the wrong party."""
+        plan, step = self._plan, self._step
+        finding = runner(
+            Errand(
+                mechanism=step.mechanism,
+                operator=step.operator,
+                arguments=step.arguments,
+                channel=self._channel,
+                inputs=inputs,
+                recipients=tuple(plan.parties.index(name) for name in plan.recipients),
+                bindings=bindings,
+                gate=self.gate,
+                proceed=lambda: self._gate(step.id, False),
+                report=lambda done, total: report(step, done, total),
+                folder=folder,
+            )
+        )
+        if not self._open:
+            raise LingquError(f"{step.mechanism} asked no gate before its result.", "Report this: it is faulty.")
+        if (finding is not None) != (plan.parties[self._channel.party] in plan.recipients):
+            raise LingquError(f"{step.mechanism} gave a result at the wrong party.", "Report this: it is faulty.")
+        return finding
+
+    def gate(self) -> None:
+        """This party's gate, then every other's: each says that its own has let the run pass."""
+        self._gate(self._step.id, True)
+        others = [peer for peer in range(len(self._channel.parties)) if peer != self._channel.party]
+        for peer in others:
+            self._channel.send(peer, b"", Tag.DOCUMENT)
+        for peer in others:
+            self._channel.receive(peer, 0, Tag.DOCUMENT)
+        self._open = True
+
+
+def _scanned(local: LocalRows, step: Step) -> Columns:
+    return {name: np.asarray(values) for name, values in local(step).items()}
+
+
+def _released(plan: Plan, step: Step, finding: Any, name: str, job: str, gate: Gate) -> Release | None:
+    """The release at a recipient, behind this party's gate once more: a revocation counts until the end."""
+    gate(step.id, True)
+    if name not in plan.recipients:
+        return None
+    if not isinstance(finding, Finding):
+        raise Refused("The plan releases what no run has found.", "Run the signed plan.", term="plan")
+    return found(plan, step, finding, recipient=name, job=job)
+
+
+@contextlib.contextmanager
+def _own(folder: Path) -> Iterator[Path]:
+    """The contract's folder, this process's alone; another one, which is kept for nobody, while a run is in it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with tempfile.TemporaryDirectory(prefix="run-", dir=Path.cwd()) as other:
+                yield Path(other)
+            return
+        yield folder
+    finally:
+        os.close(descriptor)

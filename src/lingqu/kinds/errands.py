@@ -1,0 +1,66 @@
+"""Errands: steps that a mechanism carries out itself over a channel, instead of operations on shares.
+
+A mechanism names the function that runs its errands among the entry points `lingqu.runners`, by its declared name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import JsonValue
+
+from lingqu.kinds.channel import Channel
+from lingqu.kinds.programs import Value
+
+Columns = Mapping[str, NDArray[np.generic]]
+"""Columns by name, all of one length."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One step of a signed plan, as the mechanism that the plan names for it meets it at one compute party.
+
+    mechanism, operator, arguments: the step's; all of them are public and signed.  channel: of the compute parties.
+    inputs: what the step's inputs gave here, in order: scanned columns where this party owns the table, None elsewhere.
+    recipients: the indices of the parties that learn the result.  bindings: values of the program's parameters, public.
+    gate: to be asked once, after checks and before anything that lets any party learn something of a result; it returns
+    when every compute party's own gate has let the run pass, and raises to stop.  Its cost, 1 round without a byte, is
+    part of the declared one.
+    proceed: to be asked between the parts of a long errand; raises to stop, as after a revocation.
+    report: told how many rows of how many are done.
+    folder: this party's own, for this contract alone: what an errand leaves there is there at the next run, and removed
+    once the contract has ended.
+    """
+
+    mechanism: str
+    operator: str
+    arguments: Mapping[str, JsonValue]
+    channel: Channel
+    inputs: Sequence[Columns | None]
+    recipients: tuple[int, ...]
+    bindings: Mapping[str, Value]
+    gate: Callable[[], None]
+    proceed: Callable[[], None]
+    report: Callable[[int, int], None]
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"Errand({self.mechanism}, {self.operator})"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a recipient has learnt: columns, from which the release takes what the plan names."""
+
+    columns: Columns
+
+    def __repr__(self) -> str:
+        return f"Finding({', '.join(self.columns)})"
+
+
+Runner = Callable[[Errand], Finding | None]
+"""Carries out an errand; gives the finding at its recipients, None elsewhere."""

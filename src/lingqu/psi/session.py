@@ -1,0 +1,297 @@
+"""An intersection of sets larger than memory: part by part, resumable at a part's boundary, by one worker or several.
+
+Both parties agree on terms, numbers of rows and a salt that neither could choose (committed to before it is opened),
+write their keys to disk part by part, and intersect one part after the other with fresh keys of the protocol each.
+A part is done when its result lies on disk at both; after a crash both say which they have and do the others.
+A salt serves one table at one version alone: beside it lies the table's fingerprint, and another table gets another.
+Adversary and assumption: the protocol's.  Discloses: both numbers of rows, what the protocol discloses, and after a
+crash which parts were done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from lingqu.kinds.channel import Channel, Tag
+from lingqu.kinds.documents import Document
+from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
+from lingqu.kinds.mechanism import Cost
+from lingqu.psi.agreement import LARGEST, Result, Terms
+from lingqu.psi.parts import PART, Parts, filled, parted
+from lingqu.psi.protocols import intersect
+from lingqu.psi.spill import Batches, Spill
+
+HELLO = 32 + 8 + 32 + 16
+NONCE = 32
+STATE = "session.json"
+Report = Callable[[int, int], None]
+
+
+class State(Document):
+    """What lies beside the parts.  salt: of the parts.  fingerprint: of this party's table.  subject: of the terms."""
+
+    salt: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
+    fingerprint: str
+    subject: str
+    terms: Terms
+    rows: tuple[int, int]
+    most: int
+
+
+class Session:
+    """One party's side of one intersection; made by `open_session` or `join_session`.  folder: this party's alone."""
+
+    def __init__(self, party: int, state: State, spill: Spill, folder: Path) -> None:
+        self._party = party
+        self._state = state
+        self._spill = spill
+        self._folder = folder
+        self.parts = _parts(state.terms, state.rows, state.most)
+
+    def __repr__(self) -> str:
+        return f"Session({self.parts.count} parts, {len(self.done(range(self.parts.count)))} done)"
+
+    def done(self, parts: range) -> list[int]:
+        """Those of some parts whose result lies on this party's disk."""
+        return [part for part in parts if self._result(part).exists()]
+
+    def run(
+        self,
+        channel: Channel,
+        parts: range | None = None,
+        *,
+        report: Report = lambda done, total: None,
+        proceed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Intersect the parts of a range that are not done at both parties; both call it with the same range.
+
+        parts: None for all.  Several workers or machines can take a range each, over a channel of their own.
+        report: told this party's rows that are done, of all in the range.  proceed: asked before each part.
+        Cost: a message of a bit a part each way, then the protocol's cost for every part.  Memory: one part's.
+        """
+        mine = range(self.parts.count) if parts is None else parts
+        missing = self._missing(channel, mine)
+        total = self._state.rows[self._party] * len(mine) // self.parts.count
+        finished = total * (len(mine) - len(missing)) // max(len(mine), 1)
+        report(finished, total)
+        for number, part in enumerate(missing, 1):
+            proceed()
+            self._intersect(channel, part)
+            report(finished + (total - finished) * number // len(missing), total)
+
+    def rows(self) -> NDArray[np.int64] | None:
+        """This party's rows whose key both have, in order, once all parts are done; None where it may not know."""
+        if self._state.terms.result is Result.SIZE or self._party not in self._state.terms.recipients:
+            return None
+        return np.sort(np.concatenate(list(self._results())))
+
+    def size(self) -> int | None:
+        """How many keys both have, for a result of that kind; None at a party that may not know."""
+        if self._state.terms.result is not Result.SIZE or self._party not in self._state.terms.recipients:
+            return None
+        return sum(int(found[0]) for found in self._results())
+
+    def discard(self) -> None:
+        """Remove everything of this session from the disk."""
+        for path in self._folder.glob("part-*"):
+            path.unlink(missing_ok=True)
+        for path in self._folder.glob("done-*"):
+            path.unlink(missing_ok=True)
+        (self._folder / STATE).unlink(missing_ok=True)
+
+    def document(self) -> bytes:
+        """What another worker of this party needs to join (`join_session`); keep it as secret as the table's keys."""
+        return self._state.canonical()
+
+    def _missing(self, channel: Channel, parts: range) -> list[int]:
+        """Those not done at both: every party says which it has."""
+        have = np.zeros(len(parts), np.uint8)
+        have[[part - parts.start for part in self.done(parts)]] = 1
+        peer, size = 1 - channel.party, -(-len(parts) // 8)
+        channel.send(peer, np.packbits(have).data.cast("B"), Tag.BLOCKS)
+        theirs = np.unpackbits(np.frombuffer(channel.receive(peer, size, Tag.BLOCKS), np.uint8), count=len(parts))
+        return [part for part, done in zip(parts, have & theirs, strict=True) if not done]
+
+    def _intersect(self, channel: Channel, part: int) -> None:
+        terms = self._state.terms
+        own, place = self._spill.read(part)
+        sizes = self.parts.sizes
+        agreed = terms.model_copy(update={"largest": max(sizes), "sizes": sizes})
+        found = intersect(channel, filled(own, sizes[self._party]), agreed)
+        if found.elements is not None:
+            result = place[own.rows_of(found.elements[found.elements < len(own)])]
+        else:
+            result = np.array([found.size or 0], np.int64)
+        self._keep(part, result)
+
+    def _keep(self, part: int, result: NDArray[np.int64]) -> None:
+        """A part's result, on disk for good before the part counts as done."""
+
+        def write(path: Path) -> None:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                np.lib.format.write_array(file, result, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+
+        _durably(self._result(part), write)
+
+    def _results(self) -> Iterator[NDArray[np.int64]]:
+        for part in range(self.parts.count):
+            try:
+                with open(self._result(part), "rb") as file:
+                    yield np.lib.format.read_array(file, allow_pickle=False)
+            except FileNotFoundError:
+                raise BadInput(f"Part {part} of {self.parts.count} is not done.", "Run the missing parts.") from None
+
+    def _result(self, part: int) -> Path:
+        return self._folder / f"done-{part:06d}"
+
+
+def open_session(
+    channel: Channel,
+    batches: Batches,
+    rows: int,
+    terms: Terms,
+    folder: Path,
+    *,
+    peer_rows: int | None = None,
+    most: int = PART,
+) -> Session:
+    """Agree with the peer and write this party's parts to disk; both call it alike, one worker for all.
+
+    rows: of the table that `batches` reads.  peer_rows: how many the peer must bring; None: as many as it says, up to
+    terms.largest.  most: rows of the larger side in a part.  folder: where an earlier run of the same may lie, with
+    what it had done; what lies there of another table or other terms is removed first.
+    Refused (term "set-size") for more rows than agreed, ProtocolViolation for a peer that names other terms, BadInput
+    for a value outside its form, TableChanged for another number of rows than announced.
+    Cost: `opening_cost`.  Memory: one batch.  Work: one pass over the table, two after a crash in other data.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if rows > terms.largest:
+        raise Refused(f"{rows} rows are more than the agreed {terms.largest}.", "Agree on more.", term="set-size")
+    subject = hashlib.sha256(b"lingqu psi session 1" + terms.canonical() + most.to_bytes(8, "little")).digest()
+    earlier = _resumable(channel.party, batches, rows, subject.hex(), folder)
+    salt, both, again = _agreed(channel, terms, rows, peer_rows, subject, earlier)
+    if earlier is not None and again:
+        return earlier
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    parts = _parts(terms, both, most)
+    spill = Spill(folder, parts.count, range(parts.count))
+    known = spill.write(batches, terms.forms, salt, rows)
+    state = State(salt=salt.hex(), fingerprint=known, subject=subject.hex(), terms=terms, rows=both, most=most)
+    _durably(folder / STATE, lambda path: _write(path, state.canonical()))
+    return Session(channel.party, state, spill, folder)
+
+
+def join_session(party: int, document: bytes, batches: Batches, folder: Path, parts: range) -> Session:
+    """A further worker of a party that has opened a session, with a disk of its own; it writes its own parts there.
+
+    document: `Session.document()`.  parts: those that this worker will run.  TableChanged when its table is another.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = State.parse(document)
+    spill = Spill(folder, _parts(state.terms, state.rows, state.most).count, parts)
+    known = spill.write(batches, state.terms.forms, bytes.fromhex(state.salt), state.rows[party])
+    _same(known, state)
+    return Session(party, state, spill, folder)
+
+
+def opening_cost(parts: Parts) -> Cost:
+    """Rounds and bytes of `open_session`, and of the message by which `Session.run` of all parts begins."""
+    return Cost(3, 2 * (HELLO + NONCE + -(-parts.count // 8)))
+
+
+def _parts(terms: Terms, rows: tuple[int, int], most: int) -> Parts:
+    # The number of matches in each part of a set is more than their number in all: such a result has one part.
+    return parted(rows, whole=terms.result is Result.SIZE, most=most)
+
+
+def _resumable(party: int, batches: Batches, rows: int, subject: str, folder: Path) -> Session | None:
+    """What an earlier run left, if it was of the same terms and this very table, with its parts written again."""
+    try:
+        state = State.parse((folder / STATE).read_bytes())
+    except (FileNotFoundError, BadInput):
+        return None
+    if state.subject != subject or state.rows[party] != rows:
+        return None
+    count = _parts(state.terms, state.rows, state.most).count
+    spill = Spill(folder, count, range(count))
+    known = spill.write(batches, state.terms.forms, bytes.fromhex(state.salt), rows)
+    return Session(party, state, spill, folder) if hmac.compare_digest(known, state.fingerprint) else None
+
+
+def _agreed(
+    channel: Channel, terms: Terms, rows: int, peer_rows: int | None, subject: bytes, earlier: Session | None
+) -> tuple[bytes, tuple[int, int], bool]:
+    """The salt, both numbers of rows, and whether both go on with the earlier session."""
+    peer = 1 - channel.party
+    name = channel.parties[peer]
+    offered = secrets.token_bytes(16) if earlier is None else _token(earlier)
+    nonce = secrets.token_bytes(NONCE)
+    own = subject + rows.to_bytes(8, "little") + _commitment(channel.party, nonce) + offered
+    channel.send(peer, own, Tag.BLOCKS)
+    theirs = bytes(channel.receive(peer, HELLO, Tag.BLOCKS))
+    if not hmac.compare_digest(theirs[:32], subject):
+        raise ProtocolViolation(
+            f"{name} names other terms for the intersection.", "Agree on protocol, forms, result and recipients."
+        )
+    other = int.from_bytes(theirs[32:40], "little")
+    if other > min(terms.largest, LARGEST):
+        raise Refused(
+            f"{name} brings {other} rows, more than the agreed {terms.largest}.", "Agree on more.", term="set-size"
+        )
+    if peer_rows is not None and other != peer_rows:
+        raise Refused(f"{name} brings {other} rows, {peer_rows} are agreed.", "Agree again.", term="set-size")
+    channel.send(peer, nonce, Tag.BLOCKS)
+    opened = bytes(channel.receive(peer, NONCE, Tag.BLOCKS))
+    if not hmac.compare_digest(_commitment(peer, opened), theirs[40:72]):
+        raise ProtocolViolation(f"{name} opened something else than it had committed to.", "Check its software.")
+    first, second = (nonce, opened) if channel.party == 0 else (opened, nonce)
+    salt = hashlib.sha256(b"lingqu psi parts 1" + subject + first + second).digest()
+    both = (rows, other) if channel.party == 0 else (other, rows)
+    return salt, both, earlier is not None and hmac.compare_digest(theirs[72:], offered)
+
+
+def _token(session: Session) -> bytes:
+    """What tells a peer that had the same session that this is it; random to everyone else."""
+    return hashlib.sha256(b"lingqu psi again 1" + bytes.fromhex(session._state.salt)).digest()[:16]
+
+
+def _commitment(party: int, nonce: bytes) -> bytes:
+    return hashlib.sha256(b"lingqu psi nonce 1" + bytes([party]) + nonce).digest()
+
+
+def _same(known: str, state: State) -> None:
+    if not hmac.compare_digest(known, state.fingerprint):
+        raise BadInput("This is another table than the session was opened over.", "Read the same one.")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _durably(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens, and stays once this returns."""
+    other = path.with_name(path.name + ".new")
+    write(other)
+    os.replace(other, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,68 @@
+"""What the intersection of two registered tables declares: the protocols' operations, part by part, over padded sets.
+
+Sizes.  left, right: rows of the receiver's table and of the other; recipients: 1 (the left side) or 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lingqu.kinds.disclosure import Audience, Fact, Reveals
+from lingqu.kinds.mechanism import Cost, Declaration, Operation, Sizes
+from lingqu.psi import declaration, ecdh, rr22
+from lingqu.psi.parts import parted
+from lingqu.psi.protocols import Line, seconds
+from lingqu.psi.session import opening_cost
+
+ELEMENTS = "intersect_tables"
+SIZE = "intersect_tables_size"
+GATE = Cost(1, 0)
+_EARLIER = Reveals(
+    to=Audience.COMPUTE,
+    fact=Fact.SHAPE,
+    about="of the other side's keys its table's number of rows alone; of a run that broke off, how far it had come",
+)
+# A part's first message is on its way while the last one of the part before is: what each part but the first adds, by
+# the number of recipients.
+_FURTHER = {ecdh.NAME: (2, 3), rr22.NAME: (6, 6)}
+_PLAIN = {"intersect": ELEMENTS, "intersection_size": SIZE}
+
+
+def cost(declared: Declaration, plain: str, sizes: Sizes) -> Cost:
+    """Of one of the protocol's own operations over all parts, with the session's opening and the gates' meeting."""
+    rows = (sizes["left"], sizes["right"])
+    recipients = sizes.get("recipients", 1)
+    parts = parted(rows, whole=plain == "intersection_size")
+    left, right = parts.sizes
+    each = declared.cost(plain, {"left": left, "right": right, "recipients": recipients})
+    further = _FURTHER.get(declared.name, (each.rounds, each.rounds))[recipients - 1]
+    total = Cost(each.rounds + further * (parts.count - 1), each.bytes * parts.count)
+    return total + opening_cost(parts) + GATE
+
+
+def _operation(declared: Declaration, plain: str, name: str) -> Operation:
+    own = declared.operations[plain]
+    told = tuple(one for one in own.reveals if one.to is Audience.RECIPIENT)
+    return Operation(name, lambda sizes: cost(declared, plain, sizes), own.source, (_EARLIER, *told))
+
+
+def _effort(declared: Declaration, operation: str, sizes: Sizes) -> float:
+    rows = (sizes.get("left", 0), sizes.get("right", 0))
+    parts = parted(rows, whole=operation in (SIZE, "intersection_size"))
+    return parts.count * seconds(declared.name, Cost(), parts.sizes, Line())
+
+
+def over_tables(declared: Declaration) -> Declaration:
+    """A protocol's declaration with what the platform runs of it, and the work of both."""
+    operations = {
+        name: _operation(declared, plain, name) for plain, name in _PLAIN.items() if plain in declared.operations
+    }
+    return replace(
+        declared,
+        operations={**declared.operations, **operations},
+        effort=lambda operation, sizes: _effort(declared, operation, sizes),
+    )
+
+
+DECLARATION = over_tables(declaration.DECLARATION)
+RR22 = over_tables(declaration.RR22)

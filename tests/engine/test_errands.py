@@ -1,0 +1,243 @@
+"""Plans whose mechanism runs its steps itself: gates, the one exit, and what a faulty mechanism cannot do."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lingqu.engine import errands
+from lingqu.engine.errands import carry_out
+from lingqu.engine.release import Release, found
+from lingqu.kinds.channel import Channel
+from lingqu.kinds.disclosure import Statement
+from lingqu.kinds.errands import Errand, Finding, Runner
+from lingqu.kinds.errors import LingquError, Refused
+from lingqu.kinds.programs import Program
+from lingqu.kinds.schema import ColumnType
+from lingqu.net.memory import memory_channels
+from lingqu.plan.outputs import FoundArguments, FoundColumn
+from lingqu.plan.plan import LOCAL, Output, Plan, Step
+
+JOB = "00112233445566778899aabbccddeeff"
+PARTIES = ("aa-a", "bb-b")
+NUMBER = FoundColumn(title="total", type=ColumnType.INT, value="total", about="as a test computes")
+Gate = Callable[[str, bool], None]
+
+
+def plan(release: FoundArguments | None = None, **more: Any) -> Plan:
+    """scan at each party → add → release to the first."""
+    scans = [
+        Step(id=f"scan{i}", operator="scan", mechanism=LOCAL, parties=(name,), arguments={"asset": name}, reason="r")
+        for i, name in enumerate(PARTIES)
+    ]
+    add = Step(id="add", operator="add", mechanism="adder", parties=PARTIES, inputs=("scan0", "scan1"), reason="r")
+    arguments = (release or FoundArguments(columns={PARTIES[0]: (NUMBER,)})).arguments()
+    last = Step(
+        id="release",
+        operator="release",
+        mechanism="adder",
+        parties=PARTIES,
+        inputs=("add",),
+        arguments=arguments,
+        reason="r",
+    )
+    titles = (release or FoundArguments(columns={PARTIES[0]: (NUMBER,)})).columns[PARTIES[0]]
+    return Plan(
+        program=Program(kind="test", text="x"),
+        parties=PARTIES,
+        recipient=PARTIES[0],
+        minimum_group=3,
+        assets=(),
+        steps=(*scans, add, last),
+        statement=Statement(learned={}, withheld=()),
+        outputs=tuple(Output(name=c.title, type=c.type, computed="as a test computes") for c in titles),
+        **more,
+    )
+
+
+def add(errand: Errand) -> Finding | None:
+    """Sends its own sum to the first party in the clear, behind the gates."""
+    own = next(columns for columns in errand.inputs if columns is not None)
+    total = int(own["x"].sum())
+    errand.report(1, 2)
+    errand.gate()
+    errand.proceed()
+    if errand.channel.party:
+        errand.channel.send(0, total.to_bytes(8, "little"))
+        return None
+    total += int.from_bytes(errand.channel.receive(1, 8), "little")
+    return Finding({"total": np.array([total])})
+
+
+def run(
+    runner: Runner,
+    folder: Path,
+    gates: tuple[Gate, Gate] = (lambda *_: None, lambda *_: None),
+    which: Plan | None = None,
+) -> list[Release | LingquError | None]:
+    """What each party ends with."""
+    channels = memory_channels(PARTIES)
+
+    def part(channel: Channel) -> Release | LingquError | None:
+        try:
+            return carry_out(
+                which or plan(),
+                runner,
+                channel,
+                lambda step: {"x": np.array([1, 2, 3])},
+                {},
+                lambda step, traffic: None,
+                gates[channel.party],
+                job=JOB,
+                folder=folder / str(channel.party),
+            )
+        except LingquError as error:
+            channel.close()
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(part, channels))
+
+
+def test_the_recipient_alone_gets_the_release(tmp_path: Path) -> None:
+    first, second = run(add, tmp_path)
+    assert isinstance(first, Release)
+    assert first.rows == ((12,),)
+    assert first.recipient == PARTIES[0]
+    assert second is None
+
+
+def test_every_gate_is_asked_and_the_reveal_waits_for_both(tmp_path: Path) -> None:
+    asked: list[tuple[int, str, bool]] = []
+    writing = threading.Lock()
+
+    def gate(party: int) -> Gate:
+        def ask(step: str, reveal: bool) -> None:
+            with writing:
+                asked.append((party, step, reveal))
+
+        return ask
+
+    run(add, tmp_path, (gate(0), gate(1)))
+    steps = [("scan0", False), ("scan1", False), ("add", False), ("add", True), ("add", False)]
+    steps += [("release", False), ("release", True)]
+    for party in (0, 1):
+        assert [(step, reveal) for who, step, reveal in asked if who == party] == steps
+    opened = [place for place, (_, step, reveal) in enumerate(asked) if (step, reveal) == ("add", True)]
+    after = [place for place, entry in enumerate(asked) if entry[1:] == ("add", False)][2:]
+    assert max(opened) < min(after)
+
+
+@pytest.mark.parametrize("party", [0, 1])
+def test_one_partys_no_keeps_the_result_from_both(tmp_path: Path, party: int) -> None:
+    sent: list[int] = []
+
+    def watched(errand: Errand) -> Finding | None:
+        finding = add(errand)
+        sent.append(errand.channel.party)
+        return finding
+
+    def refuse(step: str, reveal: bool) -> None:
+        if reveal:
+            raise Refused("Revoked.", "Ask the owner.", term="revoked")
+
+    gates: list[Gate] = [lambda *_: None, lambda *_: None]
+    gates[party] = refuse
+    ended = run(watched, tmp_path, (gates[0], gates[1]))
+    assert all(isinstance(one, LingquError) for one in ended)
+    error = ended[party]
+    assert isinstance(error, Refused)
+    assert error.term == "revoked"
+    assert not sent
+
+
+def test_a_mechanism_that_asks_no_gate_gives_no_result(tmp_path: Path) -> None:
+    ended = run(lambda errand: Finding({"total": np.array([9])}) if not errand.channel.party else None, tmp_path)
+    assert all(isinstance(one, LingquError) and "asked no gate" in one.cause for one in ended)
+
+
+def test_a_finding_at_the_wrong_party_is_no_result(tmp_path: Path) -> None:
+    def everywhere(errand: Errand) -> Finding | None:
+        errand.gate()
+        return Finding({"total": np.array([9])})
+
+    first, second = run(everywhere, tmp_path)
+    assert isinstance(first, Release)
+    assert isinstance(second, LingquError)
+    assert "wrong party" in second.cause
+
+
+def test_outside_parties_are_refused(tmp_path: Path) -> None:
+    ended = run(add, tmp_path, which=plan(outside=("cc-c",)))
+    assert all(isinstance(one, Refused) and one.term == "parties" for one in ended)
+
+
+def test_another_finding_than_the_plan_releases_is_refused(tmp_path: Path) -> None:
+    def other(errand: Errand) -> Finding | None:
+        errand.gate()
+        return None if errand.channel.party else Finding({"mean": np.array([9.0])})
+
+    first = run(other, tmp_path)[0]
+    assert isinstance(first, Refused)
+    assert first.term == "plan"
+
+
+@pytest.mark.parametrize(("number", "rows"), [(2, ()), (3, ((3,),)), (0, ())])
+def test_a_count_below_the_minimum_is_withheld(number: int, rows: tuple[Any, ...]) -> None:
+    which = plan(FoundArguments(columns={PARTIES[0]: (NUMBER,)}, counted="total"))
+    release = found(which, which.steps[-1], Finding({"total": np.array([number])}), recipient=PARTIES[0], job=JOB)
+    assert release.rows == rows
+    assert ("Withheld" in release.note) == (not rows)
+
+
+def test_cells_have_their_columns_types() -> None:
+    columns = {
+        "flag": np.array([True, False]),
+        "count": np.array([7, 1 << 60]),
+        "real": np.array([0.5, -1.0]),
+        "name": np.array(["李", ""], dtype=object),
+        "day": np.array([0, 20_000]),
+        "time": np.array([1, 0]),
+        "price": np.array([1234, -5]),
+        "gone": np.array([False, True]),
+    }
+    types = {
+        "flag": ColumnType.BOOL,
+        "count": ColumnType.INT,
+        "real": ColumnType.REAL,
+        "name": ColumnType.STRING,
+        "day": ColumnType.DATE,
+        "time": ColumnType.TIMESTAMP,
+        "price": ColumnType.DECIMAL,
+    }
+    shown = tuple(
+        FoundColumn(title=name, type=kind, value=name, nulls="gone" if name == "name" else None, scale=2, about=name)
+        for name, kind in types.items()
+    )
+    which = plan(FoundArguments(columns={PARTIES[0]: shown}))
+    release = found(which, which.steps[-1], Finding(columns), recipient=PARTIES[0], job=JOB)
+    first = (True, 7, 0.5, "李", datetime.date(1970, 1, 1), datetime.datetime(1970, 1, 1, 0, 0, 0, 1), Decimal("12.34"))
+    assert Release.parse(release.canonical()).table()[0] == first
+    assert release.table()[1][1:4] == (1 << 60, -1.0, None)
+
+
+def test_what_an_errand_leaves_is_there_at_the_next_run_and_one_run_at_a_time_uses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with errands._own(tmp_path / "kept") as first:
+        (first / "left").write_text("x")
+        with errands._own(tmp_path / "kept") as second:
+            assert second != first
+            assert not list(second.iterdir())
+        assert not second.exists()
+    with errands._own(tmp_path / "kept") as again:
+        assert (again / "left").read_text() == "x"

@@ -1,0 +1,185 @@
+"""Intersections of two organisations' tables over real nodes: results, terms, receipts, traffic."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.acceptance.recorded import sent
+from tests.node.cluster import BIG, CIVIL, HUMAN, Bureau, Trio, refusal
+
+from lingqu.kinds import clock
+from lingqu.kinds.errors import BadInput, Refused
+from lingqu.net.record import read_recording
+
+PURPOSE = "who is in both registers"
+FIRST, SECOND = "civil-affairs/residents", "human-resources/employment"
+
+
+def spec(**more: Any) -> dict[str, Any]:
+    first = {"table": FIRST, "keys": ["person_id"]} | more.pop("first", {})
+    second = {"table": SECOND, "keys": ["person_id"]} | more.pop("second", {})
+    return {"tables": [first, second], "forms": ["text/1"]} | more
+
+
+def asked(program: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "title": "both registers",
+        "purpose": PURPOSE,
+        "program": {"kind": "intersect", "text": json.dumps(program)},
+        "minimum_group": 5,
+        "uses": 1,
+        "expires": clock.written(clock.read(clock.now()) + timedelta(days=1)),
+    } | more
+
+
+def agree(trio: Trio, program: dict[str, Any], asker: Bureau | None = None, **more: Any) -> str:
+    """A contract in force, proposed by one of the two owners."""
+    asker = asker or trio.civil
+    contract: str = asker.call("analyst", "POST", "/v1/contracts", asked(program, **more))["id"]
+    other = trio.human if asker is trio.civil else trio.civil
+    other.call("owner", "POST", f"/v1/contracts/{contract}/approve", {})
+    return contract
+
+
+def run(trio: Trio, contract: str, asker: Bureau | None = None) -> str:
+    """A job that has ended well at both owners."""
+    asker = asker or trio.civil
+    job: str = asker.call("analyst", "POST", "/v1/jobs", {"contract": contract, "purpose": PURPOSE})["id"]
+    for node in (asker, trio.human if asker is trio.civil else trio.civil):
+        view = trio.ended(job, node)
+        assert view["state"] == "done", view["error"]
+    return job
+
+
+def release(node: Bureau, job: str) -> Any:
+    return node.call("analyst", "GET", f"/v1/jobs/{job}/result")
+
+
+def test_the_asker_gets_its_own_rows_in_both_and_nobody_else_anything(trio: Trio) -> None:
+    contract = agree(trio, spec(first={"columns": ["education", "age"]}))
+    terms = trio.civil.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]
+    assert [party["name"] for party in terms["parties"]] == [CIVIL, HUMAN]
+    assert terms["recipients"] == [CIVIL]
+    learned = {name: [line["fact"] for line in lines] for name, lines in terms["statement"]["learned"].items()}
+    assert "intersection" in learned[CIVIL]
+    assert set(learned[HUMAN]) == {"row-count", "shape"}
+    assert any(HUMAN in line for line in terms["statement"]["withheld"])
+    job = run(trio, contract)
+    found = release(trio.civil, job)
+    assert [column["name"] for column in found["columns"]] == ["person_id", "education", "age"]
+    levels = ("学士", "Masters", "none")
+    assert [tuple(row) for row in found["rows"]] == [(f"p{i:04d}", levels[i % 3], 20 + i % 40) for i in range(15, 60)]
+    assert refusal(trio.human, "analyst", "GET", f"/v1/jobs/{job}/result").term == "recipients"
+
+
+def test_rounds_and_bytes_are_the_declared_ones(trio: Trio) -> None:
+    contract = agree(trio, spec())
+    document = {key: asked(spec())[key] for key in ("program", "minimum_group")}
+    plan = trio.civil.call("analyst", "POST", "/v1/plans", document)["plan"]
+    step = next(one for one in plan["steps"] if one["id"] == "intersect")
+    job = run(trio, contract)
+    views = [trio.ended(job, node) for node in (trio.civil, trio.human)]
+    measured = [next(one for one in view["steps"] if one["id"] == "intersect") for view in views]
+    assert sum(one["bytes"] for one in measured) == step["bytes"]
+    assert max(one["rounds"] for one in measured) == step["rounds"]
+    assert [(one["rows"], one["of"]) for one in measured] == [(60, 60), (45, 45)]
+
+
+def test_both_may_receive_each_its_own_rows(trio: Trio) -> None:
+    program = spec(first={"columns": ["age"]}, second={"columns": ["hours"]})
+    job = run(trio, agree(trio, program, trio.human, recipients=[HUMAN, CIVIL]), trio.human)
+    mine, theirs = release(trio.human, job), release(trio.civil, job)
+    assert [tuple(row) for row in mine["rows"]] == [(f"p{i:04d}", 30 + i % 12) for i in range(15, 60)]
+    assert [tuple(row) for row in theirs["rows"]] == [(f"p{i:04d}", 20 + i % 40) for i in range(15, 60)]
+
+
+def test_the_size_alone_and_only_from_the_minimum_on(trio: Trio) -> None:
+    job = run(trio, agree(trio, spec(result="size")))
+    assert release(trio.civil, job)["rows"] == [[45]]
+    few = run(trio, agree(trio, spec(result="size"), minimum_group=46))
+    assert release(trio.civil, few)["rows"] == []
+    assert "fewer than 46" in release(trio.civil, few)["note"]
+
+
+def test_explanation_names_protocols_parts_and_who_learns_what(trio: Trio) -> None:
+    document = {key: asked(spec())[key] for key in ("program", "minimum_group")}
+    view = trio.civil.call("analyst", "POST", "/v1/plans", document)
+    assert "person_id = person_id as text/1" in view["explain"]
+    assert (
+        "of every row of civil-affairs/residents whether human-resources/employment has its key too" in view["explain"]
+    )
+    assert {one["mechanism"] for one in view["weighed"]} >= {"psi.ecdh", "psi.rr22"}
+    assert "share." not in view["explain"].partition("Mechanisms:")[0]
+
+
+@pytest.mark.parametrize(
+    ("program", "more", "term"),
+    [
+        (spec(first={"largest": 59}), {}, "set-size"),
+        (spec(second={"largest": 10}), {}, "set-size"),
+        (spec(), {"recipients": [CIVIL, BIG]}, "recipients"),
+        (spec(), {"parties": [CIVIL, BIG]}, "parties"),
+        (spec(), {"adversary": "malicious-with-abort", "parties": [CIVIL, HUMAN, BIG]}, "parties"),
+    ],
+)
+def test_what_cannot_be_proposed_names_its_term(
+    trio: Trio, program: dict[str, Any], more: dict[str, Any], term: str
+) -> None:
+    error = refusal(trio.civil, "analyst", "POST", "/v1/contracts", asked(program, **more))
+    assert isinstance(error, Refused)
+    assert error.term == term
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        spec(forms=["nonsense/1"]),
+        spec(first={"keys": ["nobody"]}),
+        spec(first={"columns": ["nothing"]}),
+        spec(second={"columns": ["hours"]}),
+        spec(first={"table": SECOND}),
+        spec(first={"table": "civil-affairs/unknown"}),
+    ],
+)
+def test_a_program_that_does_not_fit_is_no_plan(trio: Trio, program: dict[str, Any]) -> None:
+    assert isinstance(refusal(trio.civil, "analyst", "POST", "/v1/contracts", asked(program)), BadInput)
+
+
+def test_who_owns_neither_table_cannot_ask(trio: Trio) -> None:
+    error = refusal(trio.big, "analyst", "POST", "/v1/contracts", asked(spec()))
+    assert error.term == "recipients"
+    assert "owns neither table" in error.cause
+
+
+def test_uses_other_purposes_and_revocation_stop_it(trio: Trio) -> None:
+    contract = agree(trio, spec())
+    other = {"contract": contract, "purpose": "something else"}
+    assert refusal(trio.civil, "analyst", "POST", "/v1/jobs", other).term == "purpose"
+    run(trio, contract)
+    again = {"contract": contract, "purpose": PURPOSE}
+    assert refusal(trio.civil, "analyst", "POST", "/v1/jobs", again).term == "uses"
+    revoked = agree(trio, spec(), uses=3)
+    trio.human.call("owner", "POST", f"/v1/contracts/{revoked}/revoke", {"reason": "no more"})
+    pause = threading.Event()
+    while trio.civil.call("analyst", "GET", f"/v1/contracts/{revoked}")["state"] != "revoked":
+        pause.wait(0.1)
+    assert refusal(trio.civil, "analyst", "POST", "/v1/jobs", again | {"contract": revoked}).term == "revoked"
+
+
+def test_the_workers_messages_hold_no_key(trio: Trio) -> None:
+    """Nor a hash of one that anybody could make, nor any other value of the tables."""
+    job = run(trio, agree(trio, spec(first={"columns": ["education"]})))
+    keys = [f"p{i:04d}".encode() for i in range(60)]
+    secret = [*keys, "学士".encode(), *(hashlib.sha256(key).digest()[:8] for key in keys)]
+    for party in (CIVIL, HUMAN):
+        data = sent(read_recording(trio.root / "record" / f"{job}.{party}.recording"))
+        assert len(data) > 1_000
+        assert not [one for one in secret if one in data]
+        assert [one for one in secret if one in data + keys[7]] == [keys[7]]
+    for name in (CIVIL, HUMAN):
+        assert not list((trio.nodes[name].home.path / "kept").glob("*/*/*"))
