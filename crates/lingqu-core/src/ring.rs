@@ -131,22 +131,67 @@ fn dot(x: &[u64], y: &[u64]) -> u64 {
     x.iter().zip(y).fold(0, |sum, (a, b)| sum.wrapping_add(a.wrapping_mul(*b)))
 }
 
-/// Rows of y kept hot at a time.
-const INNER_BLOCK: usize = 64;
+/// A tile of sums that stays in registers, and rows of y that stay in the cache meanwhile.
+const TILE_ROWS: usize = 4;
+const TILE_COLUMNS: usize = 32;
+const INNER_BLOCK: usize = 256;
 
+/// Add to `out`, rows of which are `columns` apart, R rows of x times a panel of y: TILE_COLUMNS words a row, of which
+/// `width` count.  x: its first row begins at 0, and `step` is how far apart rows and neighbours in a row are.
 #[inline(always)]
-fn product(out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize) {
-    if columns >= 8 {
-        for block in (0..inner).step_by(INNER_BLOCK) {
-            let end = inner.min(block + INNER_BLOCK);
-            for (row, x_row) in out.chunks_exact_mut(columns).zip(x.chunks_exact(inner)) {
-                for k in block..end {
-                    accumulate(row, x_row[k], &y[k * columns..(k + 1) * columns]);
-                }
+fn tile<const R: usize>(out: &mut [u64], x: &[u64], step: (usize, usize), panel: &[u64], columns: usize, width: usize) {
+    let mut factors = [[0u64; R]; INNER_BLOCK];
+    let depth = panel.len() / TILE_COLUMNS;
+    for (k, factors) in factors[..depth].iter_mut().enumerate() {
+        for (r, factor) in factors.iter_mut().enumerate() {
+            *factor = x[r * step.0 + k * step.1];
+        }
+    }
+    let mut sums = [[0u64; TILE_COLUMNS]; R];
+    for (y, factors) in panel.chunks_exact(TILE_COLUMNS).zip(&factors) {
+        for (sums, factor) in sums.iter_mut().zip(factors) {
+            accumulate(sums, *factor, y);
+        }
+    }
+    for (r, sums) in sums.iter().enumerate() {
+        for (sum, value) in out[r * columns..][..width].iter_mut().zip(sums) {
+            *sum = sum.wrapping_add(*value);
+        }
+    }
+}
+
+/// Add x @ y to `out`, tile by tile.  step: how far apart rows of x, and neighbours in a row, are.
+#[inline(always)]
+fn product_tiled(out: &mut [u64], x: &[u64], y: &[u64], step: (usize, usize), inner: usize, columns: usize) {
+    let rows = out.len() / columns;
+    let whole = rows - rows % TILE_ROWS;
+    let mut panel = [0u64; INNER_BLOCK * TILE_COLUMNS];
+    for block in (0..inner).step_by(INNER_BLOCK) {
+        let panel = &mut panel[..INNER_BLOCK.min(inner - block) * TILE_COLUMNS];
+        for column in (0..columns).step_by(TILE_COLUMNS) {
+            let width = TILE_COLUMNS.min(columns - column);
+            for (line, k) in panel.chunks_exact_mut(TILE_COLUMNS).zip(block..) {
+                line[..width].copy_from_slice(&y[k * columns + column..][..width]);
+                line[width..].fill(0);
+            }
+            let at = |row: usize| (row * columns + column, row * step.0 + block * step.1);
+            for (to, from) in (0..whole).step_by(TILE_ROWS).map(at) {
+                tile::<TILE_ROWS>(&mut out[to..], &x[from..], step, panel, columns, width);
+            }
+            for (to, from) in (whole..rows).map(at) {
+                tile::<1>(&mut out[to..], &x[from..], step, panel, columns, width);
             }
         }
-        return;
     }
+}
+widened!(product_tiled_fast, product_tiled, out: &mut [u64], x: &[u64], y: &[u64], step: (usize, usize), inner: usize, columns: usize);
+
+/// From so many columns on tiles are worth turning y into panels.
+const FEW_COLUMNS: usize = 8;
+
+/// Add x @ y of few columns to `out`.
+#[inline(always)]
+fn product_narrow(out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize) {
     let mut turned = vec![0u64; y.len()];
     for k in 0..inner {
         for j in 0..columns {
@@ -159,9 +204,9 @@ fn product(out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize) 
         }
     }
 }
-widened!(product_fast, product, out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize);
+widened!(product_narrow_fast, product_narrow, out: &mut [u64], x: &[u64], y: &[u64], inner: usize, columns: usize);
 
-/// As `product`, for x given by columns (transposed): streams over the shared dimension, and builds the result by columns.
+/// As `product_narrow`, for x given by columns (transposed): streams over the shared dimension, and builds the result by columns.
 #[inline(always)]
 fn product_turned(out: &mut [u64], x: &[u64], y: &[u64], rows: usize, columns: usize) {
     let mut sums = vec![0u64; rows * columns];
@@ -191,10 +236,14 @@ fn add_product(out: &mut [u64], x: &[u64], y: &[u64], sizes: Sizes) {
     if out.is_empty() || sizes.inner == 0 {
         return;
     }
-    if sizes.turned {
-        product_turned_fast(out, x, y, sizes.rows, sizes.columns);
+    let Sizes { rows, inner, columns, turned } = sizes;
+    if columns >= FEW_COLUMNS {
+        let step = if turned { (1, rows) } else { (inner, 1) };
+        product_tiled_fast(out, x, y, step, inner, columns);
+    } else if turned {
+        product_turned_fast(out, x, y, rows, columns);
     } else {
-        product_fast(out, x, y, sizes.inner, sizes.columns);
+        product_narrow_fast(out, x, y, inner, columns);
     }
 }
 
@@ -289,7 +338,7 @@ mod tests {
 
     #[test]
     fn matrices_multiply() {
-        for (rows, inner, columns) in [(1, 1, 1), (3, 5, 2), (7, 130, 9), (0, 3, 3), (3, 0, 2), (2, 2, 0)] {
+        for (rows, inner, columns) in [(1, 1, 1), (3, 5, 2), (7, 300, 9), (8, 3, 70), (0, 3, 3), (3, 0, 2), (2, 2, 0)] {
             let (x, y) = (values(rows * inner, 5), values(inner * columns, 6));
             let mut expected = vec![0u64; rows * columns];
             for i in 0..rows {
