@@ -184,6 +184,9 @@ def ot_keys_send(rows: _Words, delta: tuple[int, int], log: int, tweak: int) -> 
 def ot_bytes_send(rows: _Words, delta: tuple[int, int], log: int, tweak: int) -> NDArray[np.uint8]:
     """The lowest byte of every key of ot_keys_send."""
 
+def ot_bits(rows: _Words) -> _Words:
+    """The lowest bits of rows, 64 to a word; 64 divides the rows' number."""
+
 def ot_keys_receive(rows: _Words, log: int, tweak: int) -> _Words:
     """The chosen key, two words, of every transfer of log rows."""
 

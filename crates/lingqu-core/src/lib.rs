@@ -425,8 +425,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ot::python::{
-        cot_sizes, gf128_scale_add, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, vole_receive, vole_send,
-        vole_sizes, CotReceiver, CotRows, CotSender,
+        cot_sizes, gf128_scale_add, ot_bits, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, vole_receive,
+        vole_send, vole_sizes, CotReceiver, CotRows, CotSender,
     };
     #[pymodule_export]
     use crate::pir::python::{

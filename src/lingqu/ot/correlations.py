@@ -21,6 +21,7 @@ from lingqu._core import (
     CotReceiver,
     CotRows,
     CotSender,
+    ot_bits,
     ot_bytes_send,
     ot_choices,
     ot_keys_receive,
@@ -156,6 +157,11 @@ class Receiving(_Direction):
         """Bits b (count,), 0 or 1, and t (count, 2) = q ^ b * delta."""
         rows, _ = self._rows(count)
         return (rows[:, 0] & np.uint64(1)).astype(np.uint8), rows
+
+    def dense(self, count: int) -> tuple[Words, Words]:
+        """As `take` for a multiple of 64, with the bits 64 to a word."""
+        rows, _ = self._rows(count)
+        return ot_bits(rows.reshape(-1)), rows
 
     def keys(self, count: int, log: int = 1) -> tuple[Bytes, Words]:
         """Random 1-of-2**log transfers: choices (count,) below 2**log, and the keys of those choices, (count, 2)."""

@@ -175,6 +175,10 @@ class Machine(Protocol):
         """This party's index."""
 
     @property
+    def steers(self) -> bool:
+        """Whether a bit times a word costs much less than a product of words; see share/steering.py."""
+
+    @property
     def parties(self) -> int:
         """How many parties compute."""
 
@@ -315,8 +319,8 @@ class Machine(Protocol):
     def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
         """x where the bit (or shared 0 or 1) is one, y where it is zero."""
 
-    def to_bits(self, x: Shared) -> SharedBits:
-        """The 64 bits of integers."""
+    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
+        """The lowest bits of integers, as words of that width."""
 
     def to_shared(self, x: SharedBits) -> Shared:
         """Words as non-negative integers (as ring elements at width 64)."""

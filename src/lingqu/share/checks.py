@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import FRACTION_BITS, C, Column, Public, Shape, Shared, SharedBits, Words, ring
 
+MOST_BESIDE = 64
+"""Words that may meet one and still be counted together."""
+
 
 def owned(values: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
     """An owner's values, which must be there and of the agreed shape."""
@@ -81,6 +84,14 @@ def same_width(arrays: Sequence[C]) -> Sequence[C]:
     if not arrays or len({a.width for a in arrays if isinstance(a, SharedBits)}) > 1:
         raise BadInput("The words differ in width.", "Bring them to one width first.")
     return arrays
+
+
+def beside(x: Shape, y: Shape) -> int:
+    """How many words of one operand meet each of the other, over the first axis alone; 1 where they meet otherwise."""
+    for few, many in ((x, y), (y, x)):
+        if len(many) > 1 and few in ((1, *many[1:]), many[1:]) and 1 < many[0] <= MOST_BESIDE:
+            return many[0]
+    return 1
 
 
 def row_count(columns: Sequence[Column]) -> int:

@@ -9,6 +9,7 @@ benchmarks/fit_curves.py fits them again and compares the errors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -17,10 +18,12 @@ from numpy.typing import NDArray
 
 from lingqu.share.api import FRACTION_BITS, REAL_LIMIT, Machine, Shared, SharedBits
 from lingqu.share.domain import within
+from lingqu.share.steering import steered
 
 ONE = 1 << FRACTION_BITS
 CURVE_LIMIT = REAL_LIMIT * ONE // 2
 """Operands of a curve are below this as integers: 2**40."""
+CURVE_BITS = CURVE_LIMIT.bit_length() - 1
 VALUE_BITS = 62
 """Fractional bits of a curve's value before its only rounding."""
 INDEX_BITS = 4
@@ -126,35 +129,60 @@ def gelu(machine: Machine, x: Shared) -> Shared:
     Cost: 25 rounds, 640 bytes an element.  Discloses: nothing.
     """
     within(machine, x, 1 - CURVE_LIMIT, CURVE_LIMIT - 1, "gelu")
-    scaled = machine.scale(x, GELU.scale)
-    passed, inside, side, sign = _position(machine, scaled, GELU)
-    positive = machine.add(machine.negate(sign), 1)
-    products = machine.multiply(machine.stack([side, positive]), machine.stack([scaled, x]))
-    fitted = _quartic(machine, products[0], passed, GELU, VALUE_BITS - FRACTION_BITS)
-    return machine.subtract(products[1], machine.multiply(inside, fitted))
+    place = _position(machine, machine.scale(x, GELU.scale), GELU)
+    products = place.steered(machine, np.concatenate([GELU.scale * SIDE, SIGN]), x)
+    fitted = _quartic(machine, products[0], place, GELU, VALUE_BITS - FRACTION_BITS)
+    positive = machine.subtract(x, products[1])
+    return machine.subtract(positive, place.steered(machine, INSIDE, fitted)[0])
 
 
 def _odd(machine: Machine, x: Shared, curve: Curve, limit: int) -> Shared:
     """An odd curve with a limit (fixed point, 1 or 1/2): side times the fit inside, plus or minus the limit outside."""
     scaled = machine.scale(x, curve.scale)
-    passed, _, side, sign = _position(machine, scaled, curve)
+    place = _position(machine, scaled, curve)
     shift = VALUE_BITS - FRACTION_BITS - (1 if limit == ONE else 0)
-    fitted = _quartic(machine, machine.multiply(side, scaled), passed, curve, shift)
+    fitted = _quartic(machine, place.steered(machine, SIDE, scaled)[0], place, curve, shift)
+    right, inside, sign = (place.flags[i] for i in (-3, -2, -1))
+    side = machine.subtract(machine.scale(right, 2), inside)
     outside = machine.subtract(machine.add(machine.scale(sign, -2), 1), side)
-    return machine.add(machine.multiply(side, fitted), machine.scale(outside, limit))
+    return machine.add(place.steered(machine, SIDE, fitted)[0], machine.scale(outside, limit))
 
 
-def _position(machine: Machine, x: Shared, curve: Curve) -> tuple[Shared, Shared, Shared, Shared]:
-    """(passed, inside, side, sign), 0 or 1 but for side, and 0 where |x| >= 16 but for sign.
+SIDE = np.array([[2, -1, 0]], np.int64)
+"""The sign of x, 1 or -1, where |x| < 16 and else 0, from the last three flags of a place."""
+INSIDE = np.array([[0, 1, 0]], np.int64)
+SIGN = np.array([[0, 0, 1]], np.int64)
 
-    passed[i] is 1 where knot i + 1 is passed, inside where |x| < 16, side there the sign of x (1 or -1), sign where
-    x < 0.
 
-    Bits that differ from the sign are those of |x|, or of |x| less one unit in the last place.
+@dataclass(frozen=True)
+class _Place:
+    """Where x is, as bits and as integers, the flags over the first axis; 0 where |x| >= 16 but for the last.
+
+    Flag i is 1 where knot i + 1 is passed; the last three where 0 <= x < 16, where |x| < 16, and where x < 0.
     """
-    bits = machine.planes(machine.to_bits(x))
-    sign = bits[63:]
-    places = machine.logical_xor(bits[FRACTION_BITS:63], sign)
+
+    bits: SharedBits
+    flags: Shared
+
+    @property
+    def passed(self) -> tuple[SharedBits, Shared]:
+        """The knots' flags."""
+        return self.bits[:-3], self.flags[:-3]
+
+    def steered(self, machine: Machine, weights: NDArray[np.int64], x: Shared) -> Shared:
+        """x times sums of the last three flags."""
+        used = np.flatnonzero(np.any(weights != 0, axis=0))
+        bits = machine.stack([self.bits[int(i) - 3] for i in used])
+        flags = machine.stack([self.flags[int(i) - 3] for i in used])
+        return steered(machine, bits, flags, weights[:, used], x)
+
+
+def _position(machine: Machine, x: Shared, curve: Curve) -> _Place:
+    """Bits that differ from the sign are those of |x|, or of |x| less one unit in the last place."""
+    top = CURVE_BITS + (curve.scale - 1).bit_length()
+    bits = machine.planes(machine.to_bits(x, top + 1))
+    sign = bits[top:]
+    places = machine.logical_xor(bits[FRACTION_BITS:top], sign)
     index, clear = places[:INDEX_BITS], machine.logical_not(places[INDEX_BITS:])
     clear, pairs = _level(machine, clear, index[::2], index[1::2])
     low, high = (_one_hot(machine, index[2 * i], index[2 * i + 1], pairs[i]) for i in (0, 1))
@@ -169,11 +197,8 @@ def _position(machine: Machine, x: Shared, curve: Curve) -> tuple[Shared, Shared
     while len(clear) > 1:
         clear, _ = _level(machine, clear, clear[:0], clear[:0])
     kept = machine.logical_and(clear, machine.concat([passed, machine.logical_not(sign)]))
-    flags = machine.inject(machine.from_planes(machine.concat([kept, clear, sign]), x.shape))
-    count = len(reached)
-    inside = flags[count + 1]
-    side = machine.subtract(machine.scale(flags[count], 2), inside)
-    return flags[:count], inside, side, flags[count + 2]
+    found = machine.from_planes(machine.concat([kept, clear, sign]), x.shape)
+    return _Place(found, machine.inject(found))
 
 
 def _level(machine: Machine, leaves: SharedBits, left: SharedBits, right: SharedBits) -> tuple[SharedBits, SharedBits]:
@@ -194,21 +219,34 @@ def _either(machine: Machine, flags: SharedBits) -> SharedBits:
     return reduce(machine.logical_xor, (flags[i] for i in range(len(flags))))
 
 
-def _quartic(machine: Machine, y: Shared, passed: Shared, curve: Curve, shift: int) -> Shared:
+def _quartic(machine: Machine, y: Shared, place: _Place, curve: Curve, shift: int) -> Shared:
     """The quartic of y's interval with shift fewer fractional bits: 7 rounds, 184 bytes.
 
     c0 + c1 u + (c2 + c3 u + c4 u^2) u^2 with secret coefficients; only u^2 and the sum are truncated.
     """
     table = np.array(curve.rows, np.int64)
+    bits, passed = place.passed
 
     def chosen(values: NDArray[np.int64]) -> Shared:
         steps = np.diff(values).reshape((-1,) + (1,) * y.ndim)
         return machine.add(machine.sum(machine.scale(passed, steps), axis=0), int(values[0]))
 
+    def times(powers: Sequence[int], x: Shared) -> list[Shared]:
+        """x times the coefficients of some powers."""
+        if not machine.steers:
+            products = machine.multiply(machine.stack([chosen(table[:, power]) for power in powers]), x[None])
+            return [products[i] for i in range(len(powers))]
+        steps = steered(machine, bits, passed, np.diff(table[:, powers], axis=0).T, x)
+        return [machine.add(steps[i], machine.scale(x, int(table[0, power]))) for i, power in enumerate(powers)]
+
     u = machine.subtract(y, chosen(curve.middles))
-    first = machine.multiply(machine.stack([u, chosen(table[:, 1]), chosen(table[:, 3])]), u[None])
-    square = machine.truncate(machine.add(first[0], ONE), FRACTION_BITS)
-    fourth = machine.multiply(chosen(table[:, 4]), square)
-    inner = machine.add(machine.add(chosen(table[:, 2]), first[2]), fourth)
-    value = machine.add(machine.add(chosen(table[:, 0]), first[1]), machine.multiply(inner, square))
+    if machine.steers:
+        square, (first, third) = machine.multiply(u, u), times([1, 3], u)
+    else:
+        products = machine.multiply(machine.stack([u, chosen(table[:, 1]), chosen(table[:, 3])]), u[None])
+        square, first, third = products[0], products[1], products[2]
+    square = machine.truncate(machine.add(square, ONE), FRACTION_BITS)
+    (fourth,) = times([4], square)
+    inner = machine.add(machine.add(chosen(table[:, 2]), third), fourth)
+    value = machine.add(machine.add(chosen(table[:, 0]), first), machine.multiply(inner, square))
     return machine.truncate(machine.add(value, 1 << shift), shift)

@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import FRACTION_BITS, REAL_LIMIT, Machine, Shared, SharedBits
-from lingqu.share.curves import CURVE_LIMIT
+from lingqu.share.curves import CURVE_BITS, CURVE_LIMIT
 from lingqu.share.domain import within
 from lingqu.share.integers import leading_place, powers_of_two, round_shift
 from lingqu.share.ordering import maximum_along
+from lingqu.share.steering import moved
+from lingqu.share.steering import power as power_of_two
 
 ONE = 1 << FRACTION_BITS
 REAL_MOST = REAL_LIMIT * ONE - 1
@@ -34,7 +36,7 @@ DECAY_SHIFT = 31
 EXP_BITS = 29
 """Fractional bits of 2**f, f in [0, 1), before it is shifted into place."""
 HALF_RANGE = 32
-FIVE = np.array([1, 2, 4, 8, 16], np.int64)
+FIVE = (1, 2, 4, 8, 16)
 EXP_COEFFICIENTS = (1152924498189317120, 761965633239, 265469849925, 54537, 14192)
 """2**f on [0, 1) with 60, 40, 40, 20 and 20 fractional bits, relative error 2.6e-6."""
 NORMAL_BITS = 28
@@ -93,39 +95,40 @@ def exp(machine: Machine, x: Shared) -> Shared:
     of the integer part, 2**f by a polynomial.
     """
     within(machine, x, 1 - CURVE_LIMIT, EXP_HIGHEST * ONE, "exp")
-    mantissa, flags = _split_power(machine, x, EXP_SHIFT, 6)
-    low = machine.multiply(mantissa, powers_of_two(machine, flags[:5], FIVE))
+    mantissa, bits, flags = _split_power(machine, x, EXP_SHIFT, 6)
+    low = power_of_two(machine, bits[:5], flags[:5], FIVE).times(machine, mantissa)
     shift = EXP_SHIFT + EXP_BITS - FRACTION_BITS
     small = round_shift(machine, low, shift)
     large = machine.scale(low, 1 << (HALF_RANGE - shift))
-    return machine.select(flags[5], large, small)
+    return machine.select(bits[5] if machine.steers else flags[5], large, small)
 
 
 def _decay(machine: Machine, x: Shared) -> Shared:
     """exp(x) for x <= 0 with 30 fractional bits; what is below 2**-31 counts as that, half a unit."""
-    mantissa, flags = _split_power(machine, x, DECAY_SHIFT, 5)
-    value = machine.multiply(mantissa, powers_of_two(machine, flags, FIVE))
+    mantissa, bits, flags = _split_power(machine, x, DECAY_SHIFT, 5)
+    value = power_of_two(machine, bits, flags, FIVE).times(machine, mantissa)
     return _rounded(machine, value, DECAY_SHIFT + EXP_BITS - 30)
 
 
-def _split_power(machine: Machine, x: Shared, lift: int, bits: int) -> tuple[Shared, Shared]:
-    """(m, flags) with exp(x) = m 2**(k - lift), m in [1, 2) with 29 fractional bits, k the number of the flags' bits.
+def _split_power(machine: Machine, x: Shared, lift: int, bits: int) -> tuple[Shared, SharedBits, Shared]:
+    """(m, bits, flags) with exp(x) = m 2**(k - lift), m in [1, 2) with 29 fractional bits, k the number of the bits.
 
     x: at most (2**bits - lift) ln 2, less a few units in the last place.  What is lower than -lift ln 2 counts as that.
     """
     lowest = round(lift * LN2 * ONE)
-    inside = machine.add(machine.negate(machine.inject(machine.less_than(x, -lowest))), 1)
-    y = machine.multiply(machine.add(x, lowest), inside)
+    inside = machine.logical_not(machine.less_than(x, -lowest, bits=CURVE_BITS + 2))
+    y = moved(machine, inside, machine.add(x, lowest))
     t = _rounded(machine, machine.scale(y, round((1 << 30) / LN2)), 30)
-    words = machine.to_bits(t)
+    words = machine.to_bits(t, FRACTION_BITS + bits)
     places = range(FRACTION_BITS, FRACTION_BITS + bits)
-    flags = machine.inject(machine.stack([machine.bit(words, place) for place in places]))
+    spelled = machine.stack([machine.bit(words, place) for place in places])
+    flags = machine.inject(spelled)
     f = machine.subtract(t, _weighted(machine, flags, [1 << place for place in places]))
     c0, c1, c2, c3, c4 = EXP_COEFFICIENTS
     square = _rounded(machine, machine.multiply(f, f), FRACTION_BITS)
     inner = machine.add(machine.add(machine.scale(f, c3), machine.scale(square, c4)), c2)
     value = machine.add(machine.add(machine.scale(f, c1), machine.multiply(inner, square)), c0)
-    return _rounded(machine, value, 60 - EXP_BITS), flags
+    return _rounded(machine, value, 60 - EXP_BITS), spelled, flags
 
 
 def softmax(machine: Machine, x: Shared) -> Shared:

@@ -16,6 +16,8 @@ from lingqu.share.api import C, Public, Shape, Shared, SharedBits, Words, encode
 class Local(ABC):
     """The local half of a Machine, on components of any number."""
 
+    steers = False
+
     @abstractmethod
     def _constant(self, words: Words) -> tuple[Words, ...]:
         """Components of a public constant, additive and XOR alike."""

@@ -49,6 +49,10 @@ class Tally(Protocol):
     """
 
     @property
+    def steers(self) -> bool:
+        """Machine.steers."""
+
+    @property
     def cost(self) -> Cost:
         """What has been counted."""
 
@@ -82,13 +86,13 @@ class Tally(Protocol):
     def all_ones(self, count: int, planes: int) -> None:
         """Machine.equal_words, `planes` bits a pair of keys."""
 
-    def bits_and(self, count: int, width: int = 1) -> None:
-        """Machine.logical_and, and logical_or."""
+    def bits_and(self, count: int, width: int = 1, beside: int = 1) -> None:
+        """Machine.logical_and, and logical_or; beside: how many words meet each of one operand."""
 
     def select(self, flags: int, count: int) -> None:
         """Machine.select of `count` elements by so many bits, which may be fewer."""
 
-    def to_bits(self, count: int) -> None:
+    def to_bits(self, count: int, bits: int = 64) -> None:
         """Machine.to_bits."""
 
     def integers(self, count: int, width: int = 1) -> None:
@@ -161,6 +165,11 @@ class Outline:
     def parties(self) -> int:
         """As many as the protocol has."""
         return self._parties
+
+    @property
+    def steers(self) -> bool:
+        """As the protocol that is counted."""
+        return self.tally.steers
 
     def owns(self, owner: int) -> bool:
         """It has no values to give."""
@@ -356,7 +365,7 @@ class Outline:
     def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_and."""
         both = self.logical_xor(x, y)
-        self.tally.bits_and(both.size, both.width)
+        self.tally.bits_and(both.size, both.width, checks.beside(x.shape, y.shape))
         return both
 
     def logical_or(self, x: SharedBits, y: SharedBits) -> SharedBits:
@@ -372,10 +381,10 @@ class Outline:
         self.tally.select(bit.size, chosen.size)
         return chosen
 
-    def to_bits(self, x: Shared) -> SharedBits:
+    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
         """As Machine.to_bits."""
-        self.tally.to_bits(x.size)
-        return shaped_bits(x.shape, 64)
+        self.tally.to_bits(x.size, checks.compare(bits))
+        return shaped_bits(x.shape, bits)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""

@@ -69,6 +69,8 @@ def _product_bounded(x: NDArray[np.float64], limit: int) -> None:
 class Plain:
     """A Machine that holds everything in the clear: all parties in one. Nodes refuse it."""
 
+    steers = False
+
     def __init__(self, parties: int = 3) -> None:
         self._parties = parties
 
@@ -283,9 +285,10 @@ class Plain:
             raise RangeError("A selector is neither 0 nor 1.", "Select by a bit.")
         return words.astype(bool)
 
-    def to_bits(self, x: Shared) -> SharedBits:
+    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
         """As Machine.to_bits."""
-        return _bits(x.parts[0], 64)
+        width = checks.compare(bits)
+        return _bits(x.parts[0] & np.uint64((1 << width) - 1), width)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""

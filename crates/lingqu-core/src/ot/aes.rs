@@ -130,8 +130,33 @@ impl Permutation {
         }
     }
 
+    /// The images of name + first, name + (first + 1) and so on, + being exclusive.
+    pub fn counter(&self, name: Block, first: u64, blocks: &mut [Block]) {
+        #[cfg(target_arch = "x86_64")]
+        if self.engine == Engine::Vaes512 {
+            // SAFETY: the engine is only chosen when the processor has VAES and AVX-512F.
+            return unsafe { x86::counter_512(&self.keys, name, first, blocks) };
+        }
+        for (i, block) in blocks.iter_mut().enumerate() {
+            *block = name ^ Block::from(first.wrapping_add(i as u64));
+        }
+        self.apply(blocks);
+    }
+
     /// Every x becomes pi(sigma(x)) + sigma(x): circular correlation robust (Guo et al., section 7.3).
     pub fn robust_hash(&self, blocks: &mut [Block]) {
+        #[cfg(target_arch = "x86_64")]
+        if self.engine == Engine::Vaes512 {
+            let whole = blocks.len() / x86::WIDE * x86::WIDE;
+            let (blocks, rest) = blocks.split_at_mut(whole);
+            // SAFETY: the engine is only chosen when the processor has VAES and AVX-512F.
+            unsafe { x86::robust_512(&self.keys, blocks) };
+            return self.robust_hash_each(rest);
+        }
+        self.robust_hash_each(blocks);
+    }
+
+    fn robust_hash_each(&self, blocks: &mut [Block]) {
         let mut work = [0; CHUNK];
         for part in blocks.chunks_mut(CHUNK) {
             let work = &mut work[..part.len()];
@@ -213,31 +238,101 @@ mod x86 {
         }
     }
 
+    /// Blocks that the wide functions work on at a time: eight registers.
+    pub const WIDE: usize = 32;
+
+    #[target_feature(enable = "avx512f")]
+    fn wide_keys(keys: &[Block; 11]) -> [__m512i; 11] {
+        std::array::from_fn(|i| {
+            // SAFETY: an unaligned load of 16 bytes from a u128.
+            _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(std::ptr::from_ref(&keys[i]).cast()) })
+        })
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn load(part: &[Block]) -> [__m512i; 8] {
+        assert!(part.len() == WIDE);
+        // SAFETY: every pointer is to four u128 of the 32.
+        std::array::from_fn(|i| unsafe { _mm512_loadu_si512(part.as_ptr().add(4 * i).cast()) })
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn store(state: [__m512i; 8], part: &mut [Block]) {
+        assert!(part.len() == WIDE);
+        for (i, x) in state.into_iter().enumerate() {
+            // SAFETY: every pointer is to four u128 of the 32.
+            unsafe { _mm512_storeu_si512(part.as_mut_ptr().add(4 * i).cast(), x) };
+        }
+    }
+
+    #[target_feature(enable = "avx512f,vaes")]
+    fn permuted(keys: &[__m512i; 11], mut state: [__m512i; 8]) -> [__m512i; 8] {
+        state.iter_mut().for_each(|x| *x = _mm512_xor_si512(*x, keys[0]));
+        for key in &keys[1..10] {
+            state.iter_mut().for_each(|x| *x = _mm512_aesenc_epi128(*x, *key));
+        }
+        state.iter_mut().for_each(|x| *x = _mm512_aesenclast_epi128(*x, keys[10]));
+        state
+    }
+
     /// # Safety
     /// The processor must have VAES and AVX-512F (and so AES-NI).
     #[target_feature(enable = "aes,sse2,avx512f,vaes")]
     pub unsafe fn vaes_512(keys: &[Block; 11], blocks: &mut [Block]) {
-        let wide: [__m512i; 11] = std::array::from_fn(|i| {
-            // SAFETY: an unaligned load of 16 bytes from a u128.
-            _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(std::ptr::from_ref(&keys[i]).cast()) })
-        });
-        let mut chunks = blocks.chunks_exact_mut(32);
+        let wide = wide_keys(keys);
+        let mut chunks = blocks.chunks_exact_mut(WIDE);
         for part in &mut chunks {
-            // SAFETY: every pointer is to four u128 of the chunk's 32.
-            let mut state: [__m512i; 8] =
-                std::array::from_fn(|i| unsafe { _mm512_loadu_si512(part.as_ptr().add(4 * i).cast()) });
-            state.iter_mut().for_each(|x| *x = _mm512_xor_si512(*x, wide[0]));
-            for key in &wide[1..10] {
-                state.iter_mut().for_each(|x| *x = _mm512_aesenc_epi128(*x, *key));
-            }
-            for (i, x) in state.into_iter().enumerate() {
-                let last = _mm512_aesenclast_epi128(x, wide[10]);
-                // SAFETY: as above.
-                unsafe { _mm512_storeu_si512(part.as_mut_ptr().add(4 * i).cast(), last) };
-            }
+            store(permuted(&wide, load(part)), part);
         }
         // SAFETY: a processor with VAES has AES-NI.
         unsafe { aes_ni(keys, chunks.into_remainder()) };
+    }
+
+    /// As `Permutation::counter`.
+    ///
+    /// # Safety
+    /// The processor must have VAES and AVX-512F (and so AES-NI).
+    #[target_feature(enable = "aes,sse2,avx512f,vaes")]
+    pub unsafe fn counter_512(keys: &[Block; 11], name: Block, first: u64, blocks: &mut [Block]) {
+        let wide = wide_keys(keys);
+        // SAFETY: an unaligned load of 16 bytes from a u128.
+        let name_wide = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(std::ptr::from_ref(&name).cast()) });
+        let mut at =
+            _mm512_add_epi64(_mm512_maskz_set1_epi64(0x55, first as i64), _mm512_set_epi64(0, 3, 0, 2, 0, 1, 0, 0));
+        let step = _mm512_maskz_set1_epi64(0x55, 4);
+        let whole = blocks.len() / WIDE * WIDE;
+        for part in blocks.chunks_exact_mut(WIDE) {
+            let state = std::array::from_fn(|_| {
+                let here = _mm512_xor_si512(at, name_wide);
+                at = _mm512_add_epi64(at, step);
+                here
+            });
+            store(permuted(&wide, state), part);
+        }
+        let rest = &mut blocks[whole..];
+        for (i, block) in rest.iter_mut().enumerate() {
+            *block = name ^ Block::from(first.wrapping_add((whole + i) as u64));
+        }
+        // SAFETY: a processor with VAES has AES-NI.
+        unsafe { aes_ni(keys, rest) };
+    }
+
+    /// As `Permutation::robust_hash`, for a multiple of WIDE blocks.
+    ///
+    /// # Safety
+    /// The processor must have VAES and AVX-512F.
+    #[target_feature(enable = "avx512f,vaes")]
+    pub unsafe fn robust_512(keys: &[Block; 11], blocks: &mut [Block]) {
+        let wide = wide_keys(keys);
+        for part in blocks.chunks_exact_mut(WIDE) {
+            let turned = load(part).map(|x| {
+                let swapped = _mm512_shuffle_epi32::<0x4e>(x);
+                _mm512_mask_xor_epi64(swapped, 0xaa, swapped, x)
+            });
+            let mut state = permuted(&wide, turned);
+            state.iter_mut().zip(turned).for_each(|(x, turned)| *x = _mm512_xor_si512(*x, turned));
+            store(state, part);
+        }
     }
 }
 
@@ -273,7 +368,9 @@ mod tests {
                 one.apply(&mut plain);
                 one.robust_hash(&mut hash);
                 one.tweak_hash(&mut tweaked, u64::MAX - 3, 3);
-                (plain, hash, tweaked)
+                let mut counted = vec![0; n as usize];
+                one.counter(77 << 100 | 5, u64::MAX - 40, &mut counted);
+                (plain, hash, tweaked, counted)
             });
             let first = images.next().unwrap();
             assert!(images.all(|image| image == first), "{n}");

@@ -35,24 +35,58 @@ pub fn full(delta: Block, seed: Block, leaves: &mut [Block], sums: &mut [Block])
 
 /// The tree without the leaf `hole`: siblings[level] is the sum on the side that the path to it does not take.
 ///
-/// The hole is left as 0. Every leaf is touched in the same way, wherever the hole is.
-pub fn punctured(hole: usize, siblings: &[Block], leaves: &mut [Block]) {
+/// The hole is left as 0, and the sum of all leaves is returned. Every leaf is touched in the same way, wherever the hole is.
+pub fn punctured(hole: usize, siblings: &[Block], leaves: &mut [Block]) -> Block {
     let bit = |level: usize| (hole >> level) & 1;
     let mask = |yes: bool| Block::from(yes).wrapping_neg();
     leaves[0] = siblings[0] & mask(bit(0) == 1);
     leaves[1] = siblings[0] & mask(bit(0) == 0);
     let mut zero = [0];
     fixed().robust_hash(&mut zero);
+    let mut whole = siblings[0];
     for (level, sibling) in siblings.iter().enumerate().skip(1) {
         let width = 1 << level;
-        grow(leaves, level);
+        let left = grow(leaves, level);
         // The unknown node was 0, so both its children are now H(0): one becomes what its side lacks, the other 0.
         for (side, part) in leaves[..2 * width].chunks_exact_mut(width).enumerate() {
-            let sum = part.iter().fold(0, |sum, x| sum ^ x);
+            let sum = if side == 0 { left } else { left ^ whole };
             let known = mask(side != bit(level));
-            let change = (sibling ^ sum) & known | zero[0] & !known;
-            let place = hole & (width - 1);
-            part.iter_mut().enumerate().for_each(|(j, x)| *x ^= change & mask(j == place));
+            add_at(part, hole & (width - 1), (sibling ^ sum) & known | zero[0] & !known);
+        }
+        // The side of the hole sums to what it did, less H(0).
+        let beside = left ^ whole & mask(bit(level) == 1);
+        whole = sibling ^ beside ^ zero[0];
+    }
+    whole
+}
+
+/// Add a block at a secret place, touching all of them alike.
+pub fn add_at(blocks: &mut [Block], place: usize, change: Block) {
+    #[cfg(target_arch = "x86_64")]
+    if blocks.len().is_multiple_of(4) && is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has what the function was compiled for.
+        return unsafe { add_at_512(blocks, place, change) };
+    }
+    let masked = |yes: bool| Block::from(yes).wrapping_neg() & change;
+    blocks.iter_mut().enumerate().for_each(|(i, x)| *x ^= masked(i == place));
+}
+
+/// # Safety
+/// The processor must have AVX-512F.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn add_at_512(blocks: &mut [Block], place: usize, change: Block) {
+    use std::arch::x86_64::*;
+    // SAFETY: an unaligned load of one block.
+    let change = _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(std::ptr::from_ref(&change).cast()) });
+    let within = 3 << (2 * (place & 3));
+    for (i, four) in blocks.chunks_exact_mut(4).enumerate() {
+        let here = u8::from(i == place >> 2).wrapping_neg() & within;
+        let at = four.as_mut_ptr().cast();
+        // SAFETY: four blocks are 64 bytes; no alignment is asked for.
+        unsafe {
+            let own = _mm512_loadu_si512(at);
+            _mm512_storeu_si512(at, _mm512_mask_xor_epi64(own, here, own, change));
         }
     }
 }
@@ -72,7 +106,8 @@ mod tests {
                 let siblings: Vec<Block> =
                     (0..height).map(|level| sums[level] ^ if hole >> level & 1 == 0 { delta } else { 0 }).collect();
                 let mut rest = vec![0; 1 << height];
-                punctured(hole, &siblings, &mut rest);
+                let sum = punctured(hole, &siblings, &mut rest);
+                assert_eq!(sum, rest.iter().fold(0, |sum, x| sum ^ x));
                 let mut expected = leaves.clone();
                 expected[hole] = 0;
                 assert_eq!(rest, expected, "{hole} of {height}");

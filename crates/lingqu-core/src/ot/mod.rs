@@ -25,6 +25,18 @@ pub fn split(blocks: &[Block], words: &mut [u64]) {
     }
 }
 
+/// Blocks as words at the end of `words`.
+pub fn append(blocks: &[Block], words: &mut Vec<u64>) {
+    if cfg!(target_endian = "little") {
+        // SAFETY: every pattern of bits is a block and a word, and blocks are aligned as words are.
+        let (before, inside, after) = unsafe { blocks.align_to::<u64>() };
+        debug_assert!(before.is_empty() && after.is_empty());
+        words.extend_from_slice(inside);
+    } else {
+        words.extend(blocks.iter().flat_map(|block| [*block as u64, (*block >> 64) as u64]));
+    }
+}
+
 /// The inverse of `split`.
 pub fn join(words: &[u64]) -> Vec<Block> {
     words.chunks_exact(2).map(|pair| Block::from(pair[0]) | Block::from(pair[1]) << 64).collect()
@@ -54,6 +66,9 @@ mod tests {
     fn blocks_words_and_bytes_are_one() {
         let all = [1, u128::MAX - 5, 1 << 64];
         assert_eq!(join(&words(&all)), all);
+        let mut appended = vec![7];
+        append(&all, &mut appended);
+        assert_eq!(appended[1..], words(&all));
         assert_eq!(blocks(&bytes(&all)).collect::<Vec<_>>(), all);
     }
 }

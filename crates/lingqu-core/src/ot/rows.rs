@@ -54,12 +54,11 @@ impl Rows {
             }
             Trees::Punctured { holes, siblings } => {
                 let hole = holes[index] as usize;
-                ggm::punctured(hole, &siblings[index * height..][..height], leaves);
-                // All leaves of the full tree sum to delta, so this is the missing leaf plus delta.
-                let missing = leaves.iter().fold(1, |sum, leaf| sum ^ leaf & !1);
-                for (place, leaf) in leaves.iter_mut().enumerate() {
-                    *leaf = *leaf & !1 | missing & Block::from(place == hole).wrapping_neg();
-                }
+                let sum = ggm::punctured(hole, &siblings[index * height..][..height], leaves);
+                // All leaves of the full tree sum to delta, so this is the missing leaf plus delta; the lowest bits
+                // of an even number of leaves and of delta leave the hole's to be set.
+                leaves.iter_mut().for_each(|leaf| *leaf &= !1);
+                ggm::add_at(leaves, hole, sum & !1 | 1);
             }
         }
     }
@@ -89,13 +88,8 @@ impl Rows {
 
     /// Rows first .. first + count, two words each, the low one first.
     pub fn words(&self, first: usize, count: usize) -> Vec<u64> {
-        let mut out = vec![0; 2 * count];
-        let mut rest = out.as_mut_slice();
-        self.each(first, count, |rows| {
-            let (part, later) = std::mem::take(&mut rest).split_at_mut(2 * rows.len());
-            super::split(rows, part);
-            rest = later;
-        });
+        let mut out = Vec::with_capacity(2 * count);
+        self.each(first, count, |rows| super::append(rows, &mut out));
         out
     }
 

@@ -5,10 +5,10 @@
 //! robust for a random Delta (Guo, Katz, Wang, Yu, S&P 2020, section 7).
 //! Lookup: four transfers are packed into one of a 4-bit choice u, t = q + u Delta over GF(2^128), whose 16 hashes are
 //! the keys of a 1-of-16 transfer. All lookups are on planes: 64 at a time, no branch and no index depends on a digit.
-use aes::cipher::{BlockEncrypt, KeyInit};
-use aes::{Aes128, Block};
+use std::sync::OnceLock;
 
 use crate::bits::to_planes;
+use crate::ot::aes::{Engine, Permutation};
 
 /// Choices of a lookup.
 pub const CHOICES: usize = 16;
@@ -22,47 +22,29 @@ type Lane = [u64; WIDE];
 
 const PUBLIC_KEY: [u8; 16] = *b"lingqu: transfer";
 
-struct Hash(Aes128);
-
-impl Hash {
-    fn new() -> Self {
-        Hash(Aes128::new(&PUBLIC_KEY.into()))
-    }
-
-    /// The hashes of 64 blocks.
-    fn whole(&self, blocks: &[u128; 64]) -> [u128; 64] {
-        let mut cipher = [Block::default(); 64];
-        let mut mixed = [0u128; 64];
-        for ((mixed, out), block) in mixed.iter_mut().zip(&mut cipher).zip(blocks) {
-            *mixed = (block << 64 ^ block) & (u128::from(u64::MAX) << 64) | block >> 64;
-            *out = mixed.to_le_bytes().into();
-        }
-        self.0.encrypt_blocks(&mut cipher);
-        std::array::from_fn(|i| u128::from_le_bytes(cipher[i].into()) ^ mixed[i])
-    }
-
-    /// The low words of the hashes of 64 blocks.
-    fn low(&self, blocks: &[u128; 64]) -> [u64; 64] {
-        self.whole(blocks).map(|hash| hash as u64)
-    }
+/// The hash's permutation; another key than the trees' and the code's.
+fn hash() -> &'static Permutation {
+    static HASH: OnceLock<Permutation> = OnceLock::new();
+    HASH.get_or_init(|| Permutation::new(&PUBLIC_KEY, Engine::available()[0]))
 }
 
 fn block(words: &[u64], at: usize) -> u128 {
     u128::from(words[2 * at]) | u128::from(words[2 * at + 1]) << 64
 }
 
-fn blocks_of(words: &[u64], first: usize, count: usize) -> [u128; 64] {
-    std::array::from_fn(|i| if i < count { block(words, first + i) } else { 0 })
+fn blocks_of(words: &[u64], first: usize, count: usize, shift: u128) -> [u128; 64] {
+    std::array::from_fn(|i| if i < count { block(words, first + i) ^ shift } else { 0 })
 }
 
 /// The low words of the hashes of blocks, each XORed with `shift` first.
 pub fn hashed(words: &[u64], shift: u128) -> Vec<u64> {
-    let (hash, n) = (Hash::new(), words.len() / 2);
+    let n = words.len() / 2;
     let mut out = Vec::with_capacity(n);
     for first in (0..n).step_by(64) {
         let count = (n - first).min(64);
-        let shifted = blocks_of(words, first, count).map(|block| block ^ shift);
-        out.extend_from_slice(&hash.low(&shifted)[..count]);
+        let mut blocks = blocks_of(words, first, count, shift);
+        hash().robust_hash(&mut blocks);
+        out.extend(blocks[..count].iter().map(|hash| *hash as u64));
     }
     out
 }
@@ -72,15 +54,17 @@ pub fn stretched(words: &[u64], shift: u128, columns: usize) -> Vec<u64> {
     if columns == 1 {
         return hashed(words, shift);
     }
-    let (hash, n) = (Hash::new(), words.len() / 2);
+    let n = words.len() / 2;
     let mut out = vec![0; n * columns];
     for first in (0..n).step_by(64) {
         let count = (n - first).min(64);
-        let keys = hash.whole(&blocks_of(words, first, count).map(|block| block ^ shift));
+        let mut keys = blocks_of(words, first, count, shift);
+        hash().robust_hash(&mut keys);
         for column in 0..columns {
-            let low = hash.low(&keys.map(|key| key ^ column as u128));
-            for (i, word) in low[..count].iter().enumerate() {
-                out[(first + i) * columns + column] = *word;
+            let mut hashes = keys.map(|key| key ^ column as u128);
+            hash().robust_hash(&mut hashes);
+            for (i, hash) in hashes[..count].iter().enumerate() {
+                out[(first + i) * columns + column] = *hash as u64;
             }
         }
     }
@@ -97,17 +81,48 @@ fn joined(words: &[u64], n: usize, at: usize) -> u128 {
     (0..DIGIT).rev().fold(0, |sum, i| doubled(sum) ^ block(words, i * n + at))
 }
 
-/// The bits of 64 hashes as planes.
-fn store(low: &[u64; 64], bits: usize, out: &mut [u64], stride: usize) {
-    for (bit, word) in to_planes(low, bits).into_iter().enumerate() {
+/// The lowest bits of 64 blocks as planes, a word each at `stride`.
+fn store(blocks: &[u128; 64], bits: usize, out: &mut [u64], stride: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("bmi2") {
+        for bit in 0..bits {
+            // SAFETY: the processor has what the function was compiled for.
+            out[bit * stride] = unsafe { plane(blocks, bit) };
+        }
+        return;
+    }
+    let low = blocks.map(|block| block as u64);
+    for (bit, word) in to_planes(&low, bits).into_iter().enumerate() {
         out[bit * stride] = word;
     }
+}
+
+/// One bit, below 64, of 64 blocks.
+///
+/// # Safety
+/// The processor must have AVX-512F and BMI2.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,bmi2")]
+unsafe fn plane(blocks: &[u128; 64], bit: usize) -> u64 {
+    use std::arch::x86_64::*;
+    let wanted = _mm512_maskz_set1_epi64(0x55, 1 << bit);
+    let mut out = 0;
+    for (half, blocks) in blocks.chunks_exact(32).enumerate() {
+        let mut found = 0;
+        for (i, four) in blocks.chunks_exact(4).enumerate() {
+            // SAFETY: four blocks are 64 bytes; no alignment is asked for.
+            let words = unsafe { _mm512_loadu_si512(four.as_ptr().cast()) };
+            found |= u64::from(_mm512_test_epi64_mask(words, wanted)) << (8 * i);
+        }
+        out |= _pext_u64(found, 0x5555_5555_5555_5555) << (32 * half);
+    }
+    out
 }
 
 /// The sender's masks of n lookups (a multiple of 64): planes (16, bits, n / 64). `words`: 4 n blocks, bit by bit of
 /// the choice.
 pub fn keys_sent(words: &[u64], delta: u128, bits: usize) -> Vec<u64> {
-    let (hash, n) = (Hash::new(), words.len() / 2 / DIGIT);
+    let n = words.len() / 2 / DIGIT;
     let stride = n / 64;
     let multiples: [u128; CHOICES] = std::array::from_fn(|v| {
         (0..DIGIT).rev().fold(0, |sum, i| doubled(sum) ^ if v >> i & 1 == 1 { delta } else { 0 })
@@ -116,8 +131,9 @@ pub fn keys_sent(words: &[u64], delta: u128, bits: usize) -> Vec<u64> {
     for lane in 0..stride {
         let whole: [u128; 64] = std::array::from_fn(|i| joined(words, n, 64 * lane + i));
         for (v, multiple) in multiples.iter().enumerate() {
-            let low = hash.low(&whole.map(|block| block ^ multiple));
-            store(&low, bits, &mut out[v * bits * stride + lane..], stride);
+            let mut hashes = whole.map(|block| block ^ multiple);
+            hash().robust_hash(&mut hashes);
+            store(&hashes, bits, &mut out[v * bits * stride + lane..], stride);
         }
     }
     out
@@ -125,12 +141,13 @@ pub fn keys_sent(words: &[u64], delta: u128, bits: usize) -> Vec<u64> {
 
 /// The receiver's masks: planes (bits, n / 64).
 pub fn keys_received(words: &[u64], bits: usize) -> Vec<u64> {
-    let (hash, n) = (Hash::new(), words.len() / 2 / DIGIT);
+    let n = words.len() / 2 / DIGIT;
     let stride = n / 64;
     let mut out = vec![0u64; bits * stride];
     for lane in 0..stride {
-        let low = hash.low(&std::array::from_fn(|i| joined(words, n, 64 * lane + i)));
-        store(&low, bits, &mut out[lane..], stride);
+        let mut hashes = std::array::from_fn(|i| joined(words, n, 64 * lane + i));
+        hash().robust_hash(&mut hashes);
+        store(&hashes, bits, &mut out[lane..], stride);
     }
     out
 }

@@ -256,9 +256,12 @@ class Rep3(Local):
         flag = self.inject(bit) if isinstance(bit, SharedBits) else bit
         return self.add(y, self.multiply(flag, self.subtract(x, y)))
 
-    def to_bits(self, x: Shared) -> SharedBits:
-        """As Machine.to_bits."""
-        return words_of(circuits.to_bits(self._session, flat_pair(x.parts)), x.shape, 64)
+    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
+        """As Machine.to_bits: all 64, of which the others are dropped."""
+        width = checks.compare(bits)
+        first, second = circuits.to_bits(self._session, flat_pair(x.parts))
+        mask = np.uint64((1 << width) - 1)
+        return words_of((first & mask, second & mask) if width < 64 else (first, second), x.shape, width)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""

@@ -28,6 +28,8 @@ def _chunks(count: int) -> list[int]:
 class Tally:
     """Counts messages of one run, operation after operation."""
 
+    steers = False
+
     def __init__(self) -> None:
         self._depth = [0, 0, 0]
         self._bytes = 0
@@ -105,7 +107,7 @@ class Tally:
         """circuits.conjunction of dense words."""
         self.reshare(WORD * words)
 
-    def bits_and(self, count: int, width: int = 1) -> None:
+    def bits_and(self, count: int, width: int = 1, beside: int = 1) -> None:
         """Machine.logical_and of words of a width."""
         self.conjunction(packed(count, width))
 
@@ -142,7 +144,7 @@ class Tally:
             self.conjunction((2 * pairs - 1) * packed(rows))
             nodes -= pairs
 
-    def to_bits(self, count: int) -> None:
+    def to_bits(self, count: int, bits: int = 64) -> None:
         """Machine.to_bits."""
         for rows in _chunks(count):
             self.summed(rows)

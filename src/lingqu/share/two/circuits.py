@@ -128,6 +128,18 @@ def conjunction_words(s: Session, x: Words, y: Words, width: int) -> Words:
     return _core.unpack(both, len(x), width)
 
 
+def conjunction_beside(s: Session, one: Words, many: Words, width: int) -> Words:
+    """Words (k, n), each anded with the word (n,) it stands below: 1 round, 1 + k bits a bit of `one` and party.
+
+    What two transfers make for a bit serves all k that it meets.
+    """
+    count = many.shape[-1]
+    flags = _core.pack(flat(one), width).reshape(1, -1)
+    texts = np.stack([_core.pack(flat(row), width) for row in many])
+    both = each_with(s, flags, texts[None])[0]
+    return np.stack([_core.unpack(np.ascontiguousarray(row), count, width) for row in both])
+
+
 def planes_of(x: Words, width: int) -> Words:
     """Words turned into planes (width, lanes)."""
     return _core.to_planes(x, width).reshape(width, -(-len(x) // 64))
@@ -197,7 +209,7 @@ def is_zero(s: Session, x: Words) -> Words:
 def levels(positions: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
     """A prefix network's levels: positions updated, from where, and how many, the first ones, pass a carry on."""
     found = []
-    for level in range((positions - 1).bit_length()):
+    for level in range(max(positions - 1, 0).bit_length()):
         to, origin = sklansky(level, positions)
         later = to >= 2 << level
         order = np.argsort(~later, kind="stable")
@@ -205,15 +217,17 @@ def levels(positions: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp], int
     return found
 
 
-def to_bits(s: Session, x: Words) -> Words:
-    """All 64 bits of x_0 + x_1 as words: digits by lookup, carries between them by Sklansky's network (1960), and
-    into each digit's bits by one product.  7 rounds.
+def to_bits(s: Session, x: Words, bits: int = 64) -> Words:
+    """The lowest bits of x_0 + x_1 as words: digits by lookup, carries between them by Sklansky's network (1960), and
+    into each digit's bits by one product.  7 rounds for 64 bits.
     """
-    planes = planes_of(x, 64)
+    planes, count = planes_of(x, bits), -(-bits // DIGIT)
     lanes = planes.shape[1]
-    found = lookup(s, as_digits(planes), added, CARRY_BITS).reshape(CARRY_BITS, CHOICES, lanes)
+    digits = as_digits(planes)
+    found = lookup(s, digits, added, CARRY_BITS).reshape(CARRY_BITS, count, lanes)
+    planes = np.moveaxis(digits.reshape(DIGIT, count, lanes), 0, 1).reshape(DIGIT * count, lanes)
     carry, passes = found[3, :-1].copy(), found[6, :-1].copy()
-    for to, origin, later in levels(CHOICES - 1):
+    for to, origin, later in levels(count - 1):
         first, last = to[:later], to[later:]
         both = np.stack([carry[origin[:later]], passes[origin[:later]]], axis=1)
         pairs = [(passes[first], both), (passes[last], carry[origin[later:]][:, None])]
@@ -223,10 +237,11 @@ def to_bits(s: Session, x: Words) -> Words:
             passes[first] = found_pairs[0][:, 1]
         if len(last):
             carry[last] ^= found_pairs[-1][:, 0]
-    within = np.stack([planes[DIGIT::DIGIT], found[4, 1:], found[5, 1:]], axis=1)
-    inner = each_with(s, carry, within)
-    result = planes.reshape(CHOICES, DIGIT, lanes).copy()
+    result = planes.reshape(count, DIGIT, lanes).copy()
     result[:, 1:] ^= np.moveaxis(found[:3], 0, 1)
-    result[1:, 0] ^= carry
-    result[1:, 1:] ^= inner
-    return _core.from_planes(result.reshape(-1), len(x))
+    if count > 1:
+        within = np.stack([planes[DIGIT::DIGIT], found[4, 1:], found[5, 1:]], axis=1)
+        inner = each_with(s, carry, within)
+        result[1:, 0] ^= carry
+        result[1:, 1:] ^= inner
+    return _core.from_planes(np.ascontiguousarray(result.reshape(DIGIT * count, lanes)[:bits]).reshape(-1), len(x))

@@ -57,6 +57,8 @@ def _stack(words: Words, lead: Shape) -> list[Words]:
 class Two(Local):
     """One party's machine of share.two; see Machine for every method, DECLARATION for costs."""
 
+    steers = True
+
     def __init__(self, session: Session) -> None:
         self._session = session
 
@@ -243,6 +245,11 @@ class Two(Local):
         """As Machine.logical_and."""
         checks.same_width([x, y])
         shape = np.broadcast_shapes(x.shape, y.shape)
+        if (many := checks.beside(x.shape, y.shape)) > 1:
+            one, all_of = (x, y) if y.shape == shape else (y, x)
+            rows = all_of.parts[0].reshape(many, -1)
+            found = circuits.conjunction_beside(self._session, flat(one.parts[0]), rows, x.width)
+            return _words(found, shape, x.width)
         left, right = flat(x.parts[0], shape), flat(y.parts[0], shape)
         return _words(circuits.conjunction_words(self._session, left, right, x.width), shape, x.width)
 
@@ -259,9 +266,10 @@ class Two(Local):
         flags, words = flat(bit.parts[0], shape), flat(difference.parts[0], shape)
         return self.add(y, _integers(arithmetic.choose(self._session, flags, words), shape))
 
-    def to_bits(self, x: Shared) -> SharedBits:
+    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
         """As Machine.to_bits."""
-        return _words(circuits.to_bits(self._session, flat(x.parts[0])), x.shape, 64)
+        width = checks.compare(bits)
+        return _words(circuits.to_bits(self._session, flat(x.parts[0]), width), x.shape, width)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""

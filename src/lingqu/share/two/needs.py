@@ -18,8 +18,10 @@ LANES = 64
 DIGIT = 4
 """Bits of a digit that a lookup takes."""
 CHOICES = 1 << DIGIT
-CHUNK = 1 << 20
-"""Transfers turned into correlations at a time, which bounds the memory."""
+CHUNK = 1 << 16
+"""Transfers turned into correlations at a time: what is between stays in the processor's cache."""
+TOGETHER = 1 << 4
+"""Chunks joined to one piece."""
 SWITCHES = 1 << 18
 """Switches passed at a time."""
 MOST_BYTES = 2 << 30

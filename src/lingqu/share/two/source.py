@@ -31,8 +31,8 @@ class Made:
         if sender == self._channel.party:
             delta, blocks = self._correlations.sending.take(count)
             return Transfers(blocks.reshape(-1), (int(delta[0]), int(delta[1])), np.zeros(0, np.uint64))
-        bits, blocks = self._correlations.receiving.take(count)
-        return Transfers(blocks.reshape(-1), None, np.packbits(bits, bitorder="little").view(np.uint64))
+        bits, blocks = self._correlations.receiving.dense(count)
+        return Transfers(blocks.reshape(-1), None, bits)
 
     def triples(self, count: int) -> Triple:
         """As Source.triples.  Cost: `products.triples_cost`."""

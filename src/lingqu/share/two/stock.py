@@ -21,6 +21,7 @@ from lingqu.share.two.needs import (
     DIGIT,
     LANES,
     MOST_BYTES,
+    TOGETHER,
     Need,
     Piece,
     Source,
@@ -83,9 +84,7 @@ class Stock:
             units -= first[0].shape[-1]
         if not taken:
             return tuple(part[..., :0] for part in pieces[0])
-        if len(taken) == 1:
-            return tuple(np.ascontiguousarray(part) for part in taken[0])
-        return tuple(np.concatenate(parts, axis=-1) for parts in zip(*taken, strict=True))
+        return _joined(taken)
 
     def _make(self, need: Need, units: int) -> None:
         pieces = self._pieces.setdefault(need, [])
@@ -97,7 +96,10 @@ class Stock:
             none = np.zeros(0, np.uint64)
             pieces.append(self.source.triples(batches(units)) if units else (none, none, none))
         else:
-            pieces.extend(self._from_transfers(need, size) for size in chunks(need, units))
+            sizes = chunks(need, units)
+            for start in range(0, len(sizes), TOGETHER):
+                made = [self._from_transfers(need, size) for size in sizes[start : start + TOGETHER]]
+                pieces.append(_joined(made))
 
     def _matrices(self, sizes: tuple[int, int, int]) -> Piece:
         m, k, n = sizes
@@ -142,3 +144,10 @@ class Stock:
             )
         masks = _core.lookup_keys_sent(given.blocks, given.delta, width)
         return (masks.reshape(CHOICES, width, units),)
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    """Pieces of one kind one after the other."""
+    if len(pieces) == 1:
+        return tuple(np.ascontiguousarray(part) for part in pieces[0])
+    return tuple(np.concatenate(parts, axis=-1) for parts in zip(*pieces, strict=True))

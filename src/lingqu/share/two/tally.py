@@ -29,6 +29,8 @@ from lingqu.share.two.rows import DIGIT_BITS, INTEGERS, pass_moves, values_of
 class TwoTally:
     """Counts messages of one run, operation after operation; demand: the correlations that it takes."""
 
+    steers = True
+
     def __init__(self) -> None:
         self._depth = [0, 0]
         self._bytes = 0
@@ -132,9 +134,9 @@ class TwoTally:
         """circuits.conjunction of dense words."""
         self.products([(1, 1)], words)
 
-    def bits_and(self, count: int, width: int = 1) -> None:
+    def bits_and(self, count: int, width: int = 1, beside: int = 1) -> None:
         """Machine.logical_and of words of a width."""
-        self.conjunction(packed(count, width))
+        self.products([(1, beside)], packed(count // beside, width))
 
     def all_ones(self, count: int, planes: int) -> None:
         """circuits.all_same."""
@@ -156,14 +158,15 @@ class TwoTally:
             self.products([(digits // 2, 2 if digits > 2 else 1)], lanes)
             digits -= digits // 2
 
-    def to_bits(self, count: int) -> None:
+    def to_bits(self, count: int, bits: int = 64) -> None:
         """circuits.to_bits."""
-        lanes = packed(count)
-        self.lookup(CHOICES * lanes, CARRY_BITS)
-        for to, _, later in levels(CHOICES - 1):
+        lanes, digits = packed(count), -(-bits // DIGIT)
+        self.lookup(digits * lanes, CARRY_BITS)
+        for to, _, later in levels(digits - 1):
             pairs = [(later, 2), (len(to) - later, 1)]
             self.products([pair for pair in pairs if pair[0]], lanes)
-        self.products([(CHOICES - 1, 3)], lanes)
+        if digits > 1:
+            self.products([(digits - 1, 3)], lanes)
 
     # Rows
 
