@@ -156,6 +156,7 @@ def test_names_of_portions_say_their_run_and_place() -> None:
     first, second = SUPPLIER.names(3), SUPPLIER.names(3)
     assert first == sorted(first)
     assert not set(first) & set(second)
+    assert SUPPLIER.names(3, first[0][:16]) == first
     assert [SUPPLIER.place(name) for name in first] == [(first[0][:16], place, 3) for place in range(3)]
     for wrong in ("", "ab", first[0].upper(), first[0] + "00", first[0][:16] + "00000003" + "00000003", "x" * 32):
         assert SUPPLIER.place(wrong) is None

@@ -52,8 +52,8 @@ class Supplier(Protocol):
     def portions(self, work: Work) -> Sequence[int]:
         """Bytes on disk that each portion of one run takes at most, in order; both parties come to the same."""
 
-    def names(self, count: int) -> list[str]:
-        """Fresh names of the portions of one run."""
+    def names(self, count: int, run: str | None = None) -> list[str]:
+        """Names of the portions of one run, in order: of a fresh run, or of one whose name `place` gave."""
 
     def place(self, name: str) -> tuple[str, int, int] | None:
         """Of a name: its run, its place in it, and how many portions the run has; None when it is no name."""

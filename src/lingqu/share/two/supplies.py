@@ -153,9 +153,10 @@ class TwoSupplier:
         """As Supplier.portions; no more than a store holds, the rest of a longer run is made on line."""
         return [_bytes(portion) for portion in slices(work)[:MOST_BATCHES]]
 
-    def names(self, count: int) -> list[str]:
+    def names(self, count: int, run: str | None = None) -> list[str]:
         """As Supplier.names."""
-        return [name.hex() for name in names_of(secrets.token_bytes(_RUN), count)]
+        start = secrets.token_bytes(_RUN) if run is None else bytes.fromhex(run)
+        return [name.hex() for name in names_of(start, count)]
 
     def place(self, name: str) -> tuple[str, int, int] | None:
         """As Supplier.place."""
