@@ -33,6 +33,7 @@ from lingqu.node.remote import expiry
 from lingqu.node.replies import ContractView, PlanView
 from lingqu.plan.explain import weighed_text
 from scenarios.census import questions
+from scenarios.census.ahead import make_ahead, show_used
 from scenarios.census.locks import show_locks
 from scenarios.census.network import CIVIL, HUMAN, NAMES, Network, network, wait_until
 from scenarios.census.proof import show_proof
@@ -200,6 +201,7 @@ def answer(
 ) -> None:
     """Point 7: both answers beside those on pooled tables."""
     story.begin()
+    make_ahead(story, net, contracts)
     client = connect(net[net.asker].home)
     began = time.monotonic()
     query = client.sql(questions.SQL, purpose=questions.PURPOSE, minimum_group=questions.MINIMUM_GROUP)
@@ -209,6 +211,7 @@ def answer(
     model = client.train(questions.TRAINING, questions.PURPOSE, contracts[1].id, story.follow("training"))
     seconds.append(time.monotonic() - began)
     show_figures(story, net, contracts, views, seconds)
+    show_used(story, net, contracts)
     story.doing("the same on pooled tables, for comparison only")
     truth = questions.pooled(HERE / "residents.parquet", HERE / "employment.parquet")
     compare_groups(story, result.to_arrow().to_pylist(), result.withheld, truth)

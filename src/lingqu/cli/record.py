@@ -142,4 +142,15 @@ def _public_key(text: str) -> str:
 
 
 UNVERIFIED = 4
-VERBS = (approve, reject, revoke, ledger, export, verify)
+
+
+def supplies(home: HomeOption = None, as_json: JsonOption = False, user: UserOption = None) -> None:
+    """Show what is made ahead for contracts between two parties: how much is held, and what it waits for."""
+    from lingqu.cli import show
+
+    session = Session(home, as_json, user)
+    views = session.remote.supplies()
+    session.give({"supplies": views}, show.supplies(views))
+
+
+VERBS = (approve, reject, revoke, supplies, ledger, export, verify)

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from lingqu.kinds.disclosure import Statement
     from lingqu.kinds.errors import LingquError
     from lingqu.kinds.schema import Asset, ColumnProfile
-    from lingqu.node.replies import ContractView, JobView, NodeView, PeerView, PlanView
+    from lingqu.node.replies import ContractView, JobView, NodeView, PeerView, PlanView, SupplyView
     from lingqu.plan.plan import Step
 
 SHORT = 12
 STATE_STYLES = {
     "in-force": "green",
     "done": "green",
+    "ready": "green",
+    "making": "cyan",
+    "waiting": "yellow",
     "confirmed": "green",
     "proposed": "yellow",
     "signed": "yellow",
@@ -356,10 +359,34 @@ def job(view: JobView) -> list[RenderableType]:
         ("Started", view.started or "-"),
         ("Ended", view.ended or "-"),
     ]
+    if view.supplies is not None:
+        for label, took in (("Made ahead", view.supplies.ahead), ("Made on line", view.supplies.online)):
+            figures = f"{took.rounds} rounds, {amount(took.bytes)}, {took.milliseconds / 1000:.2f} s"
+            lines.append((label, f"correlations, {figures} at this node"))
     shown: list[RenderableType] = [facts(lines), steps(view)]
     if view.error:
         shown.append(Padding(error(rebuilt(view.error)), (0, 0, 1, 0)))
     return shown
+
+
+def supplies(views: Sequence[SupplyView]) -> RenderableType:
+    """Correlations made ahead, a contract a line."""
+    if not views:
+        return Text("No contract in force takes correlations that are made ahead.")
+    columns = ("contract", "title", "mechanism", "state", "runs", "portions", "on disk", "why it waits")
+    table = grid(*columns, right=("runs", "portions", "on disk"), whole=("contract", "state"))
+    for view in views:
+        table.add_row(
+            short(view.contract),
+            safe(view.title),
+            view.mechanism,
+            state(view.state),
+            f"{view.runs}/{view.wanted}",
+            f"{view.portions}/{view.portions_wanted}",
+            amount(view.bytes),
+            safe(view.cause),
+        )
+    return table
 
 
 def entries(items: Sequence[dict[str, Any]]) -> RenderableType:

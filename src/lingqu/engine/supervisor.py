@@ -57,9 +57,9 @@ class Worker:
         self._reader.start()
         self._send(self._line.canonical())
 
-    def start(self, endpoints: Sequence[str]) -> None:
-        """Every party is ready: mesh up and run."""
-        self._send(json.dumps({"start": list(endpoints)}).encode())
+    def start(self, endpoints: Sequence[str], prepared: Sequence[str] = ()) -> None:
+        """Every party is ready: mesh up and run.  prepared: names of portions of correlations to use, or to make."""
+        self._send(json.dumps({"start": list(endpoints), "prepared": list(prepared)}).encode())
 
     def kill(self) -> None:
         """End the process now; its end is reported through `Handler.ended`."""

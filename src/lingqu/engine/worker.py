@@ -40,11 +40,14 @@ if TYPE_CHECKING:
     from lingqu.kinds.channel import Channel, Traffic
     from lingqu.kinds.errands import Runner
     from lingqu.net.tls import Listener
+    from lingqu.share.supplies import Account
 
 MAX_LINE = 32 << 20
 ORPHANED = 3
 OUTSIDE_PATIENCE = 7 * 86_400.0
 """Seconds for which an outside party waits for compute parties that live; they watch each other more closely."""
+LOW_PRIORITY = 19
+"""Added to the niceness of a worker that only makes correlations ahead."""
 _PR_SET_PDEATHSIG = 1
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
@@ -65,6 +68,8 @@ class JobLine(Document):
     tables: this party's tables by asset id.  host, first, last: where to listen (0, 0: any free port).
     directory: the job's own folder.  kept: the contract's, which outlives its jobs.
     record: a folder for a recording of the messages, for tests; or None.
+    supplies: the folder of the contract's correlations, or None.  making: make such ahead instead of running the plan,
+    among the compute parties alone.
     """
 
     job: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -82,6 +87,13 @@ class JobLine(Document):
     directory: str
     kept: str
     record: str | None = None
+    supplies: str | None = None
+    making: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parties of the session."""
+        return self.plan.parties if self.making else self.plan.everyone
 
 
 class Pipe:
@@ -104,9 +116,10 @@ class Pipe:
             self._out.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
             self._out.flush()
 
-    def start(self) -> list[str]:
-        """Wait for the endpoints of all parties."""
-        return [str(endpoint) for endpoint in self._commands.get()["start"]]
+    def start(self) -> tuple[list[str], tuple[str, ...]]:
+        """Wait for the endpoints of all parties, and the names of the portions of correlations to use, or to make."""
+        command = self._commands.get()
+        return [str(endpoint) for endpoint in command["start"]], tuple(str(name) for name in command["prepared"])
 
     def gate(self, step: str, reveal: bool) -> None:
         """Ask the node; its own error when it says no: Refused by a term, Unavailable when its disk is full."""
@@ -128,14 +141,21 @@ class Progress:
         self._pipe = pipe
         self._clock = time.monotonic()
         self.rounds = self.bytes = 0
+        self.account: Callable[[], Account] | None = None
 
     def __call__(self, step: Step, traffic: Traffic) -> None:
         """A step has ended; traffic: what it took at this party."""
         now = time.monotonic()
         self.rounds += traffic.rounds
         self.bytes += traffic.sent
+        figures = {} if self.account is None else {"supplies": supplied(self.account())}
         self._pipe.tell(
-            step=step.id, state="done", rounds=traffic.rounds, bytes=traffic.sent, seconds=round(now - self._clock, 4)
+            step=step.id,
+            state="done",
+            rounds=traffic.rounds,
+            bytes=traffic.sent,
+            seconds=round(now - self._clock, 4),
+            **figures,
         )
         self._clock = now
 
@@ -143,6 +163,14 @@ class Progress:
         """A long step has dealt with so many rows of all."""
         seconds = round(time.monotonic() - self._clock, 4)
         self._pipe.tell(step=step.id, state="running", seconds=seconds, rows=done, of=total)
+
+
+def supplied(account: Account) -> dict[str, dict[str, int]]:
+    """An account of correlations as a receipt's `supplies` holds it."""
+    return {
+        kind: {"rounds": took.rounds, "bytes": took.sent, "milliseconds": round(took.seconds * 1000)}
+        for kind, took in (("ahead", account.ahead), ("online", account.online))
+    }
 
 
 def local_rows(job: JobLine) -> Callable[[Step], dict[str, npt.NDArray[np.generic]]]:
@@ -188,11 +216,14 @@ def computes(job: JobLine) -> bool:
     return job.party < len(job.plan.parties)
 
 
-def compute(pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress) -> Release | None:
-    """A compute party's part."""
+def compute(
+    pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress, prepared: tuple[str, ...]
+) -> Release | None:
+    """A compute party's part.  prepared: the portions of correlations to use."""
     from lingqu.engine.execute import execute
-    from lingqu.engine.mechanism import doorway, machine_for, mechanism_of, runner
+    from lingqu.engine.mechanism import doorway, mechanism_of, runner
     from lingqu.engine.meeting import Outside
+    from lingqu.engine.supplies import machine_with, supplier
     from lingqu.net.inner import InnerChannel
 
     job, plan, outside = pipe.job, pipe.job.plan, None
@@ -200,7 +231,10 @@ def compute(pipe: Pipe, channel: Channel, rows: LocalRows, progress: Progress) -
     if own is not None:
         return carried_out(pipe, own, channel, rows, progress)
     inside = len(plan.parties)
-    machine = machine_for(plan, InnerChannel(channel, inside))
+    machine = machine_with(plan, InnerChannel(channel, inside), job.supplies, prepared)
+    source = supplier(mechanism_of(plan))
+    if source is not None:
+        progress.account = lambda: source.account(machine)
     if plan.outside:
         door = doorway(mechanism_of(plan)).door(machine, channel)
         outside = Outside(door, channel, range(inside, len(plan.everyone)))
@@ -256,23 +290,32 @@ def run(pipe: Pipe) -> Mapping[str, Any]:
     listener = _listen(job)
     pipe.tell(ready=listener.address)
     rows = local_rows(job)  # loads the database while the other parties get ready
-    endpoints = pipe.start()
+    endpoints, prepared = pipe.start()
     channel: Channel = listener.mesh(
         bytes.fromhex(job.job),
         job.party,
-        job.plan.everyone,
+        job.names,
         endpoints,
         pinned,
         timeout=job.timeout,
         limits=Limits() if computes(job) else Limits(patience=OUTSIDE_PATIENCE),
     )
+    if job.making:
+        from lingqu.engine.supplies import make
+
+        with contextlib.closing(channel):
+            make(pipe, channel, prepared)
+        return {"rounds": channel.traffic.rounds, "bytes": channel.traffic.sent, "release": None}
     if job.record is not None:
         from lingqu.net.record import RecordingChannel
 
         channel = RecordingChannel(channel, Path(job.record) / f"{job.job}.{job.plan.everyone[job.party]}.recording")
     progress = Progress(pipe)
     with contextlib.closing(channel):
-        opened = (compute if computes(job) else from_outside)(pipe, channel, rows, progress)
+        if computes(job):
+            opened = compute(pipe, channel, rows, progress, prepared)
+        else:
+            opened = from_outside(pipe, channel, rows, progress)
     done: dict[str, Any] = {"rounds": progress.rounds, "bytes": progress.bytes, "release": None}
     if opened is not None:
         path = Path(job.directory) / "release.json"
@@ -322,6 +365,8 @@ def main() -> NoReturn:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the node
     pipe = Pipe()
+    if pipe.job.making:
+        os.nice(LOW_PRIORITY)
     try:
         done = run(pipe)
     except LingquError as error:

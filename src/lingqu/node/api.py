@@ -51,6 +51,7 @@ RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/v1/contracts/{contract}/approve"): frozenset({OWNER}),
     ("POST", "/v1/contracts/{contract}/reject"): frozenset({OWNER}),
     ("POST", "/v1/contracts/{contract}/revoke"): frozenset({OWNER}),
+    ("GET", "/v1/supplies"): EVERYONE,
     ("POST", "/v1/jobs"): frozenset({ANALYST}),
     ("GET", "/v1/jobs"): EVERYONE,
     ("GET", "/v1/jobs/{job}"): EVERYONE,
@@ -275,6 +276,7 @@ def _agreements(app: FastAPI, node: Node) -> None:
     def approve(contract: str) -> r.ContractView:
         """Sign it, after this node's own compilation agrees."""
         node.contracts.approve(contract)
+        node.jobs.supplies.changed(contract)
         return view(contract)
 
     @app.post("/v1/contracts/{contract}/reject", openapi_extra=takes(v.ReasonIn))
@@ -304,19 +306,19 @@ def _runs(app: FastAPI, node: Node) -> None:
     @app.get("/v1/jobs/{job}")
     def job_of(job: str) -> r.JobView:
         """One job."""
-        return v.job_out(node.jobs.job(job))
+        return v.job_out(node.jobs.job(job), node.jobs.used(job))
 
     @app.get("/v1/jobs/{job}/events", response_class=StreamingResponse)
     def events(job: str) -> Response:
         """Server-sent events: the job's views until its end."""
-        first = v.job_out(node.jobs.job(job))
+        first = v.job_out(node.jobs.job(job), node.jobs.used(job))
 
         def stream() -> Iterator[bytes]:
             yield b"data: " + first.model_dump_json().encode() + b"\n\n"
             if first.state in ENDED:
                 return
             for row in node.jobs.watch(job):
-                yield b"data: " + v.job_out(row).model_dump_json().encode() + b"\n\n"
+                yield b"data: " + v.job_out(row, node.jobs.used(job)).model_dump_json().encode() + b"\n\n"
 
         return StreamingResponse(stream(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
@@ -337,6 +339,11 @@ def _runs(app: FastAPI, node: Node) -> None:
 
 
 def _record(app: FastAPI, node: Node) -> None:
+    @app.get("/v1/supplies")
+    def supplies() -> v.SuppliesOut:
+        """Correlations made ahead, by contract."""
+        return v.SuppliesOut(supplies=node.jobs.supplies.all())
+
     @app.get("/v1/ledger")
     def ledger(after: int = 0) -> v.LedgerOut:
         """Entries from an index on."""

@@ -59,6 +59,17 @@ class JobsConfig(Document):
     timeout: Annotated[int, Field(ge=5, le=3600)] = 60
 
 
+class SuppliesConfig(Document):
+    """Correlations made ahead, while no job runs.  runs: of each contract, 0 makes none.
+
+    bytes: on disk at most, of all contracts.  free: bytes of the disk that stay free.
+    """
+
+    runs: Annotated[int, Field(ge=0, le=16)] = 1
+    bytes: Annotated[int, Field(ge=0)] = 4 << 30
+    free: Annotated[int, Field(ge=0)] = 2 << 30
+
+
 class Config(Document):
     """config.toml.  store: a database URL, empty for lingqu.db in the home.  record: a folder, for tests only."""
 
@@ -70,6 +81,7 @@ class Config(Document):
     peer: PeerConfig
     stream: StreamConfig = Field(default_factory=StreamConfig)
     jobs: JobsConfig = Field(default_factory=JobsConfig)
+    supplies: SuppliesConfig = Field(default_factory=SuppliesConfig)
 
     def toml(self) -> str:
         """The file's text."""
@@ -98,6 +110,7 @@ class Home:
         self.peers = self.path / "peers"
         self.jobs = self.path / "jobs"
         self.kept = self.path / "kept"
+        self.supplies = self.path / "supplies"
         self.tokens = self.path / "tokens"
         self.log = self.path / "node.log"
 

@@ -33,11 +33,20 @@ class Local(Protocol):
     def endpoint(self, run: Run) -> str:
         """Where its worker listens, as the others reach it."""
 
-    def go(self, run: Run, endpoints: tuple[str, ...]) -> None:
-        """Let the worker connect to the others."""
+    def prepared(self, run: Run) -> tuple[str, ...]:
+        """Portions of correlations that this party keeps for the run."""
+
+    def go(self, run: Run, endpoints: tuple[str, ...], prepared: tuple[str, ...]) -> None:
+        """Let the worker connect to the others, and use these portions."""
 
     def finish(self, run: Run, state: JobState, error: LingquError | None, *, told: str | None = None) -> None:
         """End the run; the first end counts."""
+
+
+def _common(held: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Portions that every compute party holds, in order."""
+    first, *others = held
+    return tuple(name for name in first if all(name in other for other in others))
 
 
 class Coordination:
@@ -91,12 +100,14 @@ class Coordination:
                 self.watch(run, name)
             self._local.spawn(run)
             own = self._local.endpoint(run)
-            endpoints = {self._core.name: own} | {name: task.result() for name, task in answers.items()}
-            ordered = tuple(endpoints[name] for name in run.plan.everyone)
-            start = m.JobStart(job=run.offer.job, endpoints=ordered)
+            ready = {name: task.result() for name, task in answers.items()}
+            ready[self._core.name] = m.JobReady(job=run.offer.job, endpoint=own, prepared=self._local.prepared(run))
+            ordered = tuple(ready[name].endpoint for name in run.plan.everyone)
+            prepared = _common([ready[name].prepared for name in run.plan.parties])
+            start = m.JobStart(job=run.offer.job, endpoints=ordered, prepared=prepared)
             for task in [self._pool.submit(self._send, run, name, start) for name in run.others]:
                 task.result()
-            self._local.go(run, ordered)
+            self._local.go(run, ordered, prepared)
         except Refused as error:
             self._local.finish(run, JobState.REFUSED, error)
         except LingquError as error:
@@ -105,10 +116,10 @@ class Coordination:
             LOG.exception("job %s", run.offer.job)
             self._local.finish(run, JobState.FAILED, LingquError("The node failed unexpectedly.", "Look at its log."))
 
-    def _ask(self, run: Run, name: str) -> str:
+    def _ask(self, run: Run, name: str) -> m.JobReady:
         answer = self._transport.send(name, run.offer, OFFER_SECONDS, about=run.offer.job)
         if isinstance(answer, m.JobReady):
-            return answer.endpoint
+            return answer
         if isinstance(answer, m.JobRefused):
             raise revived(answer.code, answer.cause, answer.cure, answer.term, name)
         raise Tampered(f"{name} answered a job offer with something else.", "Ask its manager.", party=name)

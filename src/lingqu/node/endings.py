@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from lingqu.engine.release import Release
 from lingqu.kinds import clock
 from lingqu.kinds.errors import LingquError, Refused, Tampered
-from lingqu.kinds.receipts import Outcome, Receipt
+from lingqu.kinds.receipts import Outcome, Receipt, Supplies
 from lingqu.ledger import Failed, ReceiptLogged, Released, Spent
 from lingqu.node.core import Core
 from lingqu.node.journal import Journal
@@ -63,7 +63,7 @@ class Endings:
             with self._core.store.write() as session:
                 row = session.get_one(Job, run.offer.job)
                 digest = self._release(session, row, run.plan, release) if release is not None else None
-                receipt = self.close(session, row, state, error, list(run.steps.values()), digest)
+                receipt = self.close(session, row, state, error, list(run.steps.values()), digest, run.supplies)
                 tell(session, receipt, run.others)
         except LingquError as failed:
             if state is JobState.DONE:
@@ -105,6 +105,7 @@ class Endings:
         error: LingquError | None,
         steps: list[dict[str, Any]],
         result: str | None = None,
+        supplies: Mapping[str, Any] | None = None,
     ) -> str:
         """Write a job's end: its row, its use, its ledger entries, its receipt, which is returned."""
         row.state, row.ended = state.value, clock.now()
@@ -135,6 +136,7 @@ class Endings:
             result=result,
             term=error.term if error else None,
             reason=error.cause if error else None,
+            supplies=Supplies.model_validate(supplies) if supplies else None,
         )
         token = self._core.sign(receipt)
         self.keep_receipt(session, receipt, token)
@@ -145,3 +147,13 @@ class Endings:
             session.add(Account(job=receipt.job, party=receipt.party, token=token))
             body = ReceiptLogged(job=receipt.job, contract=receipt.contract, party=receipt.party, token=token)
             self._journal.append(session, body)
+
+    def used(self, job: str) -> Supplies | None:
+        """What the correlations of a job that has ended took, by this party's own receipt."""
+        with self._core.store.read() as session:
+            account = session.get(Account, (job, self.name))
+        if account is None:
+            return None
+        receipt = self._core.evidence(account.token, Receipt, self.name).document
+        assert isinstance(receipt, Receipt)
+        return receipt.supplies

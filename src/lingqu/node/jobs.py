@@ -28,6 +28,7 @@ from lingqu.kinds import clock
 from lingqu.kinds.errors import LingquError, PartyLost, Refused, Tampered, Unavailable
 from lingqu.kinds.programs import Value
 from lingqu.kinds.receipts import Receipt
+from lingqu.kinds.receipts import Supplies as Used
 from lingqu.ledger import RunStarted
 from lingqu.node import messages as m
 from lingqu.node.catalogue import Catalogue
@@ -38,8 +39,9 @@ from lingqu.node.endings import Endings
 from lingqu.node.errors import Conflict, NotFound, revived
 from lingqu.node.journal import Journal
 from lingqu.node.outbox import Tell
-from lingqu.node.run import Run
+from lingqu.node.run import Run, worker_line
 from lingqu.node.store.models import ENDED, Agreement, Job, JobState, Result, Use, UseState
+from lingqu.node.supplies import Supplies
 from lingqu.node.transport import Transport
 from lingqu.plan.plan import Plan
 
@@ -75,12 +77,18 @@ class Jobs:
         self._version = 0
         self._closing = threading.Event()
         self._coordination = Coordination(core, transport, self)
+        self.supplies = Supplies(core, contracts, transport, self._supervisor, lambda: bool(self._runs))
         contracts.on_revoked = self.revoked
 
     @property
     def name(self) -> str:
         """This party's name."""
         return self._core.name
+
+    @property
+    def core(self) -> Core:
+        """This node."""
+        return self._core
 
     # The analyst's side
 
@@ -136,7 +144,7 @@ class Jobs:
                 self._coordination.watch(run, peer)
             elif run.offer != offer or run.coordinator != peer:
                 raise Conflict(f"Job {offer.job} was offered differently before.", "Start a new job.")
-            return m.JobReady(job=offer.job, endpoint=self.endpoint(run))
+            return m.JobReady(job=offer.job, endpoint=self.endpoint(run), prepared=self.prepared(run))
         except LingquError as error:
             return m.JobRefused(job=offer.job, code=error.code, term=error.term, cause=error.cause, cure=error.cure)
 
@@ -149,7 +157,7 @@ class Jobs:
             raise Refused(
                 f"Job {start.job} starts with {len(start.endpoints)} endpoints.", "One a party.", term="parties"
             )
-        self.go(run, start.endpoints)
+        self.go(run, start.endpoints, start.prepared)
 
     def ended(self, peer: str, message: m.JobEnded) -> None:
         """A peer says that its part of the job ended badly."""
@@ -198,6 +206,13 @@ class Jobs:
         if row is None:
             raise NotFound(f"There is no job {job} here.", "Look at `lingqu jobs`.")
         return self._live(row)
+
+    def used(self, job: str) -> Used | None:
+        """What a job's correlations took at this party, ahead and on line; None where it took none."""
+        run = self._runs.get(job)
+        if run is not None:
+            return Used.model_validate(run.supplies) if run.supplies else None
+        return self._endings.used(job)
 
     def all(self) -> list[Job]:
         """Every job, oldest first."""
@@ -261,6 +276,7 @@ class Jobs:
         self.stop_watching()
         for run in list(self._runs.values()):
             self.finish(run, JobState.FAILED, PartyLost(_STOPPED, "Start the job again.", party=self.name))
+        self.supplies.close()
         self._coordination.close()
 
     def close(self) -> None:
@@ -274,6 +290,7 @@ class Jobs:
             if run.offer.contract == contract:
                 error = Refused("The contract was revoked while the job ran.", "Propose a new one.", term="revoked")
                 self.finish(run, JobState.REFUSED, error)
+        self.supplies.changed(contract)
 
     def removed(self, peer: str) -> None:
         """A peer was removed: the runs that it is a party of end now."""
@@ -334,6 +351,7 @@ class Jobs:
                 )
             self._journal.publish()
             raise
+        self.supplies.pause()  # a job comes first
         self.changed()
         return run
 
@@ -355,24 +373,17 @@ class Jobs:
                 worker.kill()
 
     def _line(self, run: Run) -> JobLine:
-        parties, config = run.plan.everyone, self._core.config
-        own = self._core.certificate.pem
-        return JobLine(
-            job=run.offer.job,
-            plan=run.plan,
-            party=parties.index(self.name),
-            certificates=tuple(own if name == self.name else self._core.pins[name].certificate.pem for name in parties),
-            key=str(self._core.home.key),
-            certificate=str(self._core.home.certificate),
+        return worker_line(
+            self._core,
+            run.plan,
+            run.plan.everyone,
+            run.offer.job,
+            self._directory(run.offer.job),
             tables=self._catalogue.local(run.plan.assets),
             bindings=run.offer.bindings,
-            host=config.stream.host,
-            first=config.stream.first,
-            last=config.stream.last,
-            timeout=config.jobs.timeout,
-            directory=str(self._directory(run.offer.job)),
             kept=str(self._core.home.kept / run.offer.contract.removeprefix("sha256:")),
-            record=config.record or None,
+            record=self._core.config.record or None,
+            supplies=str(self.supplies.folder(run.offer.contract)),
         )
 
     def endpoint(self, run: Run) -> str:
@@ -388,8 +399,12 @@ class Jobs:
             self.finish(run, JobState.FAILED, error)
             raise error from None
 
-    def go(self, run: Run, endpoints: tuple[str, ...]) -> None:
-        """Every party is ready: the worker may connect to the others."""
+    def prepared(self, run: Run) -> tuple[str, ...]:
+        """Portions of correlations that this party, where it computes, keeps for the run."""
+        return self.supplies.reserve(run.offer.job, run.offer.contract) if self.name in run.plan.parties else ()
+
+    def go(self, run: Run, endpoints: tuple[str, ...], prepared: tuple[str, ...]) -> None:
+        """Every party is ready: the worker may connect to the others, and use the portions that all of them hold."""
         with run.lock:
             if run.state is not JobState.ADMITTING or run.over.is_set():
                 return
@@ -398,7 +413,7 @@ class Jobs:
                 row = session.get_one(Job, run.offer.job)
                 row.state, row.started = JobState.RUNNING.value, clock.now()
             assert run.worker is not None
-            run.worker.start(endpoints)
+            run.worker.start(endpoints, self.supplies.agree(run.offer.job, prepared))
         if run.coordinator != self.name:
             for name in run.others:
                 if name != run.coordinator:
@@ -453,6 +468,7 @@ class Jobs:
             run.over.set()
             self._runs.pop(run.offer.job, None)
             worker = run.worker
+        self.supplies.release(run.offer.job, run.offer.contract)
         if error is not None:
             LOG.warning("job %s %s: %s", run.offer.job, state.value, error)
             if worker is not None:
@@ -466,11 +482,6 @@ class Jobs:
     def _tell_receipt(self, session: Session, receipt: str, others: Sequence[str]) -> None:
         for name in others:
             self._tell(session, name, m.ReceiptNote(token=receipt))
-
-    def advertised(self, endpoint: str) -> str:
-        """A worker's endpoint as the other parties reach it."""
-        address = self._core.config.stream.address
-        return f"{address}:{endpoint.rpartition(':')[2]}" if address else endpoint
 
     def _live(self, row: Job) -> Job:
         self._endings.amend(row)

@@ -22,6 +22,8 @@ from lingqu.node.errors import revived
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,255}:\d{1,5}$")]
+Portion = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+Portions = Annotated[tuple[Portion, ...], Field(max_length=64)]
 Text = Annotated[str, StringConstraints(max_length=4000)]
 Evidence = Annotated[str, StringConstraints(max_length=3 << 20)]
 
@@ -64,10 +66,14 @@ class JobOffer(Document):
 
 
 class JobReady(Document):
-    """The sender has admitted the job; its worker listens at the endpoint."""
+    """The sender has admitted the job; its worker listens at the endpoint.
+
+    prepared: portions of correlations that it holds for this run, where it computes.
+    """
 
     job: JobId
     endpoint: Endpoint
+    prepared: Portions = ()
 
 
 class JobRefused(Document):
@@ -81,10 +87,14 @@ class JobRefused(Document):
 
 
 class JobStart(Document):
-    """Every party is ready.  endpoints: the workers' addresses in compute order."""
+    """Every party is ready.
+
+    endpoints: the workers' addresses in compute order.  prepared: portions of correlations that all of them hold.
+    """
 
     job: JobId
     endpoints: tuple[Endpoint, ...]
+    prepared: Portions = ()
 
 
 class JobEnded(Document):
@@ -112,6 +122,35 @@ class JobCondition(Document):
     state: Annotated[str, StringConstraints(pattern=r"^(admitting|running|done|failed|refused|unknown)$")]
     cause: Text | None = None
     party: PartyName | None = None
+
+
+class SuppliesHeld(Document):
+    """What the sender holds of a contract's correlations; also the answer.
+
+    plan: by which they are made.  room: bytes of correlations that the sender would still take.
+    """
+
+    contract: Digest
+    plan: Digest
+    held: Portions
+    room: Annotated[int, Field(ge=0)]
+
+
+class PrepareOffer(Document):
+    """Make portions of correlations together, for runs of a contract in force.  endpoint: of the sender's worker."""
+
+    preparation: JobId
+    contract: Digest
+    plan: Digest
+    names: Annotated[Portions, Field(min_length=1)]
+    endpoint: Endpoint
+
+
+class PrepareReady(Document):
+    """The sender's worker has begun; it listens at the endpoint."""
+
+    preparation: JobId
+    endpoint: Endpoint
 
 
 class ReceiptNote(Document):
@@ -172,11 +211,18 @@ class Problem(Document):
         return revived(self.code, self.cause, self.cure, self.term, self.party)
 
 
+Replied = (
+    JobReady | JobRefused | JobCondition | SuppliesHeld | PrepareReady | Cosignature | LastSeen | Problem | Accepted
+)
+
+
 class Answer(Document):
     """What a message is answered with.  re: digest of the request's token, so that no answer serves another."""
 
     re: Digest
-    body: JobReady | JobRefused | JobCondition | Cosignature | LastSeen | Problem | Accepted
+    body: (
+        SuppliesHeld | PrepareReady | JobReady | JobRefused | JobCondition | Cosignature | LastSeen | Problem | Accepted
+    )
 
 
 InvitationId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -214,6 +260,8 @@ REQUESTS: Mapping[str, type[Document]] = {
     "job-start": JobStart,
     "job-ended": JobEnded,
     "job-health": JobHealth,
+    "supplies-held": SuppliesHeld,
+    "prepare-offer": PrepareOffer,
     "receipt-note": ReceiptNote,
     "checkpoint-note": CheckpointNote,
 }

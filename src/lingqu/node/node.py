@@ -59,6 +59,7 @@ class Node:
         self.outbox.start()
         self.journal.start(self._ask_cosignature)
         self.journal.publish()
+        self.jobs.supplies.start()
 
     def end(self) -> None:
         """End every job and every exchange with a peer, so that nobody waits for them any more."""

@@ -79,6 +79,7 @@ class PeerApi:
         heard: Callable[[str], None],
     ) -> None:
         self._core, self._peers, self._heard = core, peers, heard
+        self._contracts, self._jobs = contracts, jobs
         # One a peer: none fills another's.
         self._replays: defaultdict[str, jws.Replay] = defaultdict(lambda: jws.Replay(here=core.name))
         self._remember()
@@ -86,11 +87,13 @@ class PeerApi:
             m.PairConfirm: lambda peer, _message, _token: peers.confirmed_there(peer),
             m.AssetPublished: lambda peer, message, _token: catalogue.receive(peer, message.token),
             m.ContractOffered: lambda peer, message, _token: contracts.receive(peer, message.token),
-            m.Decided: lambda peer, message, _token: contracts.decided(peer, message),
+            m.Decided: lambda peer, message, _token: self._decided(peer, message),
             m.JobOffer: jobs.offered,
             m.JobStart: lambda peer, message, _token: jobs.begin(peer, message),
             m.JobEnded: lambda peer, message, _token: jobs.ended(peer, message),
             m.JobHealth: lambda peer, message, _token: jobs.condition(peer, message),
+            m.SuppliesHeld: lambda peer, message, _token: jobs.supplies.compare(peer, message),
+            m.PrepareOffer: lambda peer, message, _token: jobs.supplies.offered(peer, message),
             m.ReceiptNote: lambda peer, message, _token: jobs.receipt(peer, message),
             m.CheckpointNote: lambda peer, message, _token: journal.witness(peer, message),
         }
@@ -177,6 +180,11 @@ class PeerApi:
         answer = self._handlers[type(signed.document)](name, signed.document, signed.token)
         self._heard(name)
         return answer if answer is not None else m.Accepted()
+
+    def _decided(self, peer: str, message: m.Decided) -> None:
+        """A peer's decision may bring a contract into force, whose correlations can then be made ahead."""
+        self._contracts.decided(peer, message)
+        self._jobs.supplies.changed(message.contract)
 
     def _remember(self) -> None:
         """Take over the replay window of an earlier run of this node."""

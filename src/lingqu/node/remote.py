@@ -33,6 +33,7 @@ from lingqu.node.replies import (
     NodeView,
     PeerView,
     PlanView,
+    SupplyView,
     UserView,
     check_adversary,
     decoded,
@@ -342,6 +343,10 @@ class Remote:
             if failures > RECONNECTS:
                 raise self._away(None)
             pause.wait(self.pause_seconds * 2**failures)
+
+    def supplies(self) -> tuple[SupplyView, ...]:
+        """Correlations that the node has made ahead, for each contract that takes such."""
+        return self._views(SupplyView, "/v1/supplies", "supplies")
 
     def result(self, job: str) -> Release:
         """The released result of a job that this user asked for (analyst of the recipient)."""

@@ -13,6 +13,7 @@ from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.errors import BadInput, LingquError, Refused, Unavailable
 from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program
+from lingqu.kinds.receipts import Supplies
 from lingqu.kinds.schema import ColumnType
 from lingqu.node.errors import revived
 from lingqu.plan.explain import Weighed
@@ -159,7 +160,10 @@ class StepView(View):
 
 
 class JobView(View):
-    """One run of a contract.  coordinator: the party that asked.  error: `LingquError.document()` when it failed."""
+    """One run of a contract.  coordinator: the party that asked.  error: `LingquError.document()` when it failed.
+
+    supplies: what its correlations took at this node, ahead and on line; None where it takes none, and in lists.
+    """
 
     id: str
     contract: str
@@ -170,6 +174,7 @@ class JobView(View):
     created: str | None = None
     started: str | None = None
     ended: str | None = None
+    supplies: Supplies | None = None
 
     @property
     def over(self) -> bool:
@@ -183,6 +188,26 @@ class JobView(View):
         if self.error:
             raise rebuilt(self.error)
         raise LingquError(f"Job {self.id} ended as {self.state}.", "Look at `lingqu jobs`, then start it again.")
+
+
+class SupplyView(View):
+    """Correlations made ahead for one contract.
+
+    state: "ready", "making", "waiting" or "off".  runs: whole runs held of those wanted.  portions, bytes: of what is
+    held and of what is wanted, at most.  cause: why it waits.
+    """
+
+    contract: str
+    title: str
+    mechanism: str
+    state: str
+    runs: int
+    wanted: int
+    portions: int
+    portions_wanted: int
+    bytes: int
+    bytes_wanted: int
+    cause: str = ""
 
 
 class HealthView(View):

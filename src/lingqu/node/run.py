@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 
 from lingqu.contract import Terms
 from lingqu.engine.supervisor import Worker
+from lingqu.engine.worker import JobLine
 from lingqu.kinds import clock
 from lingqu.kinds.errors import LingquError
+from lingqu.node.core import Core
 from lingqu.node.messages import JobOffer
 from lingqu.node.store.models import JobState
 from lingqu.plan.plan import Plan
 
 SHOWN = ("state", "rounds", "bytes", "seconds", "rows", "of")
 """What people see of a step as it moves on."""
+
+
+def worker_line(core: Core, plan: Plan, names: Sequence[str], job: str, directory: Path, **more: Any) -> JobLine:
+    """What a worker of this node is told for a session of these parties.  more: further fields of the line."""
+    own, stream = core.certificate.pem, core.config.stream
+    return JobLine(
+        job=job,
+        plan=plan,
+        party=names.index(core.name),
+        certificates=tuple(own if name == core.name else core.pins[name].certificate.pem for name in names),
+        key=str(core.home.key),
+        certificate=str(core.home.certificate),
+        host=stream.host,
+        first=stream.first,
+        last=stream.last,
+        timeout=core.config.jobs.timeout,
+        directory=str(directory),
+        **more,
+    )
+
+
+def advertised(core: Core, endpoint: str) -> str:
+    """A worker's endpoint as the other parties reach it."""
+    address = core.config.stream.address
+    return f"{address}:{endpoint.rpartition(':')[2]}" if address else endpoint
 
 
 class Owner(Protocol):
@@ -27,8 +54,9 @@ class Owner(Protocol):
     def name(self) -> str:
         """This party's name."""
 
-    def advertised(self, endpoint: str) -> str:
-        """A worker's endpoint as the other parties reach it."""
+    @property
+    def core(self) -> Core:
+        """This node."""
 
     def changed(self) -> None:
         """Wake everyone who watches."""
@@ -55,6 +83,7 @@ class Run:
         self.endpoint: Future[str] = Future()
         self.begun = clock.now()
         self.state = JobState.ADMITTING
+        self.supplies: Mapping[str, Any] | None = None
         self.steps: dict[str, dict[str, Any]] = {
             step.id: {
                 "id": step.id,
@@ -74,11 +103,12 @@ class Run:
 
     def ready(self, endpoint: str) -> None:
         """The worker listens."""
-        self.endpoint.set_result(self._jobs.advertised(endpoint))
+        self.endpoint.set_result(advertised(self._jobs.core, endpoint))
 
     def progress(self, step: str, figures: Mapping[str, Any]) -> None:
         """A step moved on."""
         with self.lock:
+            self.supplies = figures.get("supplies", self.supplies)
             known = self.steps.get(step)
             if known is not None:
                 known.update({key: figures[key] for key in SHOWN if key in figures})

@@ -14,11 +14,22 @@ from lingqu.kinds.documents import Document
 from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.parties import Digest, Instant, Purpose, Role
 from lingqu.kinds.programs import Program, Value
+from lingqu.kinds.receipts import Supplies
 from lingqu.kinds.schema import Asset, Grade, TableName
 from lingqu.ledger import Entry
 from lingqu.node.contracts import Arrangement, Standing
 from lingqu.node.core import Core
-from lingqu.node.replies import ContractView, HealthView, JobView, NodeView, PeerView, PlanView, RefusalView, StepView
+from lingqu.node.replies import (
+    ContractView,
+    HealthView,
+    JobView,
+    NodeView,
+    PeerView,
+    PlanView,
+    RefusalView,
+    StepView,
+    SupplyView,
+)
 from lingqu.node.store.models import Job, Peer
 from lingqu.plan.explain import Weighed, explain_text
 from lingqu.plan.plan import Plan
@@ -107,6 +118,10 @@ class JobsOut(Document):
     jobs: tuple[JobView, ...]
 
 
+class SuppliesOut(Document):
+    supplies: tuple[SupplyView, ...]
+
+
 class LedgerOut(Document):
     entries: tuple[Entry, ...]
 
@@ -170,7 +185,7 @@ def contract_out(contract: str, standing: Standing) -> ContractView:
     )
 
 
-def job_out(row: Job) -> JobView:
+def job_out(row: Job, supplies: Supplies | None = None) -> JobView:
     """A job as it is now."""
     return JobView(
         id=row.id,
@@ -182,6 +197,7 @@ def job_out(row: Job) -> JobView:
         created=row.created,
         started=row.started,
         ended=row.ended,
+        supplies=supplies,
     )
 
 

@@ -3,6 +3,7 @@
 from lingqu.share.two.declaration import DECLARATION
 from lingqu.share.two.machine import Two, connect
 from lingqu.share.two.outside import DOORWAY
-from lingqu.share.two.store import Store, connect_prepared, prepare
+from lingqu.share.two.store import Store
+from lingqu.share.two.supplies import SUPPLIER, connect_prepared, prepare
 
-__all__ = ["DECLARATION", "DOORWAY", "Store", "Two", "connect", "connect_prepared", "prepare"]
+__all__ = ["DECLARATION", "DOORWAY", "SUPPLIER", "Store", "Two", "connect", "connect_prepared", "prepare"]

@@ -31,11 +31,12 @@ from lingqu.share.api import (
 from lingqu.share.local import Local
 from lingqu.share.lookups import Found, Kept, Lookup
 from lingqu.share.outline import Outline
+from lingqu.share.supplies import Preparation
 from lingqu.share.tables import pack_columns, unpack_columns
 from lingqu.share.two import arithmetic, circuits, rows
 from lingqu.share.two.link import flat
 from lingqu.share.two.needs import Need, Piece
-from lingqu.share.two.session import Preparation, Session, pair_key
+from lingqu.share.two.session import Session, pair_key
 from lingqu.share.two.source import Made
 from lingqu.share.two.tally import TwoTally
 
@@ -80,6 +81,11 @@ class Two(Local):
         """What making correlations took so far; the rest of the channel's traffic is the operations' own."""
         return self._session.preparation
 
+    @property
+    def ahead(self) -> Preparation:
+        """What making those correlations took, in earlier sessions, that were loaded so far."""
+        return self._session.ahead
+
     def owns(self, owner: int) -> bool:
         """Only its own values."""
         return owner == self.party
@@ -92,7 +98,11 @@ class Two(Local):
         """
         tally = TwoTally()
         work(Outline(tally, 2))
-        self._session.fill(tally.demand)
+        self.fill(tally.demand)
+
+    def fill(self, demand: Mapping[Need, int]) -> None:
+        """Make a demand ahead, beside what is there; both parties the same.  Errors and cost as `prepare`."""
+        self._session.fill(demand)
 
     def name(self) -> bytes:
         """16 random bytes that both parties have alike; both call it alike."""
@@ -102,9 +112,16 @@ class Two(Local):
         """The correlations made ahead and not used, which this machine then has no longer; for `store`."""
         return self._session.stock.give_up()
 
-    def take_up(self, pieces: Mapping[Need, list[Piece]]) -> None:
-        """Correlations that both parties' machines gave up together, used before any are made."""
-        self._session.stock.take_up(pieces)
+    def take_up(self, load: Callable[[], tuple[Mapping[Need, list[Piece]], Preparation]]) -> None:
+        """Correlations that both machines gave up together: loaded when needed, and used before any are made."""
+        session = self._session
+
+        def loaded() -> Mapping[Need, list[Piece]]:
+            pieces, took = load()
+            session.ahead.add(took)
+            return pieces
+
+        session.stock.take_up_later(loaded)
 
     # Input and output
 

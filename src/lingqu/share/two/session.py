@@ -8,23 +8,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import perf_counter
 
 from lingqu._core import Prg
 from lingqu.kinds.channel import Channel, Tag
+from lingqu.share.supplies import Preparation
 from lingqu.share.two.link import KEY_BYTES, Link
 from lingqu.share.two.needs import Need, Piece, Source
 from lingqu.share.two.stock import Stock
-
-
-@dataclass
-class Preparation:
-    """What making correlations took so far: bytes sent, longest chain of messages, seconds."""
-
-    sent: int = 0
-    rounds: int = 0
-    seconds: float = 0.0
 
 
 class Session(Link):
@@ -35,6 +26,7 @@ class Session(Link):
         self.pair = pair
         self.stock = Stock(self, source)
         self.preparation = Preparation()
+        self.ahead = Preparation()
 
     def __repr__(self) -> str:
         return f"Session(party={self.party})"

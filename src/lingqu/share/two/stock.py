@@ -8,7 +8,8 @@ a crash wastes them and cannot repeat them.  Both parties take the same pieces i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Stock:
         self.link = link
         self.source = source
         self._pieces: dict[Need, list[Piece]] = {}
+        self._later: deque[Callable[[], Mapping[Need, list[Piece]]]] = deque()
 
     def __repr__(self) -> str:
         return f"Stock(kinds={len(self._pieces)})"
@@ -65,8 +67,14 @@ class Stock:
         for need, added in pieces.items():
             self._pieces.setdefault(need, []).extend(added)
 
+    def take_up_later(self, load: Callable[[], Mapping[Need, list[Piece]]]) -> None:
+        """Pieces that are loaded, after those of earlier calls, once something is missing; alike at both."""
+        self._later.append(load)
+
     def take(self, need: Need, units: int) -> Piece:
         """So many units, which are then gone."""
+        while self._later and self.held(need) < units:
+            self.take_up(self._later.popleft()())
         missing = units - self.held(need)
         if missing > 0 or units == 0:
             self._make(need, max(missing, 0))
