@@ -38,6 +38,9 @@ def and_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words
     """As and_shares; then what this party knows of the claims on it: as first verifier, but for the component that it is
     to receive, and as second verifier, which is what it drew under its own key."""
 
+def multiply_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
+    """As multiply_shares; then what was drawn under the own key, which is added, and under the next one."""
+
 def choose_masked(
     x: tuple[Sequence[_Words], Sequence[_Words]],
     length: int,

@@ -5,6 +5,7 @@
 use super::field::Field;
 #[cfg(target_arch = "x86_64")]
 use super::wide;
+use crate::memory::zeros;
 
 /// Words, taken modulo the prime, times the weights of their outputs.
 #[derive(Clone, Copy)]
@@ -132,7 +133,7 @@ pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
 /// Entry by entry the sum of the pieces times their powers.
 pub fn fold(field: Field, sides: &[Side], powers: &[u64], lanes: usize) -> Vec<u64> {
     let cut = Cut { factor: powers.len(), lanes };
-    let mut out = vec![0; sides.iter().map(|side| cut.folded(side.words.len())).sum()];
+    let mut out = zeros(sides.iter().map(|side| cut.folded(side.words.len())).sum());
     let [mut lifted, mut spare] = [0; 2].map(|zero| vec![zero; cut.chunk()]);
     let mut at = 0;
     for side in sides {

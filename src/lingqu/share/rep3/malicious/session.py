@@ -149,9 +149,9 @@ class Checked(Session):
 
     def multiply(self, x: Parts, y: Parts) -> Parts:
         """x * y, flat, recorded: 1 round, 24 bytes an element, and its proof."""
-        masks = self._masks(len(x[0]))
-        z = self.reshare(x[0] * (y[0] + y[1]) + x[1] * y[0] + masks[0] - masks[1])
-        self.rings.product(x, y, z[1], masks)
+        own, mine, following = _core.multiply_masked(x, y, self.mine, self.next)
+        z = self.reshare(own)
+        self.rings.product(x, y, z[1], (mine, following))
         self.recorded()
         return z
 
