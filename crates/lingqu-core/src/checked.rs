@@ -182,6 +182,26 @@ pub fn multiply(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg) -> [Vec<u64>; 
     [own, plus, minus]
 }
 
+#[inline(always)]
+fn dot_rows(left: &[u64], right: &[u64], out: &mut [u64]) {
+    for (left, right) in left.chunks_exact(out.len()).zip(right.chunks_exact(out.len())) {
+        for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
+            *out = out.wrapping_add(left.wrapping_mul(*right));
+        }
+    }
+}
+widened!(dot_rows_fast, dot_rows, left: &[u64], right: &[u64], out: &mut [u64]);
+
+/// Sums of products, terms a vector of results after the other, less `drawn`.
+pub fn dot(left: &[u64], right: &[u64], drawn: &[u64]) -> Vec<u64> {
+    let mut out = zeros(drawn.len());
+    out.iter_mut().zip(drawn).for_each(|(out, drawn)| *out = drawn.wrapping_neg());
+    if !out.is_empty() {
+        dot_rows_fast(left, right, &mut out);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +236,16 @@ mod tests {
             let end = 2 * length + i;
             assert_eq!(bare.first[end] ^ masked.first[end], two[i] ^ two[3 * length + i]);
         }
+    }
+
+    #[test]
+    fn terms_stand_a_vector_of_results_after_the_other() {
+        let (left, right, drawn) = (drawn(1, 12), drawn(2, 12), drawn(3, 4));
+        for (t, sum) in dot(&left, &right, &drawn).into_iter().enumerate() {
+            let terms = (0..3).map(|l| left[4 * l + t].wrapping_mul(right[4 * l + t]));
+            assert_eq!(sum.wrapping_add(drawn[t]), terms.fold(0, |sum: u64, term| sum.wrapping_add(term)));
+        }
+        assert!(dot(&left, &right, &[]).is_empty());
     }
 
     #[test]

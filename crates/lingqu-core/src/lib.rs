@@ -334,6 +334,16 @@ fn multiply_masked<'py>(
     Ok(three(py, py.detach(|| checked::multiply(x, y, mine, next))))
 }
 
+#[pyfunction]
+fn dot_masked<'py>(py: Python<'py>, left: Words<'py>, right: Words<'py>, drawn: Words<'py>) -> Out<'py, u64> {
+    let (left, right, drawn) = (left.as_slice()?, right.as_slice()?, drawn.as_slice()?);
+    equal_lengths(&[left, right])?;
+    if !left.len().is_multiple_of(drawn.len().max(1)) {
+        return Err(PyValueError::new_err("products do not divide among the results"));
+    }
+    Ok(py.detach(|| checked::dot(left, right, drawn)).into_pyarray(py))
+}
+
 type ArrayPair<'py> = (Array<'py>, Array<'py>);
 
 #[pyfunction]
@@ -427,9 +437,10 @@ mod _core {
     };
     #[pymodule_export]
     use super::{
-        and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, from_planes, gather,
-        matmul, matmul_shares, multiply_masked, multiply_shares, pack, pair_planes, scatter, to_planes,
-        truncate_helper, truncate_joint, truncate_lead, truncate_other, truncate_part, unpack, xor_rows, Prg,
+        and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, dot_masked,
+        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, pair_planes, scatter,
+        to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, truncate_part, unpack, xor_rows,
+        Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{
@@ -443,8 +454,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ringproof::python::{
-        ring_combine, ring_fold, ring_pair_quotients, ring_prime, ring_products, ring_quotients, ring_single_quotients,
-        ring_weigh, ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
+        ring_combine, ring_fold, ring_known_sum, ring_pair_quotients, ring_prime, ring_products, ring_quotients,
+        ring_single_quotients, ring_weigh, ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
     };
     #[pymodule_export]
     use crate::two::python::{
