@@ -194,6 +194,7 @@ def idle_rounds(machine: Machine, x: Shared, steps: Shared) -> NDArray[np.float6
 def _watched(work: Work) -> Work:
     """The work, which then returns its seconds, those of preparing correlations, and the memory it took beyond before.
 
+    Where messages are proved after they are sent, the work ends when all of them are.
     Linux forgets the greatest memory so far when told so; elsewhere the memory is 0.
     """
 
@@ -204,6 +205,8 @@ def _watched(work: Work) -> Work:
         prepared = getattr(machine, "preparation", None)
         already, start = (0.0 if prepared is None else prepared.seconds), time.perf_counter()
         work(machine, *shares)
+        if (settle := getattr(machine, "settle", None)) is not None:
+            settle()
         seconds = time.perf_counter() - start
         spent = 0.0 if prepared is None else prepared.seconds - already
         return np.array([seconds, spent, max(_status("VmHWM") - before, 0)])

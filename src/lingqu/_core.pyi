@@ -38,6 +38,12 @@ def and_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words
     """As and_shares; then what this party knows of the claims on it: as first verifier, but for the component that it is
     to receive, and as second verifier, which is what it drew under its own key."""
 
+def multiply_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
+    """As multiply_shares; then what was drawn under the own key, which is added, and under the next one."""
+
+def dot_masked(left: _Words, right: _Words, drawn: _Words) -> _Words:
+    """Sums of left * right less what was drawn, terms a vector of results after the other."""
+
 def choose_masked(
     x: tuple[Sequence[_Words], Sequence[_Words]],
     length: int,
@@ -362,6 +368,11 @@ def ring_weigh(prime: int, words: _Words, challenges: _Words) -> _Words:
 
 def ring_weighed_sum(prime: int, words: _Words, weights: _Words) -> int:
     """The sum of words times weights modulo the prime."""
+
+def ring_known_sum(
+    prime: int, received: _Words, x: _Words, y: _Words, drawn: _Words, weights: _Words
+) -> int:
+    """The sum of weights times received - x * y - drawn."""
 
 def ring_weighed_rows(prime: int, table: _Words, inner: int, weights: _Words, turned: bool) -> _Words:
     """The matrix of weights, turned or not, transposed, times the table of rows of `inner` words, modulo the prime.

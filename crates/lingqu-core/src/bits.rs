@@ -1,4 +1,5 @@
 //! Packing of words into dense bits, and bit matrices turned so that a plane holds one bit of every word.
+use crate::memory::zeros;
 use crate::turn::turn;
 
 fn low(width: usize) -> u64 {
@@ -68,7 +69,7 @@ const TOGETHER: usize = 8;
 /// The lowest `planes` bits of every word as rows of packed bits: row p holds bit p of all words.
 pub fn to_planes(words: &[u64], planes: usize) -> Vec<u64> {
     let length = words.len().div_ceil(64);
-    let mut out = vec![0u64; planes * length];
+    let mut out = zeros(planes * length);
     let mut blocks = [[0u64; 64]; TOGETHER];
     for (b, chunk) in words.chunks(64 * TOGETHER).enumerate() {
         let count = chunk.len().div_ceil(64);
@@ -90,7 +91,7 @@ pub fn to_planes(words: &[u64], planes: usize) -> Vec<u64> {
 /// The inverse of `to_planes` for n words.
 pub fn from_planes(planes: &[u64], n: usize) -> Vec<u64> {
     let length = n.div_ceil(64);
-    let mut out = vec![0u64; n];
+    let mut out = zeros(n);
     let mut blocks = [[0u64; 64]; TOGETHER];
     let rows = planes.len().checked_div(length).unwrap_or(0);
     for (b, chunk) in out.chunks_mut(64 * TOGETHER).enumerate() {

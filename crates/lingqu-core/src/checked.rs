@@ -1,7 +1,8 @@
 //! Messages that are proved later: products together with what their proofs need (see share/rep3/malicious).
+use crate::memory::zeros;
 use crate::order::Choice;
 use crate::prg::{Prg, CHUNK};
-use crate::ring::{widened, Pair, Rows};
+use crate::ring::{cross_add_fast, widened, Pair, Rows};
 
 /// A party's component of a product and what it knows of the claims on it: as first verifier, but for the component that
 /// it is to receive, and as second verifier, which is what it drew under its own key.
@@ -13,7 +14,7 @@ pub struct Masked {
 
 impl Masked {
     fn new(length: usize) -> Self {
-        let [own, first, second] = [0; 3].map(|zero| vec![zero; length]);
+        let [own, first, second] = [length; 3].map(zeros);
         Masked { own, first, second }
     }
 }
@@ -74,18 +75,19 @@ pub fn choose_rows(
         .into_iter()
         .map(|(rows, linear)| {
             let row = |number: u32| rows.row(number as usize);
-            let (mut left, mut right) = (Vec::with_capacity(count * length), vec![0; count * length]);
+            let (mut left, mut right) = (zeros(count * length), zeros(count * length));
+            let mut copies = left.chunks_exact_mut(length.max(1));
             let (mut sums, mut bases) = (right.chunks_exact_mut(length.max(1)), linear.chunks_exact_mut(length.max(1)));
             for (by, upper, lower) in choices {
                 let (by, upper, lower) = (row(*by)?, row(*upper)?, row(*lower)?);
-                left.extend_from_slice(by);
+                copies.next()?.copy_from_slice(by);
                 let (sum, base) = (sums.next()?, bases.next()?);
                 base.copy_from_slice(lower);
                 sum.iter_mut().zip(upper).zip(lower).for_each(|((sum, upper), lower)| *sum = upper ^ lower);
             }
             for (one, other) in unions {
                 let (one, other) = (row(*one)?, row(*other)?);
-                left.extend_from_slice(one);
+                copies.next()?.copy_from_slice(one);
                 let (sum, base) = (sums.next()?, bases.next()?);
                 sum.copy_from_slice(other);
                 base.iter_mut().zip(one).zip(other).for_each(|((base, one), other)| *base = one ^ other);
@@ -99,37 +101,105 @@ pub fn choose_rows(
     Some((factors, out))
 }
 
+#[inline(always)]
+fn carry_rows(x: &[u64], y: &[u64], out: &mut [u64]) {
+    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+        *out = (x & y) | ((x | y) & !x.wrapping_add(*y));
+    }
+}
+widened!(carry_rows_fast, carry_rows, x: &[u64], y: &[u64], out: &mut [u64]);
+
 /// Bit i: the carry out of bit i of x + y.
 pub fn carries(x: &[u64], y: &[u64]) -> Vec<u64> {
-    x.iter().zip(y).map(|(x, y)| (x & y) | ((x | y) & !x.wrapping_add(*y))).collect()
+    let mut out = zeros(x.len());
+    carry_rows_fast(x, y, &mut out);
+    out
 }
+
+type Three<'a> = (&'a mut [u64], &'a mut [u64], &'a mut [u64]);
+
+#[inline(always)]
+fn part_rows(x: &[u64], c: &[u64], out: Three) {
+    let n = x.len();
+    let (sum, into, known) = (&mut out.0[..n], &mut out.1[..n], &mut out.2[..n]);
+    let c = &c[..n];
+    for i in 0..n {
+        let shifted = c[i] << 1;
+        sum[i] = x[i] ^ shifted;
+        into[i] = shifted;
+        known[i] = c[i] ^ shifted ^ (sum[i] & shifted);
+    }
+}
+widened!(part_rows_fast, part_rows, x: &[u64], c: &[u64], out: Three);
 
 /// One of two summands x and its share c of the carries: (its share of the sum's bits, the share of the carries into each
 /// bit, and its summand of the claim that the carries are those of the sum).
 pub fn carry_part(x: &[u64], c: &[u64]) -> [Vec<u64>; 3] {
-    let into: Vec<u64> = c.iter().map(|c| c << 1).collect();
-    let sum: Vec<u64> = x.iter().zip(&into).map(|(x, into)| x ^ into).collect();
-    let known = sum.iter().zip(&into).zip(c).map(|((sum, into), c)| c ^ into ^ (sum & into)).collect();
+    let [mut sum, mut into, mut known] = [x.len(); 3].map(zeros);
+    part_rows_fast(x, c, (&mut sum, &mut into, &mut known));
     [sum, into, known]
 }
+
+#[inline(always)]
+fn truncate_rows(x: &[u64], c: &[u64], f: usize, second: bool, out: Three) {
+    let (n, turn) = (x.len(), 64 - f);
+    let (low, high) = out.1.split_at_mut(n);
+    let (plain, top, c) = (&mut out.0[..n], &mut out.2[..n], &c[..n]);
+    // weights of the products stand with the second's factors, that of the top bit with the first's
+    let (of_low, of_high, of_top) = if second { (0u64.wrapping_sub(2), turn + 1, 0) } else { (1, 0, turn) };
+    for i in 0..n {
+        let (below, wraps) = (c[i] >> (f - 1) & 1, c[i] >> 63);
+        plain[i] = (x[i] >> f).wrapping_add(below).wrapping_sub(wraps << turn);
+        low[i] = below.wrapping_neg() & of_low;
+        high[i] = (wraps << (of_high & 63)) & (u64::from(of_high < 64)).wrapping_neg();
+        top[i] = ((x[i] ^ c[i] << 1) >> 63) << of_top;
+    }
+}
+widened!(truncate_rows_fast, truncate_rows, x: &[u64], c: &[u64], f: usize, second: bool, out: Three);
 
 /// One of two summands x and its share c of their sum's carries, for a shift by f: (x >> f and what the share adds to it
 /// by itself, the factors of what both shares add together, the top bit's share).  The second's factors have the weights
 /// of the products, the first's top bit has the weight 2^(64-f).
 pub fn truncate_part(x: &[u64], c: &[u64], f: usize, second: bool) -> [Vec<u64>; 3] {
-    let n = x.len();
-    let [mut plain, mut top] = [0; 2].map(|zero| vec![zero; n]);
-    let mut factors = vec![0; 2 * n];
-    let (low, high) = factors.split_at_mut(n);
-    let turn = 64 - f;
-    for i in 0..n {
-        let (below, wraps, bit) = (c[i] >> (f - 1) & 1, c[i] >> 63, (x[i] ^ c[i] << 1) >> 63);
-        plain[i] = (x[i] >> f).wrapping_add(below).wrapping_sub(wraps << turn);
-        low[i] = if second { (2 * below).wrapping_neg() } else { below };
-        high[i] = if second { (wraps << turn) << 1 } else { wraps };
-        top[i] = if second { bit } else { bit << turn };
-    }
+    let [mut plain, mut factors, mut top] = [x.len(), 2 * x.len(), x.len()].map(zeros);
+    truncate_rows_fast(x, c, f, second, (&mut plain, &mut factors, &mut top));
     [plain, factors, top]
+}
+
+fn at_most_chunk(length: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    (0..length).step_by(CHUNK).map(move |start| start..length.min(start + CHUNK))
+}
+
+/// x * y: the own component, and what was drawn under both keys.
+pub fn multiply(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg) -> [Vec<u64>; 3] {
+    let [mut own, mut plus, mut minus] = [x.0.len(); 3].map(zeros);
+    for at in at_most_chunk(x.0.len()) {
+        mine.fill(&mut plus[at.clone()]);
+        next.fill(&mut minus[at.clone()]);
+        let (x, y) = ((&x.0[at.clone()], &x.1[at.clone()]), (&y.0[at.clone()], &y.1[at.clone()]));
+        cross_add_fast(&mut own[at.clone()], x, y, &plus[at.clone()], &minus[at]);
+    }
+    [own, plus, minus]
+}
+
+#[inline(always)]
+fn dot_rows(left: &[u64], right: &[u64], out: &mut [u64]) {
+    for (left, right) in left.chunks_exact(out.len()).zip(right.chunks_exact(out.len())) {
+        for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
+            *out = out.wrapping_add(left.wrapping_mul(*right));
+        }
+    }
+}
+widened!(dot_rows_fast, dot_rows, left: &[u64], right: &[u64], out: &mut [u64]);
+
+/// Sums of products, terms a vector of results after the other, less `drawn`.
+pub fn dot(left: &[u64], right: &[u64], drawn: &[u64]) -> Vec<u64> {
+    let mut out = zeros(drawn.len());
+    out.iter_mut().zip(drawn).for_each(|(out, drawn)| *out = drawn.wrapping_neg());
+    if !out.is_empty() {
+        dot_rows_fast(left, right, &mut out);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -166,6 +236,16 @@ mod tests {
             let end = 2 * length + i;
             assert_eq!(bare.first[end] ^ masked.first[end], two[i] ^ two[3 * length + i]);
         }
+    }
+
+    #[test]
+    fn terms_stand_a_vector_of_results_after_the_other() {
+        let (left, right, drawn) = (drawn(1, 12), drawn(2, 12), drawn(3, 4));
+        for (t, sum) in dot(&left, &right, &drawn).into_iter().enumerate() {
+            let terms = (0..3).map(|l| left[4 * l + t].wrapping_mul(right[4 * l + t]));
+            assert_eq!(sum.wrapping_add(drawn[t]), terms.fold(0, |sum: u64, term| sum.wrapping_add(term)));
+        }
+        assert!(dot(&left, &right, &[]).is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod checked;
 pub mod curve;
 pub mod gf64;
 pub mod lattice;
+pub mod memory;
 pub mod order;
 pub mod ot;
 pub mod pir;
@@ -56,7 +57,7 @@ impl Prg {
     fn words<'py>(&mut self, py: Python<'py>, n: usize) -> Bound<'py, PyArray1<u64>> {
         let stream = &mut self.0;
         py.detach(|| {
-            let mut out = vec![0u64; n];
+            let mut out = memory::zeros(n);
             stream.fill(&mut out);
             out
         })
@@ -320,6 +321,30 @@ fn and_masked<'py>(
     Ok(three_masked(py, py.detach(|| checked::and(x, y, mine, next))))
 }
 
+#[pyfunction]
+fn multiply_masked<'py>(
+    py: Python<'py>,
+    x: (Words<'py>, Words<'py>),
+    y: (Words<'py>, Words<'py>),
+    mut mine: PyRefMut<'py, Prg>,
+    mut next: PyRefMut<'py, Prg>,
+) -> PyResult<ThreeArrays<'py>> {
+    let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
+    equal_lengths(&[x.0, x.1, y.0, y.1])?;
+    let (mine, next) = (&mut mine.0, &mut next.0);
+    Ok(three(py, py.detach(|| checked::multiply(x, y, mine, next))))
+}
+
+#[pyfunction]
+fn dot_masked<'py>(py: Python<'py>, left: Words<'py>, right: Words<'py>, drawn: Words<'py>) -> Out<'py, u64> {
+    let (left, right, drawn) = (left.as_slice()?, right.as_slice()?, drawn.as_slice()?);
+    equal_lengths(&[left, right])?;
+    if !left.len().is_multiple_of(drawn.len().max(1)) {
+        return Err(PyValueError::new_err("products do not divide among the results"));
+    }
+    Ok(py.detach(|| checked::dot(left, right, drawn)).into_pyarray(py))
+}
+
 type ArrayPair<'py> = (Array<'py>, Array<'py>);
 
 #[pyfunction]
@@ -414,9 +439,10 @@ mod _core {
     };
     #[pymodule_export]
     use super::{
-        and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, from_planes, gather,
-        matmul, matmul_shares, multiply_shares, pack, pair_planes, scatter, to_planes, truncate_helper, truncate_joint,
-        truncate_lead, truncate_other, truncate_part, unpack, xor_rows, Prg,
+        and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, dot_masked,
+        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, pair_planes, scatter,
+        to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, truncate_part, unpack, xor_rows,
+        Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{
@@ -435,8 +461,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ringproof::python::{
-        ring_combine, ring_fold, ring_pair_quotients, ring_prime, ring_products, ring_quotients, ring_single_quotients,
-        ring_weigh, ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
+        ring_combine, ring_fold, ring_known_sum, ring_pair_quotients, ring_prime, ring_products, ring_quotients,
+        ring_single_quotients, ring_weigh, ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
     };
     #[pymodule_export]
     use crate::two::python::{

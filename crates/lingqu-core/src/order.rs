@@ -1,4 +1,5 @@
 //! Comparing rows of packed keys: planes of chosen pairs, and the tree that finds the first bit in which they differ.
+use crate::memory::zeros;
 use crate::prg::{Prg, CHUNK};
 use crate::ring::{widened, Rows};
 use crate::turn::turn;
@@ -25,7 +26,7 @@ pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Components
     if left.iter().chain(right).any(|row| *row as usize >= rows) {
         return None;
     }
-    let mut out = (vec![0u64; 2 * keys.bits * length], vec![0u64; 2 * keys.bits * length]);
+    let mut out = (zeros(2 * keys.bits * length), zeros(2 * keys.bits * length));
     let mut blocks = vec![([0u64; 64], [0u64; 64]); TOGETHER * width];
     let pairs = left.chunks(64 * TOGETHER).zip(right.chunks(64 * TOGETHER));
     for (b, (left, right)) in pairs.enumerate() {
@@ -106,7 +107,7 @@ pub fn choose_rows(
 ) -> Option<Vec<u64>> {
     let length = x.0.length();
     let row = |number: u32| Some((x.0.row(number as usize)?, x.1.row(number as usize)?));
-    let mut out = vec![0u64; (choices.len() + unions.len()) * length];
+    let mut out = zeros((choices.len() + unions.len()) * length);
     let (chosen_rows, union_rows) = out.split_at_mut(choices.len() * length);
     let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
     for (out, (by, upper, lower)) in chosen_rows.chunks_exact_mut(length.max(1)).zip(choices) {

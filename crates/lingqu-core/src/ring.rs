@@ -1,4 +1,5 @@
 //! Arithmetic on replicated shares over Z_2^64 and over words of bits (Araki et al. 2016).
+use crate::memory::zeros;
 use crate::prg::{Prg, CHUNK};
 
 /// Two components of replicated shares, flat and of equal length.
@@ -12,7 +13,7 @@ pub(crate) fn wide_available() -> bool {
 /// Compile a loop twice, once with AVX-512, and choose at run time.
 macro_rules! widened {
     ($name:ident, $body:ident, $($arg:ident : $ty:ty),*) => {
-        fn $name($($arg: $ty),*) {
+        pub(crate) fn $name($($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512dq")]
@@ -59,7 +60,7 @@ widened!(cross_xor_fast, cross_xor, out: &mut [u64], x: Pair, y: Pair, plus: &[u
 type Cross = fn(&mut [u64], Pair, Pair, &[u64], &[u64]);
 
 fn masked(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg, cross: Cross) -> Vec<u64> {
-    let mut out = vec![0u64; x.0.len()];
+    let mut out = zeros(x.0.len());
     let (mut plus, mut minus) = ([0u64; CHUNK], [0u64; CHUNK]);
     for (chunk, part) in out.chunks_mut(CHUNK).enumerate() {
         let at = chunk * CHUNK..chunk * CHUNK + part.len();

@@ -1,8 +1,9 @@
 //! Moving rows of words by public or privately drawn permutations.
+use crate::memory::zeros;
 
 /// Row i of the result is row `from[i]`; None when an index is out of range.
 pub fn gather(table: &[u64], from: &[u32], columns: usize) -> Option<Vec<u64>> {
-    let mut out = vec![0u64; from.len() * columns];
+    let mut out = zeros(from.len() * columns);
     if columns == 1 {
         for (to, index) in out.iter_mut().zip(from) {
             *to = *table.get(*index as usize)?;
@@ -18,7 +19,7 @@ pub fn gather(table: &[u64], from: &[u32], columns: usize) -> Option<Vec<u64>> {
 
 /// Row i goes to row `to[i]`; None when an index is out of range. `to` is a permutation, or rows stay zero.
 pub fn scatter(table: &[u64], to: &[u32], columns: usize) -> Option<Vec<u64>> {
-    let mut out = vec![0u64; table.len()];
+    let mut out = zeros(table.len());
     if columns == 1 {
         for (value, index) in table.iter().zip(to) {
             *out.get_mut(*index as usize)? = *value;

@@ -3,6 +3,7 @@
 //! Components of the result: x_0 = mask - wrap0, x_1 = high - wrap1, x_2 = (b >> f) - top(b) 2^(64-f) - (e_1 + e_2) 2^(64-f).
 //! The products of the top bits live in Z_2^f, as only their low f bits reach the result.
 use crate::bits::{pack, unpack};
+use crate::memory::zeros;
 use crate::prg::{Prg, CHUNK};
 
 /// What is added so that the sum is not negative.
@@ -11,7 +12,7 @@ const OFFSET: u64 = 1 << 62;
 /// Party 0, which holds k_0 and k_1: its two components, and the message to party 1 (high words, then packed low ones).
 pub fn lead(a: &[u64], f: usize, mine: &mut Prg, next: &mut Prg) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
     let (n, wrap, low) = (a.len(), 64 - f, (1u64 << f) - 1);
-    let (mut first, mut second, mut message, mut tops) = (vec![0; n], vec![0; n], vec![0; n], vec![0; n]);
+    let (mut first, mut second, mut message, mut tops) = (zeros(n), zeros(n), zeros(n), zeros(n));
     let (mut mask, mut top, mut own, mut other) = ([0; CHUNK], [0; CHUNK], [0; CHUNK], [0; CHUNK]);
     for start in (0..n).step_by(CHUNK) {
         let count = CHUNK.min(n - start);
@@ -36,7 +37,7 @@ pub fn lead(a: &[u64], f: usize, mine: &mut Prg, next: &mut Prg) -> (Vec<u64>, V
 pub fn helper(message: &[u64], b: &[u64], f: usize, mine: &mut Prg) -> (Vec<u64>, Vec<u64>) {
     let (n, wrap, low) = (b.len(), 64 - f, (1u64 << f) - 1);
     let (high, packed) = message.split_at(n);
-    let (mut first, mut part) = (vec![0; n], unpack(packed, n, f));
+    let (mut first, mut part) = (zeros(n), unpack(packed, n, f));
     let mut own = [0; CHUNK];
     for start in (0..n).step_by(CHUNK) {
         let count = CHUNK.min(n - start);
@@ -53,7 +54,7 @@ pub fn helper(message: &[u64], b: &[u64], f: usize, mine: &mut Prg) -> (Vec<u64>
 /// Party 2, which holds k_0: its component x_0 and the summand e_2.
 pub fn other(b: &[u64], f: usize, next: &mut Prg) -> (Vec<u64>, Vec<u64>) {
     let (n, wrap, low) = (b.len(), 64 - f, (1u64 << f) - 1);
-    let (mut second, mut part) = (vec![0; n], vec![0; n]);
+    let (mut second, mut part) = (zeros(n), zeros(n));
     let (mut mask, mut top, mut own) = ([0; CHUNK], [0; CHUNK], [0; CHUNK]);
     for start in (0..n).step_by(CHUNK) {
         let count = CHUNK.min(n - start);

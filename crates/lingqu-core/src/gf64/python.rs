@@ -4,6 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::words;
+use crate::memory::zeros;
 
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Out<'py> = PyResult<Bound<'py, PyArray1<u64>>>;
@@ -24,7 +25,7 @@ pub fn gf_scale<'py>(py: Python<'py>, x: Words<'py>, factor: u64) -> Out<'py> {
     let x = x.as_slice()?;
     Ok(py
         .detach(|| {
-            let mut out = vec![0; x.len()];
+            let mut out = zeros(x.len());
             super::fold(&mut out, x, &[factor]);
             out
         })
@@ -37,7 +38,7 @@ pub fn gf_multiply<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>) -> Out<'p
     require(x.len() == y.len())?;
     Ok(py
         .detach(|| {
-            let mut out = vec![0; x.len()];
+            let mut out = zeros(x.len());
             super::multiply(&mut out, x, y);
             out
         })
@@ -131,7 +132,7 @@ pub fn gf_fold<'py>(py: Python<'py>, x: Words<'py>, coefficients: Words<'py>) ->
     require(!coefficients.is_empty() && x.len() % coefficients.len() == 0)?;
     Ok(py
         .detach(|| {
-            let mut out = vec![0; x.len() / coefficients.len()];
+            let mut out = zeros(x.len() / coefficients.len());
             super::fold(&mut out, x, coefficients);
             out
         })

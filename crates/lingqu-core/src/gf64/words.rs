@@ -7,6 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 use super::words_wide;
 use super::{doubled, multiply, portable, product, reduce, values};
+use crate::memory::zeros;
 
 pub const ROWS: usize = 32;
 pub const LANES: usize = 8;
@@ -108,7 +109,7 @@ pub fn powers() -> [u64; 64] {
 /// b mod `left` is l, weights[b] times the folded bit b of column j of vector p.  left: 1 or EIGHT.
 pub fn folded(x: &Segments, coefficients: &[u64], weights: &[u64; 64], left: usize) -> Vec<u64> {
     let n = columns(x.iter().map(|pair| pair[0].len()));
-    let mut out = vec![0; 2 * n * left];
+    let mut out = zeros(2 * n * left);
     let coefficients = matrices(coefficients);
     by_batches(x, |words, column| {
         for (p, words) in words.into_iter().enumerate() {

@@ -5,6 +5,8 @@
 use super::field::Field;
 #[cfg(target_arch = "x86_64")]
 use super::wide;
+use super::COMBINATIONS;
+use crate::memory::zeros;
 
 /// Words, taken modulo the prime, times the weights of their outputs.
 #[derive(Clone, Copy)]
@@ -132,7 +134,7 @@ pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
 /// Entry by entry the sum of the pieces times their powers.
 pub fn fold(field: Field, sides: &[Side], powers: &[u64], lanes: usize) -> Vec<u64> {
     let cut = Cut { factor: powers.len(), lanes };
-    let mut out = vec![0; sides.iter().map(|side| cut.folded(side.words.len())).sum()];
+    let mut out = zeros(sides.iter().map(|side| cut.folded(side.words.len())).sum());
     let [mut lifted, mut spare] = [0; 2].map(|zero| vec![zero; cut.chunk()]);
     let mut at = 0;
     for side in sides {
@@ -147,20 +149,42 @@ pub fn fold(field: Field, sides: &[Side], powers: &[u64], lanes: usize) -> Vec<u
     out
 }
 
-/// Weights modulo the prime: for every word the sum of the challenges that its bits pick, from tables over its bytes.
-pub fn weigh(field: Field, words: &[u64], challenges: &[u64]) -> Vec<u64> {
-    let tables: Vec<[u64; 256]> = challenges
-        .chunks(8)
-        .map(|eight| {
-            std::array::from_fn(|byte| {
-                let picked = eight.iter().enumerate().filter(|(i, _)| byte >> i & 1 == 1);
-                field.narrow(picked.map(|(_, challenge)| u128::from(*challenge)).sum())
-            })
+/// Weights modulo the prime: for every word the sum of the 48 challenges that its bits pick, from tables over four bits.
+pub fn weigh(field: Field, words: &[u64], challenges: &[u64; COMBINATIONS]) -> Vec<u64> {
+    let tables: [[u64; 16]; COMBINATIONS / 4] = std::array::from_fn(|digit| {
+        std::array::from_fn(|value| {
+            let picked = (0..4).filter(|i| value >> i & 1 == 1).map(|i| challenges[4 * digit + i]);
+            picked.sum()
         })
-        .collect();
-    let one =
-        |word: &u64| tables.iter().zip(word.to_le_bytes()).map(|(table, byte)| table[usize::from(byte)]).sum::<u64>();
-    words.iter().map(|word| field.narrow(u128::from(one(word)))).collect()
+    });
+    let mut out = zeros(words.len());
+    #[cfg(target_arch = "x86_64")]
+    let done = wide::weigh(field, words, &tables, &mut out);
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = 0;
+    for (to, word) in out.iter_mut().zip(words).skip(done) {
+        let picked = tables.iter().enumerate().map(|(digit, table)| table[(word >> (4 * digit) & 15) as usize]);
+        *to = field.narrow(u128::from(picked.sum::<u64>()));
+    }
+    out
+}
+
+/// The sum of weights times what a first verifier knows of products: received - x y - drawn.
+pub fn known_sum(field: Field, received: &[u64], x: &[u64], y: &[u64], drawn: &[u64], weights: &[u64]) -> u64 {
+    let mut total = 0;
+    for start in (0..received.len()).step_by(4096) {
+        let at = start..received.len().min(start + 4096);
+        let words = received[at.clone()].iter().zip(&x[at.clone()]).zip(&y[at.clone()]).zip(&drawn[at.clone()]);
+        let sum: u128 = words
+            .zip(&weights[at])
+            .map(|((((received, x), y), drawn), weight)| {
+                let word = received.wrapping_sub(x.wrapping_mul(*y)).wrapping_sub(*drawn);
+                u128::from(word) * u128::from(*weight)
+            })
+            .sum();
+        total = field.narrow(u128::from(field.reduce(sum)) + u128::from(total));
+    }
+    total
 }
 
 /// The sum of words times weights.
@@ -259,6 +283,29 @@ mod tests {
                 assert_eq!(fold(field(), &u, &powers, lanes), modulo(folded));
             }
         }
+    }
+
+    #[test]
+    fn weights_are_the_sums_that_the_bits_pick() {
+        let words = drawn(1, 203);
+        let challenges: [u64; COMBINATIONS] = reduced(drawn(2, COMBINATIONS)).try_into().unwrap();
+        for (word, found) in words.iter().zip(weigh(field(), &words, &challenges)) {
+            let picked = challenges.iter().enumerate().filter(|(j, _)| word >> j & 1 == 1);
+            assert_eq!(
+                u128::from(found),
+                picked.map(|(_, c)| u128::from(*c)).sum::<u128>() % u128::from(field().prime)
+            );
+        }
+    }
+
+    #[test]
+    fn known_summands_are_weighed_as_they_are() {
+        let [received, x, y, other] = [3, 4, 5, 6].map(|seed| drawn(seed, 5000));
+        let weights = reduced(drawn(7, 5000));
+        let known: Vec<u64> =
+            (0..5000).map(|i| received[i].wrapping_sub(x[i].wrapping_mul(y[i])).wrapping_sub(other[i])).collect();
+        let expected = weighed_sum(field(), &known, &weights);
+        assert_eq!(known_sum(field(), &received, &x, &y, &other, &weights), expected);
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -130,9 +130,9 @@ pub fn ring_combine<'py>(py: Python<'py>, table: Words<'py>, weights: Words<'py>
 #[pyfunction]
 pub fn ring_weigh<'py>(py: Python<'py>, prime: u64, words: Words<'py>, challenges: Words<'py>) -> Out<'py> {
     let (field, words, challenges) = (field_of(prime)?, words.as_slice()?, challenges.as_slice()?);
-    require(challenges.len() == COMBINATIONS, "one challenge a combination")?;
+    let one_each: &[u64; COMBINATIONS] = challenges.try_into().map_err(|_| wrong("one challenge a combination"))?;
     require(challenges.iter().all(|challenge| *challenge < prime), "challenges are below the prime")?;
-    Ok(py.detach(|| fold::weigh(field, words, challenges)).into_pyarray(py))
+    Ok(py.detach(|| fold::weigh(field, words, one_each)).into_pyarray(py))
 }
 
 #[pyfunction]
@@ -140,6 +140,23 @@ pub fn ring_weighed_sum(py: Python<'_>, prime: u64, words: Words<'_>, weights: W
     let (field, words, weights) = (field_of(prime)?, words.as_slice()?, weights.as_slice()?);
     require(words.len() == weights.len(), "words and weights differ in length")?;
     Ok(py.detach(|| fold::weighed_sum(field, words, weights)))
+}
+
+#[pyfunction]
+pub fn ring_known_sum(
+    py: Python<'_>,
+    prime: u64,
+    received: Words<'_>,
+    x: Words<'_>,
+    y: Words<'_>,
+    drawn: Words<'_>,
+    weights: Words<'_>,
+) -> PyResult<u64> {
+    let (field, received, weights) = (field_of(prime)?, received.as_slice()?, weights.as_slice()?);
+    let (x, y, drawn) = (x.as_slice()?, y.as_slice()?, drawn.as_slice()?);
+    require([x, y, drawn, weights].iter().all(|words| words.len() == received.len()), "operands differ in length")?;
+    require(weights.iter().all(|weight| *weight < prime), "weights are below the prime")?;
+    Ok(py.detach(|| fold::known_sum(field, received, x, y, drawn, weights)))
 }
 
 #[pyfunction]

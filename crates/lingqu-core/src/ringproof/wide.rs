@@ -102,6 +102,23 @@ wide! {
         }
     }
 
+    /// For every word the sum of the tables' entries that its four-bit digits name, modulo the prime.
+    fn picked_vectors(field: Field, words: &[[u64; LANES]], tables: &[[u64; 16]; 12], out: &mut [[u64; LANES]]) {
+        let c = constants(field);
+        let tables = tables.each_ref().map(|table| {
+            let (halves, _) = table.as_chunks::<LANES>();
+            (load(&halves[0]), load(&halves[1]))
+        });
+        for (to, words) in out.iter_mut().zip(words) {
+            let (mut digits, mut sum) = (load(words), _mm512_setzero_si512());
+            for (lower, upper) in tables {
+                sum = _mm512_add_epi64(sum, _mm512_permutex2var_epi64(lower, digits, upper));
+                digits = _mm512_srli_epi64::<4>(digits);
+            }
+            store(to, word(c, sum));
+        }
+    }
+
     /// Sums of the tile's products by diagonals, over all blocks of `factor` vectors: low and high halves.
     fn tile(
         left: &[[u64; LANES]],
@@ -168,6 +185,18 @@ pub fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64
         // SAFETY: as above.
         Some(weights) => unsafe { lift_weighed_vectors(field, words, weights.as_chunks::<LANES>().0, out) },
     }
+    LANES * words.len().min(out.len())
+}
+
+/// As `fold::weigh` for the first words, in whole vectors.  Returns how many, none on a processor without the instructions.
+pub fn weigh(field: Field, words: &[u64], tables: &[[u64; 16]; 12], out: &mut [u64]) -> usize {
+    if !available() {
+        return 0;
+    }
+    let (words, _) = words.as_chunks::<LANES>();
+    let (out, _) = out.as_chunks_mut::<LANES>();
+    // SAFETY: the processor has the features that the function is compiled for.
+    unsafe { picked_vectors(field, words, tables, out) };
     LANES * words.len().min(out.len())
 }
 

@@ -147,7 +147,8 @@ class Choices:
     def chosen(self, s: Session, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]) -> Planes:
         """Choices (by, upper, lower) and unions of rows: 1 round."""
         first, second = s.choose(self.components, self.length, choices, unions)
-        return first.reshape(-1, self.length), second.reshape(-1, self.length)
+        shape = len(choices) + len(unions), self.length
+        return first.reshape(shape), second.reshape(shape)
 
     @property
     def _lowest(self) -> tuple[list[tuple[int, int, int]], list[tuple[int, int]]]:

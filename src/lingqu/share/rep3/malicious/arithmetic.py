@@ -15,7 +15,6 @@ from lingqu.share.rep3.malicious.session import Checked, Halves, component
 from lingqu.share.rep3.session import Parts
 
 ONE = np.uint64(1)
-TWO = np.uint64(2)
 CHUNK_BITS = 1 << 22
 """Bits that become integers at a time."""
 OFFSET = 1 << 62
@@ -27,23 +26,33 @@ def chunk_rows(width: int) -> int:
     return max(1, CHUNK_BITS // width)
 
 
-def _times_known(s: Checked, halves: Halves, known: Words | None, count: int, to: int) -> Parts:
+Components = list[Words | None]
+"""x_0, x_1 and x_2, None where not held."""
+
+
+def _times_known(s: Checked, halves: Halves, known: Words | None, count: int, width: int = 64) -> Components:
     """(h_0 + h_1) times what parties 1 and 2 know, as many terms as there are a result summed.  1 round.
 
-    halves: h_0 at parties 0 and 2, h_1 at parties 0 and 1.  to: how many bits, the uppermost, may be other than 0.
+    width: how many bits of the results, the uppermost, may be other than 0.
     """
-    two = s.share_dot(2, known, halves[0], count, to)
-    one = s.share_dot(1, halves[1], known, count, to)
-    return one[0] + two[0], one[1] + two[1]
+    two = s.share_dot(2, known, halves[0], count, width)
+    one = s.share_dot(1, halves[1], known, count, width)
+    return [two[1], one[0], None if two[0] is None or one[1] is None else two[0] + one[1]]
 
 
-def _exclusive(s: Checked, bits: Halves, product: Parts) -> Halves:
+def _exclusive(bits: Halves, product: Halves) -> Halves:
     """Shares of b_0 ^ b_1 as an integer: a bit less twice a share of the product of both."""
     one, two = (
-        None if bit is None or part is None else bit - TWO * part
-        for bit, part in ((bits[i], component(s, product, i)) for i in (0, 1))
+        None if bit is None or part is None else bit - (part << ONE) for bit, part in zip(bits, product, strict=True)
     )
     return one, two
+
+
+def _held(s: Checked, components: Components) -> Parts:
+    first, second = components[s.party], components[s.after]
+    assert first is not None
+    assert second is not None
+    return first, second
 
 
 def words_as_integers(s: Checked, bits: Parts, width: int) -> Parts:
@@ -72,12 +81,13 @@ def _words_as_integers(s: Checked, bits: Parts, width: int) -> Parts:
 
     b_0, b_1, b_2 = (spread(index) for index in range(3))
     product = s.share_dot(0, b_0, b_1, width * count)
-    halves = _exclusive(s, (b_0, b_1), product)
-    factor = None if b_2 is None else ((ONE - TWO * b_2).reshape(width, count) << places).reshape(-1)
-    flipped = _times_known(s, halves, factor, count, 64)
+    halves = _exclusive((b_0, b_1), product)
+    factor = None if b_2 is None else ((ONE - (b_2 << ONE)).reshape(width, count) << places).reshape(-1)
+    found = _times_known(s, halves, factor, count)
     words = component(s, bits, 2)
-    alone = s.place(2, None if words is None else words & np.uint64((1 << width) - 1), count)
-    return flipped[0] + alone[0], flipped[1] + alone[1]
+    if words is not None and found[2] is not None:
+        found[2] += words & np.uint64((1 << width) - 1)
+    return _held(s, found)
 
 
 def truncate(s: Checked, x: Parts, bits: int) -> Parts:
@@ -97,14 +107,20 @@ def truncate(s: Checked, x: Parts, bits: int) -> Parts:
     (c_0, c_1), _ = s.carries((x_0, x_1), count)
     low = None if x_0 is None or c_0 is None else _core.truncate_part(x_0, c_0, bits, False)
     high = None if x_1 is None or c_1 is None else _core.truncate_part(x_1, c_1, bits, True)
-    plain = s.place(0, low and low[0], count), s.place(1, high and high[0], count)
     added = s.share_dot(0, low and low[1], high and high[1], count)
     top = s.share_dot(0, low and low[2], high and high[2], count, bits)
     # shares of A, times 2**(64-bits)
-    halves = _exclusive(s, (low and low[2], high and high[2] << turn), top)
+    halves = _exclusive((low and low[2], high and high[2] << turn), top)
     b = component(s, x, 2)
-    turned = _times_known(s, halves, None if b is None else (b >> np.uint64(63)) - ONE, count, bits)
-    third = None if b is None else (b >> np.uint64(bits)) - (b >> np.uint64(63) << turn) - np.uint64(OFFSET >> bits)
-    rest = s.place(2, third, count)
-    first, second = (plain[0][i] + plain[1][i] + added[i] + turned[i] + rest[i] for i in (0, 1))
-    return first, second
+    sign = None if b is None else b >> np.uint64(63)
+    found = _times_known(s, halves, None if sign is None else sign - ONE, count, bits)
+    if b is not None and sign is not None and found[2] is not None:
+        found[2] += (b >> np.uint64(bits)) - (sign << turn) - np.uint64(OFFSET >> bits)
+    for i, (half, part) in enumerate(zip((low, high), added, strict=True)):
+        total = found[i]
+        if half is not None and part is not None and total is not None:
+            # what was shared stays as it is until it is proved
+            found[i] = quotient = half[0]
+            quotient += part
+            quotient += total
+    return _held(s, found)

@@ -256,7 +256,23 @@ class _Check:
         self._transcript = Transcript(session, coin)
         public = self._transcript.stream()
         self._claims = [claim.reduced(public.words) if isinstance(claim, Matrices) else claim for claim in claims]
-        self._weights = [public.words(claim.outputs) for claim in self._claims]
+        self._shared: list[tuple[Words, set[int]]] = []
+        self._weights = [self._drawn(public, claim) for claim in self._claims]
+
+    def _drawn(self, public: Prg, claim: Claim) -> Words:
+        """The weights of a claim's outputs: claims of different provers need no weights of their own.
+
+        They stand in different proofs, and within each of them all weights are independent.
+        """
+        provers = {prover for prover in range(3) if claim.by(prover)}
+        for weights, taken in self._shared:
+            if len(weights) == claim.outputs and not provers & taken:
+                taken |= provers
+                return weights
+        words = public.words(claim.outputs)
+        if len(provers) == 1:
+            self._shared.append((words, provers))
+        return words
 
     def run(self, factors: Sequence[int]) -> None:
         first, second = self._share_quotients()
@@ -298,17 +314,20 @@ class _Check:
         s = self._session
         row = np.array(challenges, np.uint64)
         vectors = Vectors(([], []), [], [], 0, 0)
+        weighed: dict[int, Words] = {}
         for claim, words in zip(self._claims, self._weights, strict=True):
-            weights = _core.ring_weigh(prime, words, row)
+            if id(words) not in weighed:
+                weighed[id(words)] = _core.ring_weigh(prime, words, row)
+            weights = weighed[id(words)]
             if claim.by(s.party):
                 vectors.own[0].extend(claim.left(Role.PROVER, prime, weights))
                 vectors.own[1].extend(claim.right(Role.PROVER, prime, weights))
             if claim.by(s.after):
                 vectors.left.extend(claim.left(Role.FIRST, prime, weights))
-                vectors.first_claim += _core.ring_weighed_sum(prime, claim.known(Role.FIRST), weights)
+                vectors.first_claim += claim.known(Role.FIRST, prime, weights)
             if claim.by(s.before):
                 vectors.right.extend(claim.right(Role.SECOND, prime, weights))
-                vectors.second_claim += _core.ring_weighed_sum(prime, claim.known(Role.SECOND), weights)
+                vectors.second_claim += claim.known(Role.SECOND, prime, weights)
         return vectors
 
 

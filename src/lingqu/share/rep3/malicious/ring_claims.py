@@ -61,8 +61,8 @@ class Claim(Protocol):
     def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
         """At prover and second verifier: the right factors."""
 
-    def known(self, role: Role) -> Words:
-        """At a verifier: its summand of every output."""
+    def known(self, role: Role, prime: int, weights: Words) -> int:
+        """At a verifier: the weighed sum of its summands of the outputs."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +105,14 @@ class Products:
         part = 1 if role is Role.PROVER else 0
         return [(self.y[part], None, 1), (self.x[part], None, 1)]
 
-    def known(self, role: Role) -> Words:
+    def known(self, role: Role, prime: int, weights: Words) -> int:
         if role is Role.SECOND:
-            return self.masks[0]
-        local = self.x[1] * self.y[1]
-        if self._terms != 1:
-            axis = 0 if self.strided else 1
-            shape = (self._terms, self.outputs) if self.strided else (self.outputs, self._terms)
-            local = np.add.reduce(local.reshape(shape), axis=axis)
-        known: Words = self.received - local - self.masks[1]
-        return known
+            return _core.ring_weighed_sum(prime, self.masks[0], weights)
+        if self._terms == 1:
+            return _core.ring_known_sum(prime, self.received, self.x[1], self.y[1], self.masks[1], weights)
+        shape = (self._terms, self.outputs) if self.strided else (self.outputs, self._terms)
+        local = np.add.reduce((self.x[1] * self.y[1]).reshape(shape), axis=0 if self.strided else 1)
+        return _core.ring_weighed_sum(prime, self.received - local - self.masks[1], weights)
 
 
 @dataclass(frozen=True)
@@ -153,13 +151,13 @@ class Pairs:
         part = 1 if role is Role.PROVER else 0
         return [(self.y[part], None, 1), (self.x[part], None, 1)]
 
-    def known(self, role: Role) -> Words:
+    def known(self, role: Role, prime: int, weights: Words) -> int:
         if role is Role.SECOND:
-            return self.masks[0]
+            return _core.ring_weighed_sum(prime, self.masks[0], weights)
         _, inner, columns = self.sizes
         turned = np.ascontiguousarray(self.y[1].reshape(columns, inner).T).reshape(-1)
-        known: Words = self.received - _core.matmul(self.x[1], turned, self.sizes, False) - self.masks[1]
-        return known
+        known = self.received - _core.matmul(self.x[1], turned, self.sizes, False) - self.masks[1]
+        return _core.ring_weighed_sum(prime, known, weights)
 
 
 @dataclass(frozen=True)
@@ -251,8 +249,8 @@ class Single:
         assert self.rights is not None
         return [(self.rights, None, 1)]
 
-    def known(self, role: Role) -> Words:
-        return self.summand
+    def known(self, role: Role, prime: int, weights: Words) -> int:
+        return _core.ring_weighed_sum(prime, self.summand, weights)
 
 
 @dataclass(frozen=True)
@@ -300,5 +298,5 @@ class Moved:
     def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
         return self._side(self.order_at is Role.SECOND, weights)
 
-    def known(self, role: Role) -> Words:
-        return self.summand
+    def known(self, role: Role, prime: int, weights: Words) -> int:
+        return _core.ring_weighed_sum(prime, self.summand, weights)

@@ -32,7 +32,7 @@ PENDING_RING_WORDS = 1 << 24
 DIGEST_BYTES = 32
 HOLDS, FAILS = b"\x01", b"\x00"
 Halves = tuple[Words | None, Words | None]
-"""What parties 0 and 2 know, and what parties 0 and 1 know; None at the party that does not."""
+"""Two components, each None at the party that does not hold it: x_0 and x_1, unless said otherwise."""
 
 
 def component(s: Session, x: Parts, index: int) -> Words | None:
@@ -121,37 +121,39 @@ class Checked(Session):
         assert second is not None
         return first, second
 
-    def share_dot(self, prover: int, left: Words | None, right: Words | None, count: int, width: int = 64) -> Parts:
+    def share_dot(self, prover: int, left: Words | None, right: Words | None, count: int, width: int = 64) -> Halves:
         """Share what one party knows, sums of products of `left` and `right`, recorded: 1 round, `width` bits a result.
 
         left is known to the party before it besides, right to the one after.  Terms stand one vector of results after the
-        other.  The results are multiples of 2**(64-width).
+        other.  The results are multiples of 2**(64-width).  Returns components x_prover and x_{prover+1}, where they are
+        held; the third is 0.
         """
         up = np.uint64(64 - width)
-        zero = np.zeros(count, np.uint64)
-        if self.party == prover:
-            assert left is not None
-            assert right is not None
-            terms = (left * right).reshape(-1, count) if count else np.zeros((1, 0), np.uint64)
-            mask = self.draw(prover, count, width) << up
-            known = np.add.reduce(terms, axis=0) - mask
-            self.send(prover + 1, known >> up, width=width)
-            parts = mask, known
-        elif self.party == (prover + 1) % 3:
-            known, left = self.receive(prover, count, width=width) << up, None
-            parts = known, zero
-        else:
-            known, right = self.draw(prover, count, width) << up, None
-            parts = zero, known
+        if self.party == (prover + 1) % 3:
+            known = self.receive(prover, count, width=width)
+            known = known << up if up else known
+            self.rings.single(prover, None, right, known)
+            self.recorded()
+            return None, known
+        mask = self.draw(prover, count)
+        mask = mask << up if up else mask
+        if self.party != prover % 3:
+            self.rings.single(prover, left, None, mask)
+            self.recorded()
+            return mask, None
+        assert left is not None
+        assert right is not None
+        known = _core.dot_masked(left, right, mask)
+        self.send(prover + 1, known >> up if up else known, width=width)
         self.rings.single(prover, left, right, known)
         self.recorded()
-        return parts
+        return mask, known
 
     def multiply(self, x: Parts, y: Parts) -> Parts:
         """x * y, flat, recorded: 1 round, 24 bytes an element, and its proof."""
-        masks = self._masks(len(x[0]))
-        z = self.reshare(x[0] * (y[0] + y[1]) + x[1] * y[0] + masks[0] - masks[1])
-        self.rings.product(x, y, z[1], masks)
+        own, mine, following = _core.multiply_masked(x, y, self.mine, self.next)
+        z = self.reshare(own)
+        self.rings.product(x, y, z[1], (mine, following))
         self.recorded()
         return z
 
