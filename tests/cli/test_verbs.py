@@ -35,6 +35,7 @@ VERBS = [
     "revoke",
     "query",
     "train",
+    "intersect",
     "jobs",
     "result",
     "ledger",

@@ -11,6 +11,7 @@ import pytest
 
 import lingqu
 from lingqu.client import Agreement, Client, Query, Result
+from lingqu.intersect import IntersectSpec
 from lingqu.kinds.errors import BadInput, Refused, Tampered, Unavailable
 from lingqu.kinds.programs import Parameter, Program
 from lingqu.ml import Feature, Label, TrainSpec
@@ -193,7 +194,7 @@ def test_a_model_is_made_of_the_release_and_the_plan(client: Client, fake: Any) 
     with pytest.raises(Tampered, match="not the one that the result names"):
         training.run()
     with pytest.raises(BadInput, match="no table"):
-        training._result(None, {}, None).to_arrow()
+        training.result(None, {}, None).to_arrow()
 
 
 def test_a_contract_over_a_training_is_found_however_its_json_is_spelt(client: Client, fake: Any) -> None:
@@ -207,3 +208,31 @@ def test_export_writes_the_bundle(client: Client, tmp_path: Path) -> None:
 
 def test_estimators_are_reached_from_the_package() -> None:
     assert repr(lingqu.ml.LogisticRegression(C=2.0)).startswith("LogisticRegression(C=2.0")
+
+
+def test_an_intersection_is_specified_in_short(client: Client) -> None:
+    first, second = "civil-affairs/residents", "human-resources/employment"
+    asked = client.intersect(
+        first,
+        second,
+        on=["person_id", ("born", "birthday")],
+        forms=["identity/1", "date/1"],
+        columns={first: ["age"]},
+        largest={second: 10},
+        purpose="p",
+    )
+    one, two = asked.spec.tables
+    assert (one.keys, two.keys) == (("person_id", "born"), ("person_id", "birthday"))
+    assert (one.columns, two.columns) == (("age",), ())
+    assert (one.largest, two.largest) == (None, 10)
+    assert asked.program.kind == "intersect"
+    assert IntersectSpec.parse(asked.program.text) == asked.spec
+    assert "civil-affairs/residents and human-resources/employment" in repr(asked)
+    plain = client.intersect(first, second, on="person_id", largest=7, purpose="p").spec
+    assert plain.forms == ("exact/1",)
+    assert [side.largest for side in plain.tables] == [7, 7]
+    for strange in ({"columns": {"other/table": ["x"]}}, {"largest": {"other/table": 1}}):
+        with pytest.raises(BadInput, match="other/table is not among these tables"):
+            client.intersect(first, second, on="person_id", purpose="p", **strange)
+    with pytest.raises(BadInput, match="as many key columns as there are forms"):
+        client.intersect(first, second, on="person_id", forms=["text/1", "text/1"], purpose="p")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import csv
 from tests.acceptance.recorded import sent
 from tests.node.cluster import BIG, CIVIL, HUMAN, Bureau, Trio, refusal
 
+import lingqu
 from lingqu.kinds import clock
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.net.record import read_recording
@@ -183,3 +189,46 @@ def test_the_workers_messages_hold_no_key(trio: Trio) -> None:
         assert [one for one in secret if one in data + keys[7]] == [keys[7]]
     for name in (CIVIL, HUMAN):
         assert not list((trio.nodes[name].home.path / "kept").glob("*/*/*"))
+
+
+def test_in_python_and_on_the_command_line(trio: Trio, tmp_path: Path) -> None:
+    with lingqu.connect(home=trio.civil.home.path) as client:
+        both = client.intersect(
+            FIRST,
+            SECOND,
+            on="person_id",
+            forms="text/1",
+            columns={FIRST: ["age"]},
+            largest=1000,
+            purpose=PURPOSE,
+            minimum_group=5,
+        )
+        assert "has its key too" in both.explain().text
+        agreement = both.propose(title="both registers", uses=2)
+        trio.human.call("owner", "POST", f"/v1/contracts/{agreement.id}/approve", {})
+        agreement.wait(timeout=20, every=0.1)
+        rows: list[tuple[int, int]] = []
+        result = both.run(progress=lambda job: rows.extend((step.rows, step.of) for step in job.steps))
+        expected = {"person_id": [f"p{i:04d}" for i in range(15, 60)], "age": [20 + i % 40 for i in range(15, 60)]}
+        assert result.to_arrow().to_pydict() == expected
+        assert (60, 60) in rows
+        spec_file = tmp_path / "both.json"
+        spec_file.write_bytes(both.spec.canonical())
+
+    def verb(*arguments: str) -> subprocess.CompletedProcess[str]:
+        home = ("--home", str(trio.civil.home.path))
+        command = [sys.executable, "-m", "lingqu", *arguments, *home]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "160"}
+        )
+
+    shown = verb("explain", "--intersect", str(spec_file), "--minimum-group", "5")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "Who learns what" in shown.stdout
+    output = tmp_path / "both.csv"
+    run_once = verb("intersect", str(spec_file), "--purpose", PURPOSE, "-o", str(output))
+    assert run_once.returncode == 0, run_once.stderr
+    assert csv.read_csv(output).to_pydict() == expected
+    again = verb("intersect", str(spec_file), "--purpose", PURPOSE)
+    assert again.returncode == 3
+    assert "uses" in again.stderr

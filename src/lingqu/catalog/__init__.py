@@ -3,6 +3,7 @@
 from lingqu.catalog.profiles import CATEGORIES_MOST, CATEGORY_FLOOR, describe
 from lingqu.catalog.scans import Projection, scan
 from lingqu.catalog.sources import CsvFile, ParquetFile, PostgresTable, Source, open_source
+from lingqu.catalog.streams import count, stream
 from lingqu.catalog.tables import check_key, fingerprint, read
 from lingqu.kinds.errors import TableChanged
 
@@ -16,9 +17,11 @@ __all__ = [
     "Source",
     "TableChanged",
     "check_key",
+    "count",
     "describe",
     "fingerprint",
     "open_source",
     "read",
     "scan",
+    "stream",
 ]

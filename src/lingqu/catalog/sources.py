@@ -170,7 +170,11 @@ def check_names(names: list[str], what: object) -> None:
         seen.add(name.casefold())
 
 
-def _load_csv(path: Path) -> pa.Table:
+def csv_query(path: Path) -> tuple[str, list[str]]:
+    """The query that reads a CSV file, whose only parameter is its path, and the names of its columns, all of text.
+
+    Lines that are no rows are in `reject_errors` afterwards.
+    """
     _readable(path)
     names = _header(path)
     check_names(names, path)
@@ -179,9 +183,13 @@ def _load_csv(path: Path) -> pa.Table:
         f"auto_detect=false, columns={{{columns}}}, delim=',', quote='\"', escape='\"', header=true, strict_mode=true, "
         "null_padding=false, allow_quoted_nulls=false, hive_partitioning=false, store_rejects=true"
     )
+    return f"SELECT * FROM read_csv(?, {options})", names  # noqa: S608 names are quoted literals
+
+
+def _load_csv(path: Path) -> pa.Table:
+    query, _ = csv_query(path)
     with duckdb.connect(":memory:", config=SEALED) as connection:
         try:
-            query = f"SELECT * FROM read_csv(?, {options})"  # noqa: S608 names are quoted literals
             table = connection.sql(query, params=[str(path)]).to_arrow_table()
             rejects = connection.sql(
                 "SELECT line, column_idx, column_name, error_type::VARCHAR FROM reject_errors ORDER BY line LIMIT 1"

@@ -48,6 +48,8 @@ class Progress:
             if step.state == "done":
                 figures = f"{step.rounds} rounds, {show.amount(step.bytes)}, {step.seconds:.2f} s"
                 self._tell(step.id, step.state, f"  {step.id} ({step.operator}): {figures}")
+            elif step.of:
+                self._tell(step.id, str(step.rows), f"  {step.id} ({step.operator}): {step.rows:,} of {step.of:,} rows")
 
     def close(self) -> None:
         """Leave the screen as the answer should find it; safe to call twice."""

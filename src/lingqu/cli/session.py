@@ -237,12 +237,24 @@ def sql_program(argument: str, limits: Iterable[str] = ()) -> Program:
 
 def train_program(path: Path) -> Program:
     """A training program from a specification file."""
-    from lingqu.kinds.errors import BadInput
     from lingqu.kinds.programs import Program
     from lingqu.ml import TrainSpec
 
+    return Program(kind="train", text=TrainSpec.parse(_bytes(path)).canonical().decode())
+
+
+def intersect_program(path: Path) -> Program:
+    """An intersection from a specification file."""
+    from lingqu.intersect import IntersectSpec
+    from lingqu.kinds.programs import Program
+
+    return Program(kind="intersect", text=IntersectSpec.parse(_bytes(path)).canonical().decode())
+
+
+def _bytes(path: Path) -> bytes:
+    from lingqu.kinds.errors import BadInput
+
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
-    return Program(kind="train", text=TrainSpec.parse(data).canonical().decode())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lingqu.kinds.disclosure import Statement
     from lingqu.kinds.errors import LingquError
     from lingqu.kinds.schema import Asset, ColumnProfile
-    from lingqu.node.replies import ContractView, JobView, NodeView, PeerView, PlanView, SupplyView
+    from lingqu.node.replies import ContractView, JobView, NodeView, PeerView, PlanView, StepView, SupplyView
     from lingqu.plan.plan import Step
 
 SHORT = 12
@@ -340,12 +340,18 @@ def steps(view: JobView) -> Table:
         table.add_row(
             step.id,
             step.operator,
-            state(step.state),
+            _far(step),
             str(step.rounds) if begun else "",
             amount(step.bytes) if begun else "",
             f"{step.seconds:.2f}" if begun else "",
         )
     return table
+
+
+def _far(step: StepView) -> Text:
+    """A step's state, with the rows that it has dealt with while it runs."""
+    far = state(step.state)
+    return far.append(f", {step.rows:,} of {step.of:,} rows") if step.of and step.state == "running" else far
 
 
 def job(view: JobView) -> list[RenderableType]:

@@ -13,6 +13,7 @@ from lingqu.cli.session import (
     Session,
     UserOption,
     bindings_of,
+    intersect_program,
     sql_program,
     train_program,
 )
@@ -37,6 +38,9 @@ BindOption = Annotated[
     list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="Value of the open place :NAME.")
 ]
 TrainOption = Annotated[Path | None, typer.Option("--train", metavar="SPEC", help="A training specification (JSON).")]
+IntersectOption = Annotated[
+    Path | None, typer.Option("--intersect", metavar="SPEC", help="An intersection's specification (JSON).")
+]
 PartyOption = Annotated[
     list[str] | None, typer.Option("--party", help="A compute party; repeat.", show_default="chosen by the node")
 ]
@@ -78,6 +82,7 @@ def catalog(
 def explain(
     sql: Annotated[str | None, typer.Argument(metavar="[SQL]", help="The query; @file or - reads it.")] = None,
     train: TrainOption = None,
+    intersect: IntersectOption = None,
     contract: ContractOption = None,
     job: Annotated[str | None, typer.Option("--job", help="Put a job's measured figures beside the estimates.")] = None,
     minimum_group: MinimumOption = 10,
@@ -92,9 +97,10 @@ def explain(
     """Show the plan, what it will cost and what each party will learn.  Nothing runs."""
     session = Session(home, as_json, user)
     run = session.job(job) if job else None
-    if run and contract is None and sql is None and train is None:
+    asked = sql is not None or train is not None or intersect is not None
+    if run and contract is None and not asked:
         contract = run.contract
-    if contract is not None and sql is None and train is None:
+    if contract is not None and not asked:
         terms = session.contract(contract).terms
         view = session.remote.plan(
             terms.program,
@@ -105,7 +111,7 @@ def explain(
         )
     else:
         view = session.remote.plan(
-            _program(sql, train, limits),
+            _program(sql, train, intersect, limits),
             minimum_group,
             parties,
             recipients=recipients,
@@ -122,6 +128,7 @@ def propose(
     purpose: Annotated[str, typer.Option(help="What the answers are for.")],
     sql: Annotated[str | None, typer.Option("--sql", help="The query; @file or - reads it.")] = None,
     train: TrainOption = None,
+    intersect: IntersectOption = None,
     uses: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
     expires: Annotated[str, typer.Option(help="30d, 12h, or 2027-01-31.")] = "30d",
     minimum_group: MinimumOption = 10,
@@ -139,7 +146,7 @@ def propose(
 
     session = Session(home, as_json, user)
     view = session.remote.propose(
-        _program(sql, train, limits),
+        _program(sql, train, intersect, limits),
         title=title,
         purpose=purpose,
         minimum_group=minimum_group,
@@ -203,6 +210,22 @@ def train(
     _run(session, agreed, purpose, {}, output)
 
 
+def intersect(
+    spec: Annotated[Path, typer.Argument(help="The intersection's specification (JSON).")],
+    purpose: PurposeOption = None,
+    contract: ContractOption = None,
+    adversary: AdversaryOption = "semi-honest",
+    output: OutputOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """Intersect two organisations' tables under a contract in force and show the released rows."""
+    session = Session(home, as_json, user)
+    agreed, purpose = _agreed(session, intersect_program(spec), contract, purpose, _adversary(adversary))
+    _run(session, agreed, purpose, {}, output)
+
+
 def jobs(
     job: Annotated[str | None, typer.Argument(help="One job, to see its steps.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait until it ends.")] = False,
@@ -241,11 +264,15 @@ def result(
     _give_result(session, session.job(job).checked(), output)
 
 
-def _program(sql: str | None, train: Path | None, limits: list[str] | None) -> Program:
-    if (sql is None) == (train is None):
-        raise typer.BadParameter("give a query or a training specification, one of them", param_hint="SQL | --train")
+def _program(sql: str | None, train: Path | None, intersect: Path | None, limits: list[str] | None) -> Program:
+    if sum(one is not None for one in (sql, train, intersect)) != 1:
+        raise typer.BadParameter(
+            "give a query, a training or an intersection, one of them", param_hint="SQL | --train | --intersect"
+        )
     if train is not None:
         return train_program(train)
+    if intersect is not None:
+        return intersect_program(intersect)
     assert sql is not None
     return sql_program(sql, limits or ())
 
@@ -308,4 +335,4 @@ def _give_result(session: Session, job: JobView, output: Path | None) -> None:
     session.give({"job": job, "release": release, "model": model}, *results.render(release, model, job))
 
 
-VERBS = (catalog, explain, propose, contracts, query, train, jobs, result)
+VERBS = (catalog, explain, propose, contracts, query, train, intersect, jobs, result)

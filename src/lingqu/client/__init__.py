@@ -1,6 +1,8 @@
 """Lingqu from Python: `lingqu.connect()` and what it gives."""
 
 from lingqu.client.answers import Explanation, Result
-from lingqu.client.client import Agreement, Catalog, Client, Query, Tables, connect
+from lingqu.client.asked import Agreement
+from lingqu.client.client import Catalog, Client, Query, Tables, connect
+from lingqu.client.intersections import Intersection
 
-__all__ = ["Agreement", "Catalog", "Client", "Explanation", "Query", "Result", "Tables", "connect"]
+__all__ = ["Agreement", "Catalog", "Client", "Explanation", "Intersection", "Query", "Result", "Tables", "connect"]

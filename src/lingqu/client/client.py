@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from lingqu.client.answers import Explanation, Result, html_table
-from lingqu.contract import State
+from lingqu.client.answers import Result, html_table
+from lingqu.client.asked import Agreement, Arranged, Asked
+from lingqu.client.intersections import Intersection, On, specified
 from lingqu.kinds.documents import canonical
-from lingqu.kinds.errors import BadInput, Refused, Unavailable
+from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Parameter, Program, Value
 from lingqu.kinds.schema import Asset
-from lingqu.node.remote import Home, Progress, Remote, expiry
-from lingqu.node.replies import ContractView, JobView, check_adversary
+from lingqu.node.remote import Home, Progress, Remote
+from lingqu.node.replies import JobView
 
 if TYPE_CHECKING:
     from lingqu.ml import ModelRelease, TrainSpec
 
 Limits = Parameter | tuple[float, float] | Sequence[Value]
 """A template's open place: a Parameter, a (lower, upper) pair of numbers, or a list or set of permitted values."""
-
-ENDED = frozenset({State.USED_UP, State.EXPIRED, State.REVOKED, State.REJECTED})
 
 
 def connect(
@@ -210,6 +206,39 @@ class Client:
             spec = TrainSpec.parse(canonical(spec))
         return Training(self.remote, spec, purpose, minimum_group, Arranged(parties, recipients, adversary))
 
+    def intersect(
+        self,
+        first: str,
+        second: str,
+        *,
+        on: On,
+        purpose: str,
+        forms: str | Sequence[str] = "exact/1",
+        columns: Mapping[str, Sequence[str]] | None = None,
+        result: Literal["elements", "size"] = "elements",
+        largest: int | Mapping[str, int] | None = None,
+        minimum_group: int = 10,
+        recipients: Sequence[str] | None = None,
+        adversary: str = Adversary.SEMI_HONEST,
+    ) -> Intersection:
+        """An intersection of two organisations' tables, not yet asked.
+
+        first, second: the tables, one of them this organisation's.  on: the key columns, a pair where the two tables
+        name them differently.  forms: the normal form of each key, or one for all: "identity/1", "phone/1", "text/1".
+        columns: by table, what a recipient gets of its own rows beside the keys.  result: "elements", every recipient's
+        own rows whose key is in both, or "size", how many keys are, from minimum_group on.
+        largest: the most rows that a table may have, by table or for both.  recipients: who learns it, both owners or
+        this organisation, which is what is taken.  purpose, adversary: as for `sql`.
+
+        >>> both = client.intersect("bank/clients", "insurer/clients", on="id", forms="identity/1",
+        ...                         purpose="joint offers")  # doctest: +SKIP
+        >>> print(both.explain())  # doctest: +SKIP
+        >>> both.propose(title="Joint clients").wait()  # doctest: +SKIP
+        >>> both.run().to_pandas()  # doctest: +SKIP
+        """
+        spec = specified((first, second), on, forms, columns or {}, result, largest)
+        return Intersection(self.remote, spec, purpose, minimum_group, Arranged(None, recipients, adversary))
+
     def contracts(self) -> tuple[Agreement, ...]:
         """Every contract that this organisation is a party of."""
         return tuple(Agreement(self.remote, view) for view in self.remote.contracts())
@@ -234,117 +263,7 @@ class Client:
         return file
 
 
-class Agreement:
-    """A contract as this node sees it; `state` asks the node anew each time."""
-
-    def __init__(self, remote: Remote, view: ContractView) -> None:
-        self._remote = remote
-        self.view = view
-
-    @property
-    def id(self) -> str:
-        """The digest of its terms."""
-        return self.view.id
-
-    @property
-    def state(self) -> str:
-        """proposed, signed, in-force, used-up, expired, revoked or rejected, as of now."""
-        self.view = self._remote.contract(self.id)
-        return self.view.state
-
-    @property
-    def waiting(self) -> tuple[str, ...]:
-        """Parties whose signature was missing when last asked."""
-        return self.view.waiting
-
-    def wait(self, timeout: float = 3600.0, every: float = 1.0) -> Agreement:
-        """Wait until every party has signed.
-
-        timeout, every: seconds.  Raises Refused when the contract ended instead, Unavailable when time ran out first.
-        """
-        ticking, until = threading.Event(), time.monotonic() + timeout
-        while (state := self.state) not in (State.IN_FORCE, State.SIGNED):
-            if state in ENDED:
-                term = "signatures" if state == State.REJECTED else state.replace("-", "_")
-                raise Refused(f"Contract {self.id} is {state}.", "Propose a new one.", term=term)
-            if time.monotonic() >= until:
-                raise Unavailable(
-                    f"Contract {self.id} still waits for {', '.join(self.waiting)}.", "Ask them, then wait again."
-                )
-            ticking.wait(every)
-        return self
-
-    def __repr__(self) -> str:
-        waiting = f", waiting for {', '.join(self.waiting)}" if self.view.state == State.PROPOSED else ""
-        used = f"{self.view.spent} of {self.view.terms.uses} uses spent"
-        return f"<Agreement {self.id} {self.view.terms.title!r}: {self.view.state}{waiting}, {used}>"
-
-
-class Arranged:
-    """Who computes, who receives, and against whom; None: as the node chooses."""
-
-    def __init__(
-        self,
-        parties: Sequence[str] | None = None,
-        recipients: Sequence[str] | None = None,
-        adversary: str = Adversary.SEMI_HONEST,
-    ) -> None:
-        self.parties = tuple(parties) if parties is not None else None
-        self.recipients = tuple(recipients) if recipients is not None else None
-        self.adversary = Adversary.named(adversary)
-
-    def fields(self) -> dict[str, Any]:
-        """As requests carry it: what was chosen."""
-        chosen: dict[str, Any] = {"parties": self.parties, "recipients": self.recipients}
-        if self.adversary is not Adversary.SEMI_HONEST:
-            chosen["adversary"] = self.adversary.value
-        return chosen
-
-
-class _Asked:
-    """A program with a purpose: what queries and trainings share."""
-
-    def __init__(self, remote: Remote, program: Program, purpose: str, minimum_group: int, arranged: Arranged) -> None:
-        self._remote = remote
-        self.program = program
-        self.purpose = purpose
-        self.minimum_group = minimum_group
-        self.arranged = arranged
-
-    def explain(self) -> Explanation:
-        """The plan: steps, technique and reason, estimated cost, and who will learn what.  Nothing runs."""
-        return Explanation(self._remote.plan(self.program, self.minimum_group, **self.arranged.fields()))
-
-    def propose(self, *, title: str, uses: int = 1, expires: str | timedelta | date = "30d") -> Agreement:
-        """Sign a contract over this and send it to the other parties.
-
-        uses: runs in all.  expires: "30d", "12h", a day, a datetime, or a timedelta from now.
-        """
-        view = self._remote.propose(
-            self.program,
-            title=title,
-            purpose=self.purpose,
-            minimum_group=self.minimum_group,
-            uses=uses,
-            expires=expiry(expires),
-            **self.arranged.fields(),
-        )
-        return Agreement(self._remote, view)
-
-    def _result(
-        self, contract: str | Agreement | None, bindings: Mapping[str, Value], progress: Progress | None
-    ) -> Result:
-        if contract is None:
-            contract = self._remote.matching(self.program, self.purpose, self.arranged.adversary).id
-        elif self.arranged.adversary is not Adversary.SEMI_HONEST:
-            terms = self._remote.contract(contract if isinstance(contract, str) else contract.id).terms
-            check_adversary(terms, self.arranged.adversary)
-        started = self._remote.start(contract if isinstance(contract, str) else contract.id, self.purpose, bindings)
-        ended = self._remote.follow(started.id, progress).checked()
-        return Result(self._remote, ended, self._remote.result(ended.id))
-
-
-class Query(_Asked):
+class Query(Asked):
     """A SQL query with its purpose: explain it, propose a contract over it, run it."""
 
     def run(
@@ -363,7 +282,7 @@ class Query(_Asked):
 
         >>> query.run(lo=30).to_polars()  # doctest: +SKIP
         """
-        return self._result(contract, bindings, progress)
+        return self.result(contract, bindings, progress)
 
     def __repr__(self) -> str:
         return f"<Query for {self.purpose!r}:\n{self.program.text}>"
@@ -431,7 +350,7 @@ class Tables:
         return self.asked(spec).run(self.contract, progress=self.progress)
 
 
-class Training(_Asked):
+class Training(Asked):
     """A training with its purpose: explain it, propose a contract over it, run it."""
 
     def __init__(self, remote: Remote, spec: TrainSpec, purpose: str, minimum_group: int, arranged: Arranged) -> None:
@@ -442,7 +361,7 @@ class Training(_Asked):
 
     def run(self, contract: str | Agreement | None = None, *, progress: Progress | None = None) -> ModelRelease:
         """Train and return the released model; as `Query.run`."""
-        return self._result(contract, {}, progress).model
+        return self.result(contract, {}, progress).model
 
     def __repr__(self) -> str:
         return f"<Training of {self.spec.label.column} on {', '.join(self.spec.tables)}, for {self.purpose!r}>"

@@ -3,6 +3,7 @@
 from lingqu.psi.agreement import Result, Terms
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
+from lingqu.psi.files import Outcome, intersect_files
 from lingqu.psi.forms import FORMS, normalise
 from lingqu.psi.protocols import PROTOCOLS, Choice, Line, choose, intersect
 from lingqu.psi.runner import run
@@ -18,12 +19,14 @@ __all__ = [
     "Elements",
     "Intersection",
     "Line",
+    "Outcome",
     "Result",
     "Session",
     "Terms",
     "choose",
     "elements",
     "intersect",
+    "intersect_files",
     "join_session",
     "normalise",
     "open_session",

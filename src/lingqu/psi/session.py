@@ -110,6 +110,11 @@ class Session:
             path.unlink(missing_ok=True)
         (self._folder / STATE).unlink(missing_ok=True)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the table that was read; for this party alone."""
+        return self._state.fingerprint
+
     def document(self) -> bytes:
         """What another worker of this party needs to join (`join_session`); keep it as secret as the table's keys."""
         return self._state.canonical()

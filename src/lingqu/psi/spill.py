@@ -18,6 +18,25 @@ Batches = Callable[[], Iterable[Sequence[Any]]]
 """Reads a table's key columns from its beginning: batches, each one array a key column."""
 
 
+class Fingerprint:
+    """What a table's keys are, row by row: equal tables read in equal batches have equal ones."""
+
+    def __init__(self, forms: Sequence[str]) -> None:
+        self._forms = forms
+        self._known = hashlib.sha256()
+
+    def read(self, columns: Sequence[Any]) -> Elements:
+        """Take in the next batch; its elements.  BadInput for a value outside its form, without its row."""
+        part = _elements(columns, self._forms)
+        for array in (part.element_of, part.offsets, part.data):
+            self._known.update(np.int64(len(array)).tobytes() + np.ascontiguousarray(array).tobytes())
+        return part
+
+    def hexdigest(self) -> str:
+        """The fingerprint of what was read so far."""
+        return self._known.hexdigest()
+
+
 class Spill:
     """Files of one folder, readable by this user alone.  count: of parts.  parts: those that are kept here."""
 
@@ -32,14 +51,12 @@ class Spill:
         rows: how many there must be; TableChanged otherwise.  BadInput for a value outside its form, without its row.
         Memory: one batch.  The fingerprint is of rows and keys in their order, and goes to nobody.
         """
-        known = hashlib.sha256()
+        known = Fingerprint(forms)
         files = {part: _private(self._path(part)) for part in self._parts}
         seen = 0
         try:
             for columns in batches():
-                part = _elements(columns, forms)
-                for array in (part.element_of, part.offsets, part.data):
-                    known.update(np.int64(len(array)).tobytes() + array.tobytes())
+                part = known.read(columns)
                 self._part(files, part, salt, seen)
                 seen += len(part.element_of)
         finally:
