@@ -35,8 +35,10 @@ def xor_rows(out: _Words, x: Sequence[_Words], length: int, rows: list[int]) -> 
     """XOR row rows[r] of the matrices x into row r of out, in place."""
 
 def and_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
-    """As and_shares; then what this party knows of the claims on it: as first verifier, but for the component that it is
-    to receive, and as second verifier, which is what it drew under its own key."""
+    """As and_shares; then what this party knows of the claims on it.
+
+    As first verifier, but for the component that it is to receive; as second verifier, what it drew under its own key.
+    """
 
 def multiply_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
     """As multiply_shares; then what was drawn under the own key, which is added, and under the next one."""
@@ -62,8 +64,10 @@ def carry_part(x: _Words, c: _Words) -> tuple[_Words, _Words, _Words]:
     carries, and the summand of the claim that they are the sum's; see Checked.carries."""
 
 def truncate_part(x: _Words, c: _Words, bits: int, second: bool) -> tuple[_Words, _Words, _Words]:
-    """For a summand x and a share c of the sum's carries: x >> bits with what c adds to it by itself, the factors of what
-    both shares add together (two a value), and the share of the sum's top bit.
+    """For a summand x and a share c of the sum's carries, the parts of the sum's quotient.
+
+    They are x >> bits with what c adds to it by itself, the factors of what both shares add together (two a value), and
+    the share of the sum's top bit.
 
     The second's factors have the weights of the products, the first's top bit weighs 2**(64 - bits).
     """
@@ -369,9 +373,7 @@ def ring_weigh(prime: int, words: _Words, challenges: _Words) -> _Words:
 def ring_weighed_sum(prime: int, words: _Words, weights: _Words) -> int:
     """The sum of words times weights modulo the prime."""
 
-def ring_known_sum(
-    prime: int, received: _Words, x: _Words, y: _Words, drawn: _Words, weights: _Words
-) -> int:
+def ring_known_sum(prime: int, received: _Words, x: _Words, y: _Words, drawn: _Words, weights: _Words) -> int:
     """The sum of weights times received - x * y - drawn."""
 
 def ring_weighed_rows(prime: int, table: _Words, inner: int, weights: _Words, turned: bool) -> _Words:
@@ -454,8 +456,8 @@ def gf_cross(x: _Words, y: _Words, rows: int) -> _Words:
 def gf_first_values(u: Sequence[_Pair], v: Sequence[_Pair], t: _Words, s: _Words) -> _Words:
     """As gf_cross on words of bits in 32 rows, for u_0 & v_0 ^ u_1 & v_1; u and v: segments (vector 0, vector 1).
 
-    A segment is filled up with zeros to blocks of 32 rows of 8 words, each lane a column.  Bit b of the word in row a and
-    column j of u weighs s[a] t[j] X^b.
+    A segment is filled up with zeros to blocks of 32 rows of 8 words, each lane a column.  Bit b of the word in row a
+    and column j of u weighs s[a] t[j] X^b.
     """
 
 def gf_second_values(u: Sequence[_Pair], v: Sequence[_Pair], t: _Words, left: _Words, right: _Words) -> _Words:

@@ -138,6 +138,48 @@ class CheatRing(session.Checked):
         return z
 
 
+class CheatCarries(session.Checked):
+    """Party 0 with a wrong carry in its first sum, whose own records agree with what it sent."""
+
+    bit = 0
+
+    def carries(self, x: session.Halves, count: int) -> tuple[session.Halves, session.Halves]:
+        own, other = x
+        assert own is not None
+        assert other is not None
+        mine = self.draw(0, count)
+        theirs = _core.carries(own, other) ^ mine
+        theirs[:1] ^= np.uint64(1 << self.bit)
+        self.send(1, theirs, BINARY)
+        u, v = _core.carry_part(own, mine), _core.carry_part(other, theirs)
+        self.bits.claim(0, statement.Segment(u[:2], v[:2], None))
+        self.recorded()
+        return (mine, theirs), (u[0], v[0])
+
+
+class CheatDot(session.Checked):
+    """A party whose first sum of products of two verifiers' words is wrong in its uppermost bit."""
+
+    cheated = False
+
+    def share_dot(
+        self, prover: int, left: Words | None, right: Words | None, count: int, width: int = 64
+    ) -> session.Halves:
+        if prover != self.party or self.cheated or not count:
+            return super().share_dot(prover, left, right, count, width)
+        self.cheated = True
+        up = np.uint64(64 - width)
+        assert left is not None
+        assert right is not None
+        mask = self.draw(prover, count) << up
+        known = _core.dot_masked(left, right, mask)
+        known[0] ^= np.uint64(1 << 63)
+        self.send(prover + 1, known >> up, width=width)
+        self.rings.single(prover, left, right, known)
+        self.recorded()
+        return mask, known
+
+
 def cheating(kind: type[session.Checked]) -> Callable[[Any], MaliciousRep3]:
     def connected(channel: Any) -> MaliciousRep3:
         machine = connect(channel)
@@ -157,6 +199,19 @@ def products(m: Machine, _: Any) -> list[Any]:
     return [m.reveal(m.multiply(x, x))]
 
 
+def compared(m: Machine, _: Any) -> list[Any]:
+    return [m.reveal_bits(m.less_than(shared(m, 0, [3, -4, 5]), shared(m, 1, [4, 1 << 50, -9])))]
+
+
+def truncated(m: Machine, _: Any) -> list[Any]:
+    return [m.reveal(m.truncate(shared(m, 0, [3 << 20, -4 << 30, 5]), 20))]
+
+
+def injected(m: Machine, _: Any) -> list[Any]:
+    bit = m.input_bits(0, np.arange(4) % 2 if m.owns(0) else None, (4,), 1)
+    return [m.reveal(m.inject(bit))]
+
+
 def refused(outcome: Outcome, cheat: int) -> bool:
     """Whether both honest parties end, at least one for a message that is not what the protocol says."""
     errors = [outcome.errors[party] for party in {0, 1, 2} - {cheat}]
@@ -169,6 +224,21 @@ def refused(outcome: Outcome, cheat: int) -> bool:
 def test_an_honest_proof_of_a_wrong_conjunction_is_refused(party: int) -> None:
     outcome = run(lambda m: None, conjunctions, connects={party: cheating(Cheat)})
     assert refused(outcome, party)
+
+
+@pytest.mark.parametrize("bit", [0, 1, 19, 62, 63])
+@pytest.mark.parametrize("work", [compared, truncated])
+def test_an_honest_proof_of_a_wrong_carry_is_refused(
+    work: Callable[..., Any], bit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CheatCarries, "bit", bit)
+    assert refused(run(lambda m: None, work, connects={0: cheating(CheatCarries)}), 0)
+
+
+@pytest.mark.parametrize("work", [truncated, injected])
+@pytest.mark.parametrize("party", range(3))
+def test_an_honest_proof_of_a_wrong_product_of_two_verifiers_is_refused(work: Callable[..., Any], party: int) -> None:
+    assert refused(run(lambda m: None, work, connects={party: cheating(CheatDot)}), party)
 
 
 @pytest.mark.parametrize("amount", [1, 1 << 32, 1 << 63])

@@ -115,7 +115,7 @@ class Session:
     def choose(
         self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]
     ) -> Parts:
-        """Choices (by, upper, lower) and unions of rows of `length` words, flat: 1 round, 24 bytes a word of a result."""
+        """Choices (by, upper, lower) and unions of rows of `length` words, flat: 1 round, 24 bytes a result's word."""
         return self.reshare(choose_rows(tables, length, choices, unions, self.mine, self.next), BINARY)
 
     def show_choices(

@@ -151,7 +151,7 @@ class RingProofs:
         self._add(Products(x, y, received, masks, strided), 4 * count + 3 * outputs)
 
     def single(self, prover: int, left: Words | None, right: Words | None, summand: Words) -> None:
-        """One prover's claim that sums of products of words are known + known', terms a vector of results after the other.
+        """One prover's claim that sums of products are known + known'; terms stand one vector after the other.
 
         left: known to the prover and to the first verifier, the party before it; right: to the prover and the second.
         summand: at a verifier its own summand; at the prover that of the second.
@@ -267,7 +267,7 @@ class _Check:
         provers = {prover for prover in range(3) if claim.by(prover)}
         for weights, taken in self._shared:
             if len(weights) == claim.outputs and not provers & taken:
-                taken |= provers
+                taken.update(provers)
                 return weights
         words = public.words(claim.outputs)
         if len(provers) == 1:

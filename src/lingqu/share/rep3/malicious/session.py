@@ -91,9 +91,9 @@ class Checked(Session):
         """The carries out of every bit of x_0 + x_1, and the sum's bits, both as XOR shares of two.  1 round.
 
         x and the results: one half at parties 0 and 2, the other at parties 0 and 1, None elsewhere.
-        With c_i the carry into bit i and c_0 = 0, what is proved is c_{i+1} ^ c_i = (x_{0,i} ^ c_i) & (x_{1,i} ^ c_i), which
-        only the carries of the sum satisfy.  In the shares c' and c'' of c, with p = x_0 ^ c' and q = x_1 ^ c'', the right
-        side is p q ^ c' c'' and what either verifier knows alone; p ^ q is the sum.
+        With c_i the carry into bit i and c_0 = 0, what is proved is c_{i+1} ^ c_i = (x_{0,i} ^ c_i) & (x_{1,i} ^ c_i),
+        which only the carries of the sum satisfy.  In the shares c' and c'' of c, with p = x_0 ^ c' and q = x_1 ^ c'',
+        the right side is p q ^ c' c'' and what either verifier knows alone; p ^ q is the sum.
         """
         own, other = x
         mine = None if self.party == 1 else self.draw(0, count)
@@ -124,9 +124,9 @@ class Checked(Session):
     def share_dot(self, prover: int, left: Words | None, right: Words | None, count: int, width: int = 64) -> Halves:
         """Share what one party knows, sums of products of `left` and `right`, recorded: 1 round, `width` bits a result.
 
-        left is known to the party before it besides, right to the one after.  Terms stand one vector of results after the
-        other.  The results are multiples of 2**(64-width).  Returns components x_prover and x_{prover+1}, where they are
-        held; the third is 0.
+        left is known to the party before it besides, right to the one after.  Terms stand one vector of results after
+        the other.  The results are multiples of 2**(64-width).  Returns components x_prover and x_{prover+1}, where
+        they are held; the third is 0.
         """
         up = np.uint64(64 - width)
         if self.party == (prover + 1) % 3:
