@@ -77,4 +77,5 @@ def move(session: Session, proofs: RingProofs, prover: int, order_at: int, sizes
     two = _core.gather(table, order, columns) - one
     summand = {(prover + 2) % 3: one, (prover + 1) % 3: two, prover: two}[session.party]
     knows = session.party in (prover, order_at), session.party != order_at
-    proofs.moved(prover, order_at, sizes, order if knows[0] else None, table if knows[1] else None, summand)
+    other = one if session.party == prover else None
+    proofs.moved(prover, order_at, sizes, order if knows[0] else None, table if knows[1] else None, summand, other)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lingqu.share import Machine
 from lingqu.share.plain import Plain
 from lingqu.share.rep3 import Rep3, ranking
-from lingqu.share.rep3.rows import opened_order
+from lingqu.share.rep3.rows import STEP, opened_order
 
 Parties = Callable[..., Any]
 few = settings(max_examples=12, deadline=None)
@@ -49,7 +49,7 @@ def test_every_stage_keeps_equal_keys_in_order(parties: Parties, rows: int, widt
 @pytest.mark.parametrize("rows", [2, 3, 4, 100, 1023, 1024, 100_000, 3_000_000])
 def test_stages_take_every_row(rows: int) -> None:
     known = 0
-    for stage in ranking.stages(rows):
+    for stage in ranking.stages(rows, STEP):
         assert stage.known == known
         assert sum(stage.digits) == known.bit_length()
         known += stage.added
@@ -71,7 +71,7 @@ def test_pairs_between_pivots_stay_below_their_bound() -> None:
 
 def test_more_pairs_than_expected_are_compared_too(rep3: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        ranking, "stages", lambda rows: (ranking.Stage(0, 15, (), 105), ranking.Stage(15, rows - 15, (2, 2), 7))
+        ranking, "stages", lambda rows, _: (ranking.Stage(0, 15, (), 105), ranking.Stage(15, rows - 15, (2, 2), 7))
     )
     key = np.random.default_rng(1).integers(0, 1 << 60, 400).astype(np.uint64)
     expected = np.argsort(np.argsort(key))

@@ -25,8 +25,6 @@ from lingqu.share.rep3.rows import Order, Steps, draw_orders, opened_order, pair
 from lingqu.share.rep3.session import Parts, Session
 from lingqu.share.tables import Table
 
-STEP = 1 << 13
-"""Comparisons that are worth the rounds of one step of the search."""
 WIDEST = 4
 """Most bits of a search's result that one step may find."""
 TAIL = 41
@@ -50,10 +48,9 @@ class Stage:
         """How many are opened together, step by step."""
         return [self.added * ((1 << digit) - 1) for digit in self.digits] + [self.pairs]
 
-    @property
-    def units(self) -> int:
+    def units(self, step: int) -> int:
         """The stage's cost in comparisons."""
-        return sum(count + STEP for count in self.comparisons)
+        return sum(count + step for count in self.comparisons)
 
 
 FEW_BITS = 10
@@ -66,24 +63,24 @@ def by_digits(rows: int, bits: int) -> bool:
 
 
 @lru_cache(64)
-def stages(rows: int) -> tuple[Stage, ...]:
-    """The cheapest stages that sort so many rows."""
+def stages(rows: int, step: int) -> tuple[Stage, ...]:
+    """The cheapest stages that sort so many rows; step: comparisons that are worth the rounds of opening some."""
     sizes = [(1 << k) - 1 for k in range(2, rows.bit_length() + 1) if (1 << k) <= rows]
     best: dict[int, tuple[int, tuple[Stage, ...]]] = {0: (0, ())}
     for size in [*sizes, rows]:
         options = []
         for known, (units, before) in best.items():
-            stage = _stage(known, size - known)
-            options.append((units + stage.units, (*before, stage)))
+            stage = _stage(known, size - known, step)
+            options.append((units + stage.units(step), (*before, stage)))
         best[size] = min(options, key=lambda option: option[0])
     return best[rows][1]
 
 
-def _stage(known: int, added: int) -> Stage:
+def _stage(known: int, added: int, step: int) -> Stage:
     bits = known.bit_length()
     pairs = _most_pairs(known, added)
     splits = [(width,) * (bits // width) + (bits % width,) * (bits % width > 0) for width in range(1, WIDEST + 1)]
-    return min((Stage(known, added, digits, pairs) for digits in splits), key=lambda stage: stage.units)
+    return min((Stage(known, added, digits, pairs) for digits in splits), key=lambda stage: stage.units(step))
 
 
 def _most_pairs(known: int, added: int) -> int:
@@ -181,7 +178,7 @@ def sort(steps: Steps, keys: Sequence[tuple[Parts, int]]) -> Parts:
     shuffled = Keys(both.reshape(-1), moved.columns, layout(rows, sum(width for _, width in keys))[2])
     del both, moved
     order = np.zeros(0, np.uint32)
-    for stage in stages(rows):
+    for stage in stages(rows, steps.step):
         order = _joined(s, shuffled, order, stage)
     to = np.empty(rows, np.uint64)
     to[opened_order(s, order.astype(np.uint64))] = np.arange(rows, dtype=np.uint64)

@@ -25,6 +25,8 @@ from lingqu.share.tables import Table
 Order = NDArray[np.uint32]
 KeyBit = tuple[Parts, int]
 """Words, and a bit's position in them."""
+STEP = 1 << 13
+"""Comparisons that are worth the rounds of opening some."""
 DIGIT_BITS = 2
 """Key bits that one pass of the sort takes: fewer passes against more products a pass."""
 
@@ -178,6 +180,10 @@ class Steps(Protocol):
     def session(self) -> Session:
         """The party's keys and channel."""
 
+    @property
+    def step(self) -> int:
+        """Comparisons that are worth the rounds of opening some."""
+
     def integers(self, bits: Parts) -> Parts:
         """Single bits as 0 or 1."""
 
@@ -198,6 +204,7 @@ class PlainSteps:
     """The steps as semi-honest parties take them."""
 
     session: Session
+    step: int = STEP
 
     def integers(self, bits: Parts) -> Parts:
         """As Steps.integers."""

@@ -17,7 +17,7 @@ from lingqu.share.outline import WORD, packed
 from lingqu.share.rep3.circuits import chunks
 from lingqu.share.rep3.lookup import helper_of
 from lingqu.share.rep3.ranking import by_digits, layout, stages
-from lingqu.share.rep3.rows import DIGIT_BITS
+from lingqu.share.rep3.rows import DIGIT_BITS, STEP
 from lingqu.share.tables import binary_bytes
 
 
@@ -187,7 +187,7 @@ class Tally:
         """ranking.sort."""
         columns, width, total = layout(rows, bits)
         self.hops([WORD * packed(rows * columns, width)])
-        for stage in stages(rows):
+        for stage in stages(rows, STEP):
             for count in stage.comparisons:
                 if count:
                     self.compare(count, total)

@@ -16,7 +16,7 @@ from lingqu.share.rep3 import circuits as any_circuits
 from lingqu.share.rep3 import rows
 from lingqu.share.rep3.machine import Rep3, by_rows_or_columns, integers_of, stack_of
 from lingqu.share.rep3.malicious import arithmetic, moves, session
-from lingqu.share.rep3.malicious.session import Checked
+from lingqu.share.rep3.malicious.session import STEP, Checked
 from lingqu.share.rep3.session import Group, Parts, flat_pair
 from lingqu.share.tables import Table
 
@@ -26,6 +26,7 @@ class CheckedSteps:
     """Sorting's steps with every message recorded."""
 
     session: Checked
+    step: int = STEP
 
     def integers(self, bits: Parts) -> Parts:
         """As Steps.integers."""

@@ -58,6 +58,7 @@ class _Claim:
     order: Order | None
     words: Words | None
     summand: Words
+    other: Words | None = None
 
 
 class _Hop:
@@ -115,18 +116,20 @@ class _Hop:
         data, common = table.parts if is_lower else table.parts[::-1]
         if is_lower:
             # the second verifier of the lower holder is the upper one, that of the upper one the third party
-            self._record(_Claim(self.lower, self.upper, order, data, sent))
+            self._record(_Claim(self.lower, self.upper, order, data, sent, drawn))
             self._record(_Claim(self.upper, self.lower, order, None, received))
         else:
             self._record(_Claim(self.lower, self.upper, order, None, received))
-            self._record(_Claim(self.upper, self.lower, order, data, drawn))
+            self._record(_Claim(self.upper, self.lower, order, data, drawn, sent))
         joint = group_of(table).plus(group_of(table).plus(sent, received), _core.gather(common, order, table.columns))
         return (drawn, joint) if is_lower else (joint, drawn)
 
     def _record(self, claim: _Claim) -> None:
         sizes = self.table.count // max(self.table.columns, 1), self.table.columns
         if group_of(self.table).tag is ADDITIVE.tag:
-            self.s.rings.moved(claim.prover, claim.order_at, sizes, claim.order, claim.words, claim.summand)
+            self.s.rings.moved(
+                claim.prover, claim.order_at, sizes, claim.order, claim.words, claim.summand, claim.other
+            )
             return
         assert group_of(self.table).tag is BINARY.tag
         known = None if claim.prover == self.s.party else claim.summand

@@ -122,6 +122,7 @@ class RingProofs:
         self._session = session
         self._claims: list[Claim | Matrices] = []
         self._pending = 0
+        self._scattered: dict[tuple[int, int], Words] = {}
 
     def __repr__(self) -> str:
         return f"RingProofs(party={self._session.party}, pending={self._pending})"
@@ -188,12 +189,13 @@ class RingProofs:
         order: Order | None,
         words: Words | None,
         summand: Words,
+        other: Words | None = None,
     ) -> None:
         """One prover's claim that words[order[t], c] = known + known' for every row t and column c.
 
         prover, order_at: the party that claims it, and the other one that knows the order, a permutation of rows; the
         third knows the words.  sizes: (rows, columns).  summand: at a verifier its own summand; at the prover that of
-        the verifier after it.  order, words: None where not known.
+        the verifier after it.  other: at the prover that of the verifier before it.  order, words: None where not known.
         """
         rows, columns = sizes
         prover, order_at, party = prover % 3, order_at % 3, self._session.party
@@ -204,7 +206,8 @@ class RingProofs:
         count = rows * columns
         _require(len(summand) == count and (words is None or len(words) == count), "A table of another size.")
         role = Role.SECOND if order_at == (prover + 1) % 3 else Role.FIRST
-        self._add(Moved(prover, role, rows, columns, order, words, summand), 3 * count)
+        _require((other is None) is (party != prover), "The prover alone knows both summands.")
+        self._add(Moved(prover, role, rows, columns, order, words, summand, other, self._scattered), 3 * count)
 
     def _add(self, claim: Claim | Matrices, words: int) -> None:
         if claim.outputs:
@@ -241,6 +244,7 @@ class RingProofs:
         _require(len(coin) >= SEED_BYTES, "The coin of a proof has at least 16 bytes.")
         _require(sum(max(lengths, key=sum)) <= MOST, "A check takes at most 2^32 factors.")
         _Check(self._session, claims, coin).run(plan(lengths))
+        self._scattered.clear()
 
 
 def _require(holds: bool, cause: str) -> None:
@@ -256,22 +260,24 @@ class _Check:
         self._transcript = Transcript(session, coin)
         public = self._transcript.stream()
         self._claims = [claim.reduced(public.words) if isinstance(claim, Matrices) else claim for claim in claims]
-        self._shared: list[tuple[Words, set[int]]] = []
+        self._shared: list[tuple[Words, frozenset[int], set[int]]] = []
         self._weights = [self._drawn(public, claim) for claim in self._claims]
 
     def _drawn(self, public: Prg, claim: Claim) -> Words:
         """The weights of a claim's outputs: claims of different provers need no weights of their own.
 
-        They stand in different proofs, and within each of them all weights are independent.
+        They stand in different proofs, and within each of them all weights are independent.  Of moves those share that
+        are under one order, so that the weights move once.
         """
         provers = {prover for prover in range(3) if claim.by(prover)}
-        for weights, taken in self._shared:
-            if len(weights) == claim.outputs and not provers & taken:
+        pair = frozenset({claim.prover, claim.order_at_party}) if isinstance(claim, Moved) else frozenset()
+        for weights, kind, taken in self._shared:
+            if len(weights) == claim.outputs and kind == pair and not provers & taken:
                 taken.update(provers)
                 return weights
         words = public.words(claim.outputs)
         if len(provers) == 1:
-            self._shared.append((words, provers))
+            self._shared.append((words, pair, provers))
         return words
 
     def run(self, factors: Sequence[int]) -> None:

@@ -258,7 +258,8 @@ class Moved:
     """words[order[t], c] = known1[t, c] + known2[t, c], rows of `columns` words, claimed by one prover.
 
     The prover knows words and order, and the second verifier's summand as `summand`. `order_at` says which verifier
-    knows the order, a permutation of the rows; the other knows the words. A verifier's own summand is `summand`.
+    knows the order, a permutation of the rows; the other knows the words. A verifier's own summand is `summand`, `other`
+    at the prover the first verifier's. scattered: weights that moved in this check, by weights and order.
     """
 
     prover: int
@@ -268,10 +269,17 @@ class Moved:
     order: Order | None
     words: Words | None
     summand: Words
+    other: Words | None
+    scattered: dict[tuple[int, int], Words]
 
     @property
     def outputs(self) -> int:
         return self.rows * self.columns
+
+    @property
+    def order_at_party(self) -> int:
+        """The verifier that knows the order."""
+        return (self.prover + (1 if self.order_at is Role.SECOND else 2)) % 3
 
     def by(self, prover: int) -> bool:
         return prover == self.prover
@@ -280,15 +288,16 @@ class Moved:
         return (self.outputs,)
 
     def quotients(self, weights: Words) -> Words:
-        assert self.words is not None
-        assert self.order is not None
-        moved = _core.gather(self.words, self.order, self.columns)
-        return _core.ring_word_quotients(moved, self.summand, weights)
+        assert self.other is not None
+        return _core.ring_word_quotients(self.other + self.summand, self.summand, weights)
 
     def _side(self, at_order: bool, weights: Words) -> list[Side]:
         if at_order:
             assert self.order is not None
-            return [(_core.scatter(weights, self.order, self.columns), None, 1)]
+            both = id(weights), id(self.order)
+            if both not in self.scattered:
+                self.scattered[both] = _core.scatter(weights, self.order, self.columns)
+            return [(self.scattered[both], None, 1)]
         assert self.words is not None
         return [(self.words, None, 1)]
 

@@ -25,6 +25,8 @@ from lingqu.share.rep3.malicious.ring import RingProofs, joint_coin
 from lingqu.share.rep3.malicious.statement import Segment
 from lingqu.share.rep3.session import BINARY, Group, Parts, Session, Tables
 
+STEP = 1 << 14
+"""Comparisons that are worth the rounds of a proof and of opening them."""
 PENDING_BIT_WORDS = 1 << 21
 """Words of conjunctions that may wait for their proof; each is kept six times, and needs as much again in a check."""
 PENDING_RING_WORDS = 1 << 24

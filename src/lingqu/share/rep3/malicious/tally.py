@@ -254,7 +254,7 @@ class Tally(unchecked.Tally):
         """ranking.sort."""
         columns, width, total = layout(rows, bits)
         self.move([Table(rows * columns, WORD * packed(rows * columns, width), True)])
-        for stage in stages(rows):
+        for stage in stages(rows, session.STEP):
             for count in stage.comparisons:
                 if count:
                     self.compare(count, total)
