@@ -195,7 +195,7 @@ class RingProofs:
 
         prover, order_at: the party that claims it, and the other one that knows the order, a permutation of rows; the
         third knows the words.  sizes: (rows, columns).  summand: at a verifier its own summand; at the prover that of
-        the verifier after it.  other: at the prover that of the verifier before it.  order, words: None where not known.
+        the verifier after it.  other: at the prover the first's.  order, words: None where not known.
         """
         rows, columns = sizes
         prover, order_at, party = prover % 3, order_at % 3, self._session.party

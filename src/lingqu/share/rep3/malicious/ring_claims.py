@@ -258,7 +258,7 @@ class Moved:
     """words[order[t], c] = known1[t, c] + known2[t, c], rows of `columns` words, claimed by one prover.
 
     The prover knows words and order, and the second verifier's summand as `summand`. `order_at` says which verifier
-    knows the order, a permutation of the rows; the other knows the words. A verifier's own summand is `summand`, `other`
+    knows the order, a permutation of the rows; the other knows the words. A verifier's summand is `summand`, `other`
     at the prover the first verifier's. scattered: weights that moved in this check, by weights and order.
     """
 
