@@ -1,7 +1,8 @@
 """As many correlated transfers as a start needs, straight from the base transfers, and linear evaluations of them.
 
 For a session that takes one run of linear evaluations and then ends: a round less than `connect_sending` of
-`correlations` and its first extension.  `safe` holds against malicious parties, with abort (`lingqu-core`, ot/direct.rs).
+`correlations` and its first extension.  `safe` holds against malicious
+parties, with abort (`lingqu-core`, ot/direct.rs).
 Source: Masny, Rindal (CCS 2019) for the base transfers; Roy, SoftSpokenOT (CRYPTO 2022).
 """
 

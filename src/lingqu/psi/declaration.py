@@ -77,7 +77,7 @@ RR22_MALICIOUS = Declaration(
         Adversary.MALICIOUS_ABORT,
         2,
         1,
-        f"{_ASSUMED}; a malicious receiver's set has up to 1.07 times as many elements as agreed, and 256 (okvs_columns)",
+        f"{_ASSUMED}; a malicious receiver's set has up to 1.07 times the agreed size and 256 elements",
     ),
     operations={
         "intersect": Operation(
