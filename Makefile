@@ -134,14 +134,17 @@ accuracy: $(VENV)/.dev ## real functions against mpmath over their whole domains
 # SPU is measured beside Lingqu, in an environment of its own that Lingqu is not installed in.
 SPU_VENV := .venv-spu
 SPU_PYTHON ?= python3.11
-.PHONY: bench-mpc
-bench-mpc: $(VENV)/.package ## three parties beside SPU 0.9.5, and the machine's limits (minutes)
+SPU_ARGUMENT = $$([ ! -e $(SPU_VENV)/.created ] || echo --spu $(SPU_VENV)/bin/python)
+.PHONY: spu bench-mpc bench-psi
+spu:
 	@[ -e $(SPU_VENV)/.created ] || { echo "Installing SPU into $(SPU_VENV)"; rm -rf $(SPU_VENV); \
 		$(SPU_PYTHON) -m venv $(SPU_VENV) && \
 		$(SPU_VENV)/bin/python -m pip --disable-pip-version-check --quiet install spu==0.9.5 && \
 		touch $(SPU_VENV)/.created; } || echo "SPU could not be installed (it needs Python 3.11): only Lingqu is measured." >&2
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mpc \
-		$$([ ! -e $(SPU_VENV)/.created ] || echo --spu $(SPU_VENV)/bin/python) $(if $(ROWS),$(ROWS))
+bench-mpc: $(VENV)/.package spu ## three parties beside SPU 0.9.5, and the machine's limits (minutes)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mpc $(SPU_ARGUMENT) $(if $(ROWS),$(ROWS))
+bench-psi: $(VENV)/.package spu ## intersections beside SPU 0.9.5, growth, and a shaped line (minutes)
+	@$(BIN)/python -m benchmarks.psi $(SPU_ARGUMENT) $(if $(ROWS),$(ROWS))
 
 .PHONY: format
 format: $(VENV)/.dev ## format Python and Rust

@@ -171,6 +171,35 @@ class CotReceiver:
     def extend(self, trees: int, message: bytes) -> CotRows:
         """One extension's rows t = q ^ b * delta, b their lowest bit."""
 
+class FewSender:
+    """The holder of delta in transfers straight from the base transfers.  ValueError for bytes of another kind."""
+
+    delta: tuple[int, int]
+
+    def __init__(self, seed: bytes, label: bytes) -> None:
+        """seed: 32 fresh random bytes.  label: 32 bytes that name the session at both parties."""
+
+    def base_message(self) -> bytes:
+        """The message that crosses the receiver's."""
+
+    def rows(self, sent: bytes, answer: bytes, count: int, checked: bool) -> _Words:
+        """From the receiver's messages: rows q.  checked: the answer proves that it is made by the protocol."""
+
+class FewReceiver:
+    """The other party of FewSender."""
+
+    def __init__(self, seed: bytes, label: bytes) -> None:
+        """seed: 32 fresh random bytes.  label: 32 bytes that name the session at both parties."""
+
+    def base_message(self) -> bytes:
+        """The message that crosses the sender's."""
+
+    def rows(self, points: bytes, count: int, checked: bool) -> tuple[bytes, _Words]:
+        """From the sender's base message: the answer, and rows t = q + b delta with b their lowest bit."""
+
+def few_answer_bytes(count: int, checked: bool) -> int:
+    """Bytes of FewReceiver's answer."""
+
 class CotRows:
     """The correlations of one extension, computed when they are asked for; they do not change."""
 
@@ -209,8 +238,14 @@ def vole_sizes(count: int) -> tuple[int, int]:
 def vole_send(rows: _Words, delta: tuple[int, int], count: int, code: bytes, key: bytes) -> tuple[bytes, _Words]:
     """The message of the holder of delta, and b.  rows: its transfers; code: public, fresh; key: secret, fresh."""
 
-def vole_receive(rows: _Words, count: int, code: bytes, message: bytes) -> tuple[_Words, _Words]:
-    """a and c = a delta + b at the other party; ValueError for a message of another length."""
+def vole_hold(rows: _Words, count: int, code: bytes) -> _Words:
+    """a at the other party, from its transfers alone."""
+
+def vole_receive(rows: _Words, count: int, code: bytes, message: bytes) -> _Words:
+    """c = a delta + b at the other party; ValueError for a message of another length."""
+
+def gf128_inner(seed: bytes, x: _Words) -> tuple[int, int]:
+    """The sum of x, blocks of two words, times the random elements of GF(2^128) that 16 bytes give."""
 
 def gf128_scale_add(factor: tuple[int, int], x: _Words, y: _Words) -> _Words:
     """factor x + y in GF(2^128), blocks of two words."""
@@ -236,10 +271,24 @@ def element_digests(salt: bytes, data: _Bytes, offsets: _Offsets) -> _Words:
 def element_hashes(salt: bytes, data: _Bytes, offsets: _Offsets) -> tuple[_Words, _Words]:
     """Both halves of SHA-256(salt || element), two words an element each; salt: 32 bytes."""
 
+def join_texts(columns: Sequence[tuple[_Bytes, _Offsets]]) -> tuple[_Bytes, _Offsets]:
+    """Every row's texts, each behind its length in four bytes, as data and offsets; a column is data and offsets."""
+
+def unique_texts(data: _Bytes, offsets: _Offsets) -> tuple[_Offsets, _Offsets]:
+    """The first row of every different text, in order, and for every row the number of its text among them."""
+
 def rr22_tags(
-    keyed: tuple[bytes, bytes, int], keys: _Words, values: _Words, store: _Words, delta: tuple[int, int] | None
+    keyed: tuple[bytes, int],
+    keys: _Words,
+    values: _Words,
+    store: _Words,
+    delta: tuple[int, int] | None,
+    drawn: bytes | None = None,
 ) -> _Bytes:
-    """Tags of elements: SHA-256(salt || decoded + delta value || key), cut.  keyed: seed, salt, bytes of a tag."""
+    """Tags of elements: a hash of decoded + delta value that the key tweaks, cut.  keyed: seed, bytes of a tag.
+
+    drawn: 16 bytes of both parties, for tags of up to 32 bytes from SHA-256 of all of the element's digest.
+    """
 
 def shared_tags(mine: _Bytes, theirs: _Bytes, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which of this side's tags the other side has, and which of the other's this side has."""

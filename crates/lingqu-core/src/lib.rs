@@ -434,8 +434,8 @@ mod _core {
     };
     #[pymodule_export]
     use super::psi::python::{
-        blocks_under, element_digests, element_hashes, masks_under, okvs_columns, okvs_decode, okvs_encode,
-        rows_decode, rows_encode, rr22_tags, shared_tags, GroupKey,
+        blocks_under, element_digests, element_hashes, join_texts, masks_under, okvs_columns, okvs_decode, okvs_encode,
+        rows_decode, rows_encode, rr22_tags, shared_tags, unique_texts, GroupKey,
     };
     #[pymodule_export]
     use super::{
@@ -451,8 +451,9 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ot::python::{
-        cot_sizes, gf128_scale_add, ot_bits, ot_bytes_send, ot_choices, ot_keys_receive, ot_keys_send, vole_receive,
-        vole_send, vole_sizes, CotReceiver, CotRows, CotSender,
+        cot_sizes, few_answer_bytes, gf128_inner, gf128_scale_add, ot_bits, ot_bytes_send, ot_choices, ot_keys_receive,
+        ot_keys_send, vole_hold, vole_receive, vole_send, vole_sizes, CotReceiver, CotRows, CotSender, FewReceiver,
+        FewSender,
     };
     #[pymodule_export]
     use crate::pir::python::{

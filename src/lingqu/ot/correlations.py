@@ -228,6 +228,12 @@ def connect_receiving(channel: Channel) -> Receiving:
     return Receiving(channel, receiver)
 
 
+def one_session(channel: Channel, sender: int) -> bytes:
+    """The label of a session of two parties; BadInput for other numbers of parties."""
+    _check(channel)
+    return _label(channel, sender)
+
+
 def _check(channel: Channel) -> None:
     if len(channel.parties) != 2:
         raise BadInput(f"Oblivious transfer needs 2 parties, not {len(channel.parties)}.", "Name two parties.")

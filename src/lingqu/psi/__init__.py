@@ -1,6 +1,7 @@
 """Private set intersection: which keys two parties have in common, disclosed as far as their terms say."""
 
 from lingqu.psi.agreement import Result, Terms
+from lingqu.psi.declaration import RR22_MALICIOUS
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
 from lingqu.psi.files import Outcome, intersect_files
@@ -15,6 +16,7 @@ __all__ = [
     "FORMS",
     "PROTOCOLS",
     "RR22",
+    "RR22_MALICIOUS",
     "Choice",
     "Elements",
     "Intersection",

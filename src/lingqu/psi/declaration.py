@@ -38,21 +38,51 @@ DECLARATION = Declaration(
     },
 )
 
+_ASSUMED = (
+    "LPN with regular noise, of expand-convolute and local codes, computational Diffie-Hellman on ristretto255, "
+    "hashes random oracles, AES under a public key an ideal permutation"
+)
 
 RR22 = Declaration(
     name=rr22.NAME,
     title="Private set intersection by a key-value store and silent linear evaluation",
-    source="Raghuraman, Rindal (CCS 2022); Bienstock et al. (USENIX Security 2023); Weng et al., Wolverine (S&P 2021)",
+    source=(
+        "Raghuraman, Rindal (CCS 2022); Bienstock et al. (USENIX Security 2023); "
+        "Raghuraman, Rindal, Tanguy (CRYPTO 2023)"
+    ),
     threat=Threat(
         Adversary.SEMI_HONEST,
         2,
         1,
-        "LPN with regular noise and local codes, computational Diffie-Hellman on ristretto255, hashes random oracles",
+        _ASSUMED,
     ),
     operations={
         "intersect": Operation(
             "intersect",
             lambda sizes: rr22.cost(sizes["left"], sizes["right"], sizes.get("recipients", 1)),
+            "Raghuraman, Rindal (CCS 2022), section 4",
+            (SIZES, ELEMENTS),
+        ),
+    },
+)
+
+RR22_MALICIOUS = Declaration(
+    name=rr22.MALICIOUS,
+    title="Private set intersection by a key-value store and checked linear evaluation",
+    source=(
+        "Rindal, Schoppmann (EUROCRYPT 2021); Raghuraman, Rindal (CCS 2022); Roy (CRYPTO 2022); "
+        "Weng et al., Wolverine (S&P 2021)"
+    ),
+    threat=Threat(
+        Adversary.MALICIOUS_ABORT,
+        2,
+        1,
+        f"{_ASSUMED}; a malicious receiver's set has up to 1.07 times the agreed size and 256 elements",
+    ),
+    operations={
+        "intersect": Operation(
+            "intersect",
+            lambda sizes: rr22.cost(sizes["left"], sizes["right"], sizes.get("recipients", 1), safe=True),
             "Raghuraman, Rindal (CCS 2022), section 4",
             (SIZES, ELEMENTS),
         ),

@@ -6,7 +6,7 @@ element; `rows_of` leads from elements back to all their rows.
 
 from __future__ import annotations
 
-import secrets
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,31 +72,17 @@ def elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:
     parts = [normalise(column, form, place) for place, (column, form) in enumerate(zip(columns, forms, strict=True))]
     if len({len(part) for part in parts}) > 1:
         raise BadInput("The key columns differ in length.", "Give columns of one table.")
-    whole = _joined(parts)
-    present = np.asarray(pc.is_valid(whole))
-    data, offsets = _buffers(whole.filter(pa.array(present)))
-    return unique(data, offsets, present)
-
-
-def _joined(parts: Sequence[pa.Array]) -> pa.Array:
-    """Every part behind its length, so that no two keys of several columns run into the same bytes."""
-    pieces: list[Any] = []
-    for part in parts:
-        lengths = np.asarray(pc.fill_null(pc.binary_length(part), 0), np.uint32)
-        prefix = pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(4), len(part), [None, pa.py_buffer(lengths.astype("<u4").tobytes())]
-        )
-        pieces += [prefix.cast(pa.large_binary()), part]
-    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pa.large_binary()))
+    present = np.asarray(functools.reduce(pc.and_, (pc.is_valid(part) for part in parts)))
+    if not present.all():
+        parts = [part.filter(pa.array(present)) for part in parts]
+    return unique(*_core.join_texts([_buffers(part) for part in parts]), present)
 
 
 def _buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     if not len(values):
         return np.zeros(0, np.uint8), np.zeros(1, np.int64)
     _, offsets, data = values.buffers()
-    ends = np.frombuffer(offsets, np.int64, len(values) + 1, 8 * values.offset)
-    raw = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
-    return raw, ends - ends[0]
+    return np.frombuffer(data, np.uint8), np.frombuffer(offsets, np.int64, len(values) + 1, 8 * values.offset)
 
 
 def unique(data: NDArray[np.uint8], offsets: NDArray[np.int64], present: NDArray[np.bool_]) -> Elements:
@@ -104,26 +90,10 @@ def unique(data: NDArray[np.uint8], offsets: NDArray[np.int64], present: NDArray
 
     data, offsets: the keys of the rows that have one.  present: of all rows, which have one.
     """
-    digests = _core.element_digests(secrets.token_bytes(32), data, offsets).reshape(-1, 2)
-    _, first, inverse = np.unique(_keys(digests), return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    element_of = np.full(len(present), -1, np.int64)
-    element_of[present] = rank[inverse]
-    kept = first[order]
-    if len(kept) == len(digests):
-        return Elements(data, offsets, element_of)
-    chosen = Elements(data, offsets, element_of).take(kept)
-    return Elements(*chosen, element_of)
-
-
-def _keys(digests: NDArray[np.uint64]) -> NDArray[Any]:
-    """Digests as values that sort fast: their low words, unless two elements share one."""
-    low = np.ascontiguousarray(digests[:, 0])
-    order = np.argsort(low)
-    tied = low[order][1:] == low[order][:-1]
-    high = digests[order, 1]
-    if bool(np.any(tied & (high[1:] != high[:-1]))):
-        return np.ascontiguousarray(digests).view([("low", "<u8"), ("high", "<u8")]).reshape(-1)
-    return low
+    kept, number = _core.unique_texts(data, offsets)
+    element_of = number
+    if not present.all():
+        element_of = np.full(len(present), -1, np.int64)
+        element_of[present] = number
+    every = Elements(data, offsets, element_of)
+    return every if len(kept) == len(number) else Elements(*every.take(kept), element_of)

@@ -13,18 +13,18 @@ from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Adversary, Cost
 from lingqu.psi import ecdh, rr22
 from lingqu.psi.agreement import Result, Terms
-from lingqu.psi.declaration import DECLARATION, RR22
+from lingqu.psi.declaration import DECLARATION, RR22, RR22_MALICIOUS
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
 
 Run = Callable[[Channel, Elements, Terms], Intersection]
 
-PROTOCOLS: dict[str, Run] = {ecdh.NAME: ecdh.intersect, rr22.NAME: rr22.intersect}
+PROTOCOLS: dict[str, Run] = {ecdh.NAME: ecdh.intersect, rr22.NAME: rr22.intersect, rr22.MALICIOUS: rr22.intersect}
 
-_DECLARED = {ecdh.NAME: DECLARATION, rr22.NAME: RR22}
+_DECLARED = {ecdh.NAME: DECLARATION, rr22.NAME: RR22, rr22.MALICIOUS: RR22_MALICIOUS}
 # Seconds of a core of 2023's servers, by `make bench-psi`: to begin, and an element of either side.
-_START = {ecdh.NAME: 0.0, rr22.NAME: 0.35}
-_ELEMENT = {ecdh.NAME: 9e-6, rr22.NAME: 5e-7}
+_START = {ecdh.NAME: 0.0, rr22.NAME: 0.06, rr22.MALICIOUS: 0.07}
+_ELEMENT = {ecdh.NAME: 4.5e-6, rr22.NAME: 4e-7, rr22.MALICIOUS: 5e-7}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ use subtle::{Choice, ConditionallySelectable};
 
 use super::aes::Block;
 use super::Fault;
+use crate::curve;
 
 /// Bytes of one element.
 pub const POINT: usize = 32;
@@ -38,12 +39,12 @@ fn to_group(label: &Label, index: usize, side: u8, other: &CompressedRistretto) 
     RistrettoPoint::from_uniform_bytes(&hash.finalize().into())
 }
 
-fn key(transcript: &[u8; 64], index: usize, side: u8, shared: &RistrettoPoint) -> Block {
+fn key(transcript: &[u8; 64], index: usize, side: u8, shared: &curve::Encoded) -> Block {
     let mut hash = Sha512::new_with_prefix(b"lingqu base OT key");
     hash.update(transcript);
     hash.update((index as u64).to_le_bytes());
     hash.update([side]);
-    hash.update(shared.compress().as_bytes());
+    hash.update(shared);
     let digest: [u8; 64] = hash.finalize().into();
     Block::from_le_bytes(std::array::from_fn(|i| digest[i]))
 }
@@ -90,22 +91,19 @@ impl Sender {
             return Err(Fault("a base transfer message of another length"));
         }
         let digest = transcript(&self.label, &self.message, points);
-        let mut keys = Vec::with_capacity(COUNT);
+        let mut joint = Vec::with_capacity(2 * COUNT);
         for (index, pair) in points.chunks_exact(2 * POINT).enumerate() {
-            let mut both = [0; 2];
             for side in 0..2 {
                 let (own, other) = (&pair[POINT * side..][..POINT], &pair[POINT * (1 - side)..][..POINT]);
                 let other =
                     CompressedRistretto::from_slice(other).map_err(|_| Fault("an element of another length"))?;
-                let joint = element(own)? + to_group(&self.label, index, side as u8, &other);
-                if joint.is_identity() {
-                    return Err(Fault("an element cancels its hash"));
-                }
-                both[side] = key(&digest, index, side as u8, &(joint * self.secret));
+                let sum = element(own)? + to_group(&self.label, index, side as u8, &other);
+                joint.push(sum.compress().to_bytes());
             }
-            keys.push(both);
         }
-        Ok((keys, digest))
+        let shared = curve::multiply(&joint, &self.secret).map_err(|_| Fault("an element cancels its hash"))?;
+        let one = |place: usize| key(&digest, place / 2, (place % 2) as u8, &shared[place]);
+        Ok(((0..COUNT).map(|index| [one(2 * index), one(2 * index + 1)]).collect(), digest))
     }
 }
 
@@ -147,7 +145,7 @@ impl Receiver {
         let digest = transcript(&self.label, sent, &self.message);
         let keys = self.secrets.iter().enumerate().map(|(index, secret)| {
             let choice = (self.choices >> index) as u8 & 1;
-            key(&digest, index, choice, &(theirs * secret))
+            key(&digest, index, choice, (theirs * secret).compress().as_bytes())
         });
         Ok((keys.collect(), digest))
     }

@@ -2,6 +2,7 @@
 //!
 //! Nothing branches on or indexes by values.
 use super::aes::Block;
+use crate::prg::Prg;
 
 /// The polynomial below X^128.
 const LOW: Block = 0x87;
@@ -37,6 +38,26 @@ pub fn scale_add(factor: Block, blocks: &mut [Block], added: &[Block]) {
     blocks.iter_mut().zip(added).for_each(|(x, y)| *x = multiply_portable(*x, factor) ^ y);
 }
 
+/// The sum of the x_i times random elements that the seed gives.
+pub fn inner(seed: &[u8; 16], x: &[Block]) -> Block {
+    const CHUNK: usize = 256;
+    let mut drawn = Prg::new(seed);
+    let mut words = [0u64; 2 * CHUNK];
+    let mut sum = 0;
+    for part in x.chunks(CHUNK) {
+        drawn.fill(&mut words);
+        let factors = words.chunks_exact(2).map(|pair| Block::from(pair[0]) | Block::from(pair[1]) << 64);
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("pclmulqdq") && is_x86_feature_detected!("sse2") {
+            // SAFETY: the processor has both.
+            sum ^= unsafe { x86::inner(factors, part) };
+            continue;
+        }
+        sum ^= factors.zip(part).fold(0, |sum, (factor, x)| sum ^ multiply_portable(*x, factor));
+    }
+    sum
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Block;
@@ -48,23 +69,49 @@ mod x86 {
         unsafe { _mm_loadu_si128(std::ptr::from_ref(x).cast()) }
     }
 
+    /// Products are summed before they are reduced.
+    ///
+    /// # Safety
+    /// The processor must have PCLMULQDQ and SSE2.
+    #[target_feature(enable = "pclmulqdq,sse2")]
+    pub unsafe fn inner(factors: impl Iterator<Item = Block>, x: &[Block]) -> Block {
+        let (mut bottom, mut middle, mut top) = (_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128());
+        for (factor, x) in factors.zip(x) {
+            let (a, b) = (load(&factor), load(x));
+            bottom = _mm_xor_si128(bottom, _mm_clmulepi64_si128::<0x00>(a, b));
+            top = _mm_xor_si128(top, _mm_clmulepi64_si128::<0x11>(a, b));
+            let cross = _mm_xor_si128(_mm_clmulepi64_si128::<0x01>(a, b), _mm_clmulepi64_si128::<0x10>(a, b));
+            middle = _mm_xor_si128(middle, cross);
+        }
+        let mut out = 0;
+        // SAFETY: an unaligned store of 16 bytes at a u128.
+        unsafe { _mm_storeu_si128(std::ptr::from_mut(&mut out).cast(), reduce(bottom, middle, top)) };
+        out
+    }
+
+    /// bottom + middle X^64 + top X^128, modulo the polynomial: what lies above bit 192 first, then above bit 128.
+    #[inline]
+    #[target_feature(enable = "pclmulqdq,sse2")]
+    fn reduce(bottom: __m128i, middle: __m128i, top: __m128i) -> __m128i {
+        let low = _mm_set_epi64x(0, 0x87);
+        let bottom = _mm_xor_si128(bottom, _mm_slli_si128::<8>(middle));
+        let top = _mm_xor_si128(top, _mm_srli_si128::<8>(middle));
+        let upper = _mm_clmulepi64_si128::<0x01>(top, low);
+        let bottom = _mm_xor_si128(bottom, _mm_slli_si128::<8>(upper));
+        let top = _mm_xor_si128(top, _mm_srli_si128::<8>(upper));
+        _mm_xor_si128(bottom, _mm_clmulepi64_si128::<0x00>(top, low))
+    }
+
     /// # Safety
     /// The processor must have PCLMULQDQ and SSE2.
     #[target_feature(enable = "pclmulqdq,sse2")]
     pub unsafe fn scale_add(factor: Block, blocks: &mut [Block], added: &[Block]) {
         let a = load(&factor);
-        let low = _mm_set_epi64x(0, 0x87);
         for (x, y) in blocks.iter_mut().zip(added) {
             let b = load(x);
             let middle = _mm_xor_si128(_mm_clmulepi64_si128::<0x01>(a, b), _mm_clmulepi64_si128::<0x10>(a, b));
-            let bottom = _mm_xor_si128(_mm_clmulepi64_si128::<0x00>(a, b), _mm_slli_si128::<8>(middle));
-            let top = _mm_xor_si128(_mm_clmulepi64_si128::<0x11>(a, b), _mm_srli_si128::<8>(middle));
-            // X^128 = X^7 + X^2 + X + 1: what lies above bit 192 first, then what lies above bit 128.
-            let upper = _mm_clmulepi64_si128::<0x01>(top, low);
-            let bottom = _mm_xor_si128(bottom, _mm_slli_si128::<8>(upper));
-            let top = _mm_xor_si128(top, _mm_srli_si128::<8>(upper));
-            let lower = _mm_clmulepi64_si128::<0x00>(top, low);
-            let product = _mm_xor_si128(_mm_xor_si128(bottom, lower), load(y));
+            let (bottom, top) = (_mm_clmulepi64_si128::<0x00>(a, b), _mm_clmulepi64_si128::<0x11>(a, b));
+            let product = _mm_xor_si128(reduce(bottom, middle, top), load(y));
             // SAFETY: an unaligned store of 16 bytes at a u128.
             unsafe { _mm_storeu_si128(std::ptr::from_mut(x).cast(), product) };
         }
@@ -98,6 +145,16 @@ mod tests {
             scale_add(factor, &mut found, &[7; 6]);
             assert_eq!(found, SOME.map(|x| multiply_portable(x, factor) ^ 7));
         }
+    }
+
+    #[test]
+    fn inner_products_are_sums_of_products() {
+        let many: Vec<Block> = SOME.iter().cycle().take(600).copied().collect();
+        let mut words = vec![0u64; 1200];
+        Prg::new(&[5; 16]).fill(&mut words);
+        let factors = words.chunks_exact(2).map(|pair| Block::from(pair[0]) | Block::from(pair[1]) << 64);
+        let sum = factors.zip(&many).fold(0, |sum, (factor, x)| sum ^ multiply_portable(*x, factor));
+        assert_eq!(inner(&[5; 16], &many), sum);
     }
 
     #[test]

@@ -85,17 +85,6 @@ pub fn add(code: Block, first: u64, secret: &[Block], rows: &mut [Block]) {
     }
 }
 
-/// `add` of two secrets of one length to two vectors, each place computed once.
-pub fn add_pair(code: Block, first: u64, secrets: (&[Block], &[Block]), rows: (&mut [Block], &mut [Block])) {
-    let mut at = Lines([0; GROUP * WEIGHT]);
-    let length = secrets.0.len().min(secrets.1.len());
-    for (group, (one, two)) in groups(rows.0).zip(groups(rows.1)).enumerate() {
-        places(code, first / GROUP as u64 + group as u64, length, &mut at);
-        gathered(&at.0, secrets.0, one);
-        gathered(&at.0, secrets.1, two);
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
 mod wide {
     use super::{Block, DRAWN, GROUP, WEIGHT};
@@ -152,10 +141,7 @@ mod tests {
             let secret: Vec<Block> =
                 (0..length as Block).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).collect();
             let mut rows = vec![3; 3 * GROUP];
-            let mut pair = (rows.clone(), rows.clone());
             add(5, 2 * GROUP as u64, &secret, &mut rows);
-            add_pair(5, 2 * GROUP as u64, (&secret, &secret), (&mut pair.0, &mut pair.1));
-            assert_eq!((&pair.0, &pair.1), (&rows, &rows));
             for (group, rows) in rows.chunks(GROUP).enumerate() {
                 places(5, 2 + group as u64, length, &mut at);
                 for (row, at) in rows.iter().zip(at.0.chunks(WEIGHT)) {

@@ -2,6 +2,8 @@
 pub mod aes;
 pub mod base;
 pub mod cot;
+pub mod direct;
+pub mod expand;
 pub mod gf128;
 pub mod ggm;
 pub mod keys;

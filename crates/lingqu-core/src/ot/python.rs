@@ -8,7 +8,7 @@ use pyo3::types::PyBytes;
 
 use super::aes::Block;
 use super::rows::Rows;
-use super::{cot, gf128, join, keys, split, vole, Fault};
+use super::{cot, direct, gf128, join, keys, split, vole, Fault};
 
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
@@ -146,6 +146,70 @@ impl CotRows {
     }
 }
 
+/// The holder of delta in transfers that come straight from the base transfers.
+#[pyclass(module = "lingqu._core", frozen)]
+pub struct FewSender(direct::Sender);
+
+#[pymethods]
+impl FewSender {
+    #[new]
+    fn new(py: Python<'_>, seed: [u8; 32], label: [u8; 32]) -> Self {
+        FewSender(py.detach(|| direct::Sender::new(&seed, &label)))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "FewSender(<redacted>)"
+    }
+
+    #[getter]
+    fn delta(&self) -> (u64, u64) {
+        (self.0.delta as u64, (self.0.delta >> 64) as u64)
+    }
+
+    fn base_message<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.base_message())
+    }
+
+    fn rows<'py>(&self, py: Python<'py>, sent: &[u8], answer: &[u8], count: usize, checked: bool) -> Out<'py, u64> {
+        let rows = py.detach(|| self.0.rows(sent, answer, count, checked).map(|rows| words_of(&rows)))?;
+        Ok(rows.into_pyarray(py))
+    }
+}
+
+/// The holder of choice bits in transfers that come straight from the base transfers.
+#[pyclass(module = "lingqu._core", frozen)]
+pub struct FewReceiver(direct::Receiver);
+
+#[pymethods]
+impl FewReceiver {
+    #[new]
+    fn new(py: Python<'_>, seed: [u8; 32], label: [u8; 32]) -> Self {
+        FewReceiver(py.detach(|| direct::Receiver::new(&seed, &label)))
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "FewReceiver(<redacted>)"
+    }
+
+    fn base_message<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.base_message())
+    }
+
+    fn rows<'py>(&self, py: Python<'py>, points: &[u8], count: usize, checked: bool) -> PyResult<Sent<'py>> {
+        let (answer, rows) = py.detach(|| {
+            let (answer, rows) = self.0.rows(points, count, checked)?;
+            Ok::<_, Fault>((answer, words_of(&rows)))
+        })?;
+        Ok((PyBytes::new(py, &answer), rows.into_pyarray(py)))
+    }
+}
+
+/// Bytes of the receiver's answer for so many transfers.
+#[pyfunction]
+pub fn few_answer_bytes(count: usize, checked: bool) -> usize {
+    direct::answer_bytes(count, checked)
+}
+
 /// Sizes of the silent extension, as the Python side declares its costs by them.
 #[pyfunction]
 pub fn cot_sizes() -> (usize, usize, usize, usize, usize, usize) {
@@ -248,7 +312,12 @@ pub fn vole_send<'py>(
     Ok((PyBytes::new(py, &message), b.into_pyarray(py)))
 }
 
-type Pair<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>);
+#[pyfunction]
+pub fn vole_hold<'py>(py: Python<'py>, rows: Words<'py>, count: usize, code: [u8; 16]) -> Out<'py, u64> {
+    let shape = shape_of(count)?;
+    let rows = transfers_of(shape, rows.as_slice()?)?;
+    Ok(py.detach(|| words_of(&vole::hold(shape, &rows, Block::from_le_bytes(code)))).into_pyarray(py))
+}
 
 #[pyfunction]
 pub fn vole_receive<'py>(
@@ -257,14 +326,11 @@ pub fn vole_receive<'py>(
     count: usize,
     code: [u8; 16],
     message: &[u8],
-) -> PyResult<Pair<'py>> {
+) -> Out<'py, u64> {
     let shape = shape_of(count)?;
     let rows = transfers_of(shape, rows.as_slice()?)?;
-    let (a, c) = py.detach(|| {
-        let (a, c) = vole::receive(shape, &rows, Block::from_le_bytes(code), message)?;
-        Ok::<_, Fault>((words_of(&a), words_of(&c)))
-    })?;
-    Ok((a.into_pyarray(py), c.into_pyarray(py)))
+    let c = py.detach(|| vole::receive(shape, &rows, Block::from_le_bytes(code), message).map(|c| words_of(&c)))?;
+    Ok(c.into_pyarray(py))
 }
 
 /// factor * x + y in GF(2^128), blocks of two words.
@@ -280,4 +346,15 @@ pub fn gf128_scale_add<'py>(py: Python<'py>, factor: (u64, u64), x: Words<'py>, 
         words_of(&blocks)
     });
     Ok(scaled.into_pyarray(py))
+}
+
+/// The sum of blocks of two words times the random elements of GF(2^128) that a seed gives.
+#[pyfunction]
+pub fn gf128_inner(py: Python<'_>, seed: [u8; 16], x: Words<'_>) -> PyResult<(u64, u64)> {
+    let x = x.as_slice()?;
+    if !x.len().is_multiple_of(2) {
+        return Err(PyValueError::new_err("blocks have two words"));
+    }
+    let sum = py.detach(|| gf128::inner(&seed, &join(x)));
+    Ok((sum as u64, (sum >> 64) as u64))
 }

@@ -1,50 +1,66 @@
 //! Silent vector oblivious linear evaluation: one party holds delta and b, the other a and c = a delta + b, over GF(2^128).
 //!
-//! 128 correlated transfers are one such correlation under the choice bits' field element (Gilboa, CRYPTO 1999). Two
-//! iterations of LPN with noise of random field elements make many of few (Weng, Yang, Katz, Wang, "Wolverine", S&P 2021,
-//! section 5); trees, code and parameters are those of `cot`. A larger field does not weaken the assumption (Liu, Wang,
-//! Yang, Yu, EUROCRYPT 2024). A tree's noise has its place from choice bits and its value from a correlation, so the
-//! party that holds a sends nothing.
+//! 128 correlated transfers are one such correlation under the choice bits' field element (Gilboa, CRYPTO 1999). A few
+//! hundred of them, each at a place of its own that choice bits name, are sparse vectors that the dual code of `expand`
+//! turns into up to `DIRECT` correlations; more come of an iteration of LPN on 124,000 of those (Weng, Yang, Katz, Wang,
+//! "Wolverine", S&P 2021, section 5), with trees and parameters of `cot`. A larger field does not weaken the assumption
+//! (Liu, Wang, Yang, Yu, EUROCRYPT 2024). Places and values come from transfers, so the party that holds a sends nothing.
 use super::aes::{fixed, Block};
-use super::cot::{FIRST, MAIN};
+use super::cot::MAIN;
+use super::expand::{self, NOISE};
 use super::gf128::compose;
-use super::lpn::{self, Parameters};
 use super::rows::seeds;
-use super::{blocks, bytes, ggm, Fault};
+use super::{blocks, bytes, ggm, lpn, Fault};
 
 const FIELD: usize = 128;
+/// The most correlations that come of the dual code alone.
+const DIRECT: usize = 150_000;
+/// The least height of its trees.
+const LOWEST: usize = 4;
 
-/// How `count` correlations are made.
+/// How `count` correlations are made: trees and height for the dual code, trees for the iteration after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     count: usize,
     first: usize,
+    height: usize,
     main: usize,
 }
 
 impl Shape {
     /// None for more than one run of the parameters makes.
     pub fn of(count: usize) -> Option<Shape> {
-        let main = count.div_ceil(MAIN.makes(1)).max(1);
-        let first = (MAIN.secret + main).div_ceil(FIRST.makes(1));
-        (main <= MAIN.trees && first <= FIRST.trees).then_some(Shape { count, first, main })
+        let main = if count <= DIRECT { 0 } else { count.div_ceil(MAIN.makes(1)) };
+        let made = if main == 0 { count } else { MAIN.secret + main };
+        let height = (LOWEST..).find(|height| (2 * made).div_ceil(1 << height) <= NOISE * 5 / 4)?;
+        let first = (2 * made).div_ceil(1 << height).max(NOISE);
+        (main <= MAIN.trees).then_some(Shape { count, first, height, main })
+    }
+
+    /// Correlations that the dual code makes.
+    fn made(&self) -> usize {
+        if self.main == 0 {
+            self.count
+        } else {
+            MAIN.secret + self.main
+        }
     }
 
     /// Correlated transfers that it takes.
     pub fn transfers(&self) -> usize {
-        FIELD * (FIRST.secret + self.first) + self.first * FIRST.height + self.main * MAIN.height
+        self.first * (FIELD + self.height) + self.main * MAIN.height
     }
 
     /// Bytes of the message of the party that holds delta.
     pub fn message(&self) -> usize {
-        16 * (self.first * (FIRST.height + 1) + self.main * (MAIN.height + 1))
+        16 * (self.first * (self.height + 1) + self.main * (MAIN.height + 1))
     }
 
-    /// Rows for the first correlations, and for the paths of both iterations.
+    /// Rows for the values of the first trees, and for the paths of both kinds.
     fn cut<'a>(&self, rows: &'a [Block]) -> (&'a [Block], &'a [Block], &'a [Block]) {
-        let (base, paths) = rows.split_at(FIELD * (FIRST.secret + self.first));
-        let (first, main) = paths.split_at(self.first * FIRST.height);
-        (base, first, main)
+        let (values, paths) = rows.split_at(FIELD * self.first);
+        let (first, main) = paths.split_at(self.first * self.height);
+        (values, first, main)
     }
 }
 
@@ -56,57 +72,77 @@ fn second_code(code: Block) -> Block {
 ///
 /// The message, and b.
 pub fn send(shape: Shape, delta: Block, rows: &[Block], code: Block, key: &[u8; 16]) -> (Vec<u8>, Vec<Block>) {
-    let (base, first, main) = shape.cut(rows);
-    let base: Vec<Block> = base.chunks_exact(FIELD).map(compose).collect();
+    let (values, first, main) = shape.cut(rows);
+    let values: Vec<Block> = values.chunks_exact(FIELD).map(compose).collect();
     let seeds = seeds(key, shape.first + shape.main);
     let (one, two) = seeds.split_at(shape.first);
-    let (mut message, held) = iterate_sender(FIRST, code, delta, &base, first, one);
-    let (more, mut b) = iterate_sender(MAIN, second_code(code), delta, &held, main, two);
-    message.extend(more);
-    b.truncate(shape.count);
+    let (mut message, sparse) = trees_sender(shape.height, delta, &values, first, one);
+    let mut b = expand::encode(code, sparse, shape.made());
+    if shape.main > 0 {
+        let (secret, values) = b.split_at(MAIN.secret);
+        let (more, mut out) = trees_sender(MAIN.height, delta, values, main, two);
+        lpn::add(second_code(code), 0, secret, &mut out);
+        message.extend(more);
+        b = out;
+        b.truncate(shape.count);
+    }
     (bytes(&message), b)
 }
 
-/// base: b of the secret and of a correlation a tree; masks: q of the paths.
-fn iterate_sender(
-    parameters: Parameters,
-    code: Block,
+/// b of sparse vectors. values: b of a correlation a tree; masks: q of the paths.
+fn trees_sender(
+    height: usize,
     delta: Block,
-    base: &[Block],
+    values: &[Block],
     masks: &[Block],
     seeds: &[Block],
 ) -> (Vec<Block>, Vec<Block>) {
-    let height = parameters.height;
-    let (secret, values) = base.split_at(parameters.secret);
     let mut message = Vec::with_capacity(seeds.len() * (height + 1));
-    let mut out = vec![0; parameters.makes(seeds.len())];
+    let mut out = vec![0; seeds.len() << height];
     let mut sums = vec![0; height];
     let trees = out.chunks_exact_mut(1 << height).zip(masks.chunks_exact(height)).zip(values);
     for (index, ((leaves, masks), value)) in trees.enumerate() {
         ggm::full(delta, seeds[index], leaves, &mut sums);
         message.extend(sums.iter().zip(masks).map(|(sum, mask)| sum ^ mask));
-        let place = index << height;
-        fixed().tweak_hash(leaves, place as u64, 1);
+        fixed().tweak_hash(leaves, (index << height) as u64, 1);
         message.push(leaves.iter().fold(*value, |sum, leaf| sum ^ leaf));
-        lpn::add(code, place as u64, secret, leaves);
     }
     (message, out)
 }
 
-/// At the other party. rows: t of the transfers; message: from the holder of delta.  a and c.
-pub fn receive(shape: Shape, rows: &[Block], code: Block, message: &[u8]) -> Result<(Vec<Block>, Vec<Block>), Fault> {
+/// At the other party: a, which no message of the peer's changes. rows: t of the transfers.
+pub fn hold(shape: Shape, rows: &[Block], code: Block) -> Vec<Block> {
+    let (values, first, main) = shape.cut(rows);
+    let values: Vec<Block> = values.chunks_exact(FIELD).map(choices).collect();
+    let mut a = expand::encode(code, sparse(shape.height, &values, first), shape.made());
+    if shape.main > 0 {
+        let (secret, values) = a.split_at(MAIN.secret);
+        let mut out = sparse(MAIN.height, values, main);
+        lpn::add(second_code(code), 0, secret, &mut out);
+        a = out;
+        a.truncate(shape.count);
+    }
+    a
+}
+
+/// c, of the message from the holder of delta.
+pub fn receive(shape: Shape, rows: &[Block], code: Block, message: &[u8]) -> Result<Vec<Block>, Fault> {
     if message.len() != shape.message() {
         return Err(Fault("a message of another length for these correlations"));
     }
     let message: Vec<Block> = blocks(message).collect();
-    let (base, first, main) = shape.cut(rows);
-    let held = base.chunks_exact(FIELD).map(|rows| (choices(rows), compose(rows))).unzip();
-    let (one, two) = message.split_at(shape.first * (FIRST.height + 1));
-    let held = iterate_receiver(FIRST, code, &held, first, one);
-    let (mut a, mut c) = iterate_receiver(MAIN, second_code(code), &held, main, two);
-    a.truncate(shape.count);
-    c.truncate(shape.count);
-    Ok((a, c))
+    let (values, first, main) = shape.cut(rows);
+    let values: Vec<Block> = values.chunks_exact(FIELD).map(compose).collect();
+    let (one, two) = message.split_at(shape.first * (shape.height + 1));
+    let mut c = expand::encode(code, trees_receiver(shape.height, &values, first, one), shape.made());
+    if shape.main > 0 {
+        let (secret, values) = c.split_at(MAIN.secret);
+        let mut out = trees_receiver(MAIN.height, values, main, two);
+        lpn::add(second_code(code), 0, secret, &mut out);
+        c = out;
+        c.truncate(shape.count);
+    }
+    Ok(c)
 }
 
 /// The field element of the choice bits, which are the rows' lowest.
@@ -114,42 +150,40 @@ fn choices(rows: &[Block]) -> Block {
     rows.iter().enumerate().fold(0, |sum, (k, row)| sum | (row & 1) << k)
 }
 
-/// base: a and c of the secret and of a correlation a tree; masks: t of the paths.
-fn iterate_receiver(
-    parameters: Parameters,
-    code: Block,
-    base: &(Vec<Block>, Vec<Block>),
-    masks: &[Block],
-    message: &[Block],
-) -> (Vec<Block>, Vec<Block>) {
-    let height = parameters.height;
-    let trees = masks.len() / height;
-    let (mut a, mut c) = (vec![0; parameters.makes(trees)], vec![0; parameters.makes(trees)]);
+/// Where a tree lacks its leaf: its path takes at every level the side that the choice bit does not name.
+fn hole(masks: &[Block]) -> usize {
+    masks.iter().enumerate().fold(0, |hole, (level, mask)| hole | ((1 ^ (mask & 1)) as usize) << level)
+}
+
+/// a of sparse vectors: a tree's value at its hole. Every place is written in the same way, wherever the hole is.
+fn sparse(height: usize, values: &[Block], masks: &[Block]) -> Vec<Block> {
+    let mut out = vec![0; (masks.len() / height) << height];
+    for ((part, masks), value) in out.chunks_exact_mut(1 << height).zip(masks.chunks_exact(height)).zip(values) {
+        let hole = hole(masks);
+        part.iter_mut().enumerate().for_each(|(at, x)| *x = value & Block::from(at == hole).wrapping_neg());
+    }
+    out
+}
+
+/// c of sparse vectors. values: c of a correlation a tree; masks: t of the paths.
+fn trees_receiver(height: usize, values: &[Block], masks: &[Block], message: &[Block]) -> Vec<Block> {
+    let mut out = vec![0; (masks.len() / height) << height];
     let mut siblings = vec![0; height];
-    let each = a.chunks_exact_mut(1 << height).zip(c.chunks_exact_mut(1 << height));
-    for (index, (noise, leaves)) in each.enumerate() {
+    for (index, leaves) in out.chunks_exact_mut(1 << height).enumerate() {
         let masks = &masks[index * height..][..height];
         let sent = &message[index * (height + 1)..][..=height];
         siblings.iter_mut().zip(masks.iter().zip(sent)).for_each(|(sibling, (mask, sum))| *sibling = mask ^ sum);
-        let hole = masks.iter().enumerate().fold(0, |hole, (level, mask)| hole | ((1 ^ (mask & 1)) as usize) << level);
+        let hole = hole(masks);
         ggm::punctured(hole, &siblings, leaves);
-        let place = index << height;
-        fixed().tweak_hash(leaves, place as u64, 1);
-        let mut missing = sent[height] ^ base.1[parameters.secret + index];
+        fixed().tweak_hash(leaves, (index << height) as u64, 1);
+        let mut missing = sent[height] ^ values[index];
         for (at, leaf) in leaves.iter_mut().enumerate() {
             *leaf &= Block::from(at != hole).wrapping_neg();
             missing ^= *leaf;
         }
-        let value = base.0[parameters.secret + index];
-        for (at, (noise, leaf)) in noise.iter_mut().zip(leaves.iter_mut()).enumerate() {
-            let here = Block::from(at == hole).wrapping_neg();
-            *noise = value & here;
-            *leaf |= missing & here;
-        }
-        let secret = (&base.0[..parameters.secret], &base.1[..parameters.secret]);
-        lpn::add_pair(code, place as u64, secret, (noise, leaves));
+        leaves.iter_mut().enumerate().for_each(|(at, leaf)| *leaf |= missing & Block::from(at == hole).wrapping_neg());
     }
-    (a, c)
+    out
 }
 
 #[cfg(test)]
@@ -171,14 +205,14 @@ mod tests {
         let mut words = [0u64; 2];
         Prg::new(&[7; 16]).fill(&mut words);
         let delta = (Block::from(words[0]) | Block::from(words[1]) << 64) | 1;
-        for count in [1, 2048, 5000] {
+        for count in [1, 2048, 5000, DIRECT, DIRECT + 1] {
             let shape = Shape::of(count).unwrap();
             let (q, t) = transfers(delta, shape.transfers());
             let (message, b) = send(shape, delta, &q, 77, &[5; 16]);
             assert_eq!(message.len(), shape.message());
-            let (a, c) = receive(shape, &t, 77, &message).unwrap();
+            let (a, c) = (hold(shape, &t, 77), receive(shape, &t, 77, &message).unwrap());
             assert_eq!((a.len(), b.len(), c.len()), (count, count, count));
-            for ((a, b), c) in a.iter().zip(&b).zip(&c) {
+            for ((a, b), c) in a.iter().zip(&b).zip(&c).take(5000) {
                 assert_eq!(multiply_portable(*a, delta) ^ b, *c);
             }
             assert!(a.iter().all(|x| *x != 0));

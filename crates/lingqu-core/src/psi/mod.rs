@@ -4,3 +4,4 @@ pub mod okvs;
 pub mod python;
 pub mod rows;
 pub mod rr22;
+pub mod unique;

@@ -1,20 +1,28 @@
 //! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
-use super::{hash, okvs, rows, rr22};
+use super::unique::Texts;
+use super::{hash, okvs, rows, rr22, unique};
 use crate::curve;
 use crate::prg::Prg;
 use curve25519_dalek::scalar::Scalar;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use std::borrow::Cow;
 
 type Bytes<'py> = PyReadonlyArray1<'py, u8>;
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Offsets<'py> = PyReadonlyArray1<'py, i64>;
 type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
 
-fn blocks(words: &[u64]) -> PyResult<Vec<u128>> {
+/// Words as blocks: in place where their address allows it.
+fn blocks(words: &[u64]) -> PyResult<Cow<'_, [u128]>> {
     if !words.len().is_multiple_of(2) {
         return Err(PyValueError::new_err("a block has two words"));
+    }
+    // SAFETY: every two words are a block of 128 bits, and on a little-endian machine the low one is first.
+    let (before, whole, after) = unsafe { words.align_to::<u128>() };
+    if cfg!(target_endian = "little") && before.is_empty() && after.is_empty() {
+        return Ok(Cow::Borrowed(whole));
     }
     Ok(words.chunks_exact(2).map(|pair| u128::from(pair[0]) | u128::from(pair[1]) << 64).collect())
 }
@@ -81,6 +89,32 @@ pub fn element_hashes<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, of
     });
     let (keys, values) = found.ok_or_else(bad_offsets)?;
     Ok((keys.into_pyarray(py), values.into_pyarray(py)))
+}
+
+type Joined<'py> = PyResult<(Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<i64>>)>;
+
+/// Rows of several columns, each a pair of data and offsets, as one text each.
+#[pyfunction]
+pub fn join_texts<'py>(py: Python<'py>, columns: Vec<(Bytes<'py>, Offsets<'py>)>) -> Joined<'py> {
+    let mut texts = Vec::with_capacity(columns.len());
+    for (data, offsets) in &columns {
+        texts.push(Texts::new(data.as_slice()?, offsets.as_slice()?).ok_or_else(bad_offsets)?);
+    }
+    if texts.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
+        return Err(PyValueError::new_err("columns differ in length"));
+    }
+    let joined = py.detach(|| unique::join(&texts));
+    let (data, offsets) = joined.ok_or_else(|| PyValueError::new_err("a text has 4 GiB or more"))?;
+    Ok((data.into_pyarray(py), offsets.into_pyarray(py)))
+}
+
+/// The first row of every different text, and the number of every row's text among them.
+#[pyfunction]
+pub fn unique_texts<'py>(py: Python<'py>, data: Bytes<'py>, offsets: Offsets<'py>) -> Two<'py, i64> {
+    let texts = Texts::new(data.as_slice()?, offsets.as_slice()?).ok_or_else(bad_offsets)?;
+    let found = py.detach(|| unique::unique(&texts));
+    let (kept, number) = found.ok_or_else(|| PyValueError::new_err("a set has fewer than 2^32 - 1 rows"))?;
+    Ok((kept.into_pyarray(py), number.into_pyarray(py)))
 }
 
 #[pyfunction]
@@ -160,24 +194,26 @@ pub fn masks_under<'py>(py: Python<'py>, key: [u8; 16], keys: Words<'py>, width:
     Ok(py.detach(|| rows::masks_under(&key, &keys, width)).into_pyarray(py))
 }
 
-/// Tags of elements under a store; see `rr22::tags`.
+/// Tags of elements under a store; see `rr22::tags`.  drawn: what both parties drew, for tags that are random oracles.
 #[pyfunction]
-#[pyo3(signature = (keyed, keys, values, store, delta))]
+#[pyo3(signature = (keyed, keys, values, store, delta, drawn=None))]
 pub fn rr22_tags<'py>(
     py: Python<'py>,
-    keyed: ([u8; 16], [u8; 32], usize),
+    keyed: ([u8; 16], usize),
     keys: Words<'py>,
     values: Words<'py>,
     store: Words<'py>,
     delta: Option<(u64, u64)>,
+    drawn: Option<[u8; 16]>,
 ) -> Out<'py, u8> {
-    let (seed, salt, width) = keyed;
+    let (seed, width) = keyed;
     let (keys, values, store) = (blocks(keys.as_slice()?)?, blocks(values.as_slice()?)?, blocks(store.as_slice()?)?);
-    if keys.len() != values.len() || store.len() < okvs::columns(0) || !(1..=16).contains(&width) {
+    let oracle = drawn.map_or(rr22::Oracle::Block, |drawn| rr22::Oracle::Random(u128::from_le_bytes(drawn)));
+    if keys.len() != values.len() || store.len() < okvs::columns(0) || !(1..=oracle.most()).contains(&width) {
         return Err(PyValueError::new_err("keys, values, store and width do not fit each other"));
     }
     let delta = delta.map(|(low, high)| u128::from(low) | u128::from(high) << 64);
-    let keyed = rr22::Keyed { seed: &seed, store: &store, delta, salt: &salt, width };
+    let keyed = rr22::Keyed { seed: &seed, store: &store, delta, oracle, width };
     Ok(py.detach(|| rr22::tags(&keyed, &keys, &values)).into_pyarray(py))
 }
 
@@ -185,8 +221,8 @@ pub fn rr22_tags<'py>(
 #[pyfunction]
 pub fn shared_tags<'py>(py: Python<'py>, mine: Bytes<'py>, theirs: Bytes<'py>, width: usize) -> Two<'py, bool> {
     let (mine, theirs) = (mine.as_slice()?, theirs.as_slice()?);
-    if !(1..=16).contains(&width) || !mine.len().is_multiple_of(width) || !theirs.len().is_multiple_of(width) {
-        return Err(PyValueError::new_err("tags have 1 to 16 bytes, and there are whole ones"));
+    if !(1..=32).contains(&width) || !mine.len().is_multiple_of(width) || !theirs.len().is_multiple_of(width) {
+        return Err(PyValueError::new_err("tags have 1 to 32 bytes, and there are whole ones"));
     }
     let (left, right) = py.detach(|| rr22::shared(mine, theirs, width));
     Ok((left.into_pyarray(py), right.into_pyarray(py)))
