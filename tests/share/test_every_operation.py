@@ -50,16 +50,14 @@ LIMBS = {"widen", "wide_multiply", "scatter", "scatter_digits", "square_limbs", 
 LIMB = 30
 
 
-def group_operands(v: Values) -> Relation:
+def group_operands(rows: int, bits: int) -> Callable[[Values], Any]:
     """As the case's own, with null flags that are 0 or 1, which random values are not."""
-    values = {str(i): v.shared(50, below=2 if i > 1 else 1 << 40) for i in range(4)}
-    return Relation(values, {"g": v.key(50, 6)}, v.shared(50, below=2))
 
+    def operands(v: Values) -> Relation:
+        values = {str(i): v.shared(rows, below=2 if i > 1 else 1 << 40) for i in range(4)}
+        return Relation(values, {"g": v.key(rows, bits)} if bits else {}, v.shared(rows, below=2))
 
-def ungrouped_operands(v: Values) -> Relation:
-    """The same in one group."""
-    values = {str(i): v.shared(9, below=2 if i > 1 else 1 << 40) for i in range(4)}
-    return Relation(values, {}, v.shared(9, below=2))
+    return operands
 
 
 def scatter_operands(v: Values) -> Wide:
@@ -68,8 +66,7 @@ def scatter_operands(v: Values) -> Wide:
 
 
 OPERANDS: dict[tuple[str, int], Callable[[Values], Any]] = {
-    ("group", 0): group_operands,
-    ("group", 4): ungrouped_operands,
+    **{("group", i): group_operands(*sizes) for i, sizes in enumerate([(50, 6), (5, 70), (1, 3), (0, 3), (9, 0)])},
     ("scatter", 0): scatter_operands,
     ("scatter_digits", 0): lambda v: (v.shared(5, below=1 << 31), v.shared(5), [v.shared(5) for _ in range(3)]),
 }
