@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable
@@ -45,6 +46,7 @@ class TestChannel:
     def __init__(self, party: int, queues: dict[tuple[int, int], queue.Queue[Sent]]) -> None:
         self.party = party
         self.parties = NAMES[: 1 + max(sender for sender, _ in queues)]
+        self.session = 0
         self.traffic = Traffic()
         self.record: list[Sent] = []
         self._queues = queues
@@ -96,11 +98,12 @@ class Run:
 
 
 Work = Callable[[Any], Any]
+SESSIONS = itertools.count(11)
 
 
 def connect_two(channel: TestChannel) -> Machine:
-    """Two parties with a dealer in place of transfers and lattices."""
-    return Two(Session(channel, pair_key(channel), Dealer(channel.party, 11)))
+    """Two parties with a dealer in place of transfers and lattices, who deals anew in every session."""
+    return Two(Session(channel, pair_key(channel), Dealer(channel.party, channel.session)))
 
 
 PROTOCOLS: dict[str, tuple[int, Callable[[TestChannel], Machine]]] = {
@@ -119,6 +122,9 @@ def run_parties(work: Work, prepare: Work | None = None, protocol: str = "rep3")
     pairs = [(a, b) for a in range(count) for b in range(count) if a != b]
     queues: dict[tuple[int, int], queue.Queue[Sent]] = {pair: queue.Queue() for pair in pairs}
     channels = [TestChannel(party, queues) for party in range(count)]
+    number = next(SESSIONS)
+    for channel in channels:
+        channel.session = number
     results: list[Any] = [None] * count
     failures: list[BaseException] = []
     barrier = threading.Barrier(count)

@@ -71,7 +71,13 @@ def _pairs(a: list[Words]) -> object:
     return _core.pair_planes(a[0], 1, 60, (EARLIER, LATER))
 
 
+def _answers(a: list[Words]) -> object:
+    """Two parties' comparison: the answers to 64 lookups a word by a secret digit."""
+    return _core.lookup_answers(a[0], a[1][:LOOKED], a[2][:LOOKED], a[3][: LOOKED // 2], bytes(range(256)), 2)
+
+
 MINE, NEXT = _mine(), _mine()
+LOOKED = WORDS // 8
 EARLIER, LATER = (np.arange(i, WORDS // 2 - 1 + i, dtype=np.uint32) for i in (0, 1))
 SIZES = (16, 16, 16)
 CASES: dict[str, Case] = {
@@ -89,6 +95,10 @@ CASES: dict[str, Case] = {
     "from_planes": Case(lambda a: _core.from_planes(a[0], WORDS), 1),
     "pack": Case(lambda a: _core.pack(a[0], 3), 1, width=3),
     "unpack": Case(lambda a: _core.unpack(a[0], 64 * WORDS, 1), 1),
+    "lookup answers": Case(_answers, 4),
+    "lookup answers of ones": Case(_answers, 4, (1 << 64) - 1),
+    "lookup reading": Case(lambda a: _core.lookup_read(a[0], a[1][:LOOKED], a[2][: LOOKED // 2], 2), 3),
+    "block hashes": Case(lambda a: _core.hash_blocks(a[0], (1, 2)), 1),
     "matmul": Case(lambda a: _core.matmul(a[0], a[1], SIZES, False), 2),
     "generator": Case(lambda a: _core.Prg(a[0][:2].tobytes()).words(WORDS), 1),
 }

@@ -246,12 +246,14 @@ def plan(view: PlanView, run: JobView | None = None) -> list[RenderableType]:
         table.add_row(*cells, why)
     rounds, sent = sum(row.rounds for row in rows), sum(row.bytes for row in rows)
     total = f"Together {rounds} rounds, {amount(sent)}, about {sum(row.seconds for row in rows):.1f} s of traffic"
+    ahead = f" Of this, nodes make about {amount(view.ahead_bytes)} ahead of a run." if view.ahead_bytes else ""
     return [
         table,
         Text(safe(weighed_text(view.weighed)), style="dim")
         if view.weighed
         else Text(safe("\n".join(chosen)), style="dim"),
-        Text(f"{total} (all parties' payload; {network(view.latency, view.bandwidth)}).", style="dim"),
+        Text(f"{total} (all parties' payload; {network(view.latency, view.bandwidth)}).{ahead}", style="dim"),
+        *([facts(_supplied(run))] if run and run.supplies else []),
         Text(),
         statement(view.statement),
         facts([("Plan", view.plan_digest), ("Statement", view.statement_digest)]),
@@ -354,6 +356,16 @@ def _far(step: StepView) -> Text:
     return far.append(f", {step.rows:,} of {step.of:,} rows") if step.of and step.state == "running" else far
 
 
+def _supplied(view: JobView) -> list[tuple[str, RenderableType]]:
+    """What a run's correlations took at this node, as measured."""
+    if view.supplies is None:
+        return []
+    return [
+        (label, f"correlations, {took.rounds} rounds, {amount(took.bytes)} sent, {took.milliseconds / 1000:.2f} s")
+        for label, took in (("Made ahead", view.supplies.ahead), ("Made on line", view.supplies.online))
+    ]
+
+
 def job(view: JobView) -> list[RenderableType]:
     """One job: state, steps, and its error where it has one."""
     from lingqu.node.replies import rebuilt
@@ -365,10 +377,7 @@ def job(view: JobView) -> list[RenderableType]:
         ("Started", view.started or "-"),
         ("Ended", view.ended or "-"),
     ]
-    if view.supplies is not None:
-        for label, took in (("Made ahead", view.supplies.ahead), ("Made on line", view.supplies.online)):
-            figures = f"{took.rounds} rounds, {amount(took.bytes)}, {took.milliseconds / 1000:.2f} s"
-            lines.append((label, f"correlations, {figures} at this node"))
+    lines += _supplied(view)
     shown: list[RenderableType] = [facts(lines), steps(view)]
     if view.error:
         shown.append(Padding(error(rebuilt(view.error)), (0, 0, 1, 0)))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lingqu.engine.execute import execute
 from lingqu.engine.mechanism import machine_for, mechanism_of
 from lingqu.kinds.channel import Channel, Traffic
+from lingqu.kinds.errors import LingquError
+from lingqu.kinds.mechanism import Cost
 from lingqu.kinds.programs import Program, Value
 from lingqu.plan.plan import Plan, Step
 from lingqu.share.supplies import Supplier, Work
@@ -36,6 +38,18 @@ def work_of(plan: Plan) -> Work:
         return execute(plan, machine, _no_rows, _bound(plan.program), _no_figures, _no_gate, job=NO_JOB)
 
     return work
+
+
+def made_ahead(plan: Plan) -> Cost:
+    """What of a plan's estimates its nodes can make ahead of a run; nothing where the mechanism takes no correlations.
+
+    All parties' bytes.  A plan that could not run here makes nothing, either.
+    """
+    try:
+        source = supplier(mechanism_of(plan))
+        return Cost() if source is None else source.making(work_of(plan))
+    except LingquError:
+        return Cost()
 
 
 def machine_with(plan: Plan, channel: Channel, directory: str | None, names: tuple[str, ...]) -> Any:

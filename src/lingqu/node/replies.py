@@ -84,7 +84,8 @@ class PlanView(View):
     """A compiled program.  explain: the plan as text.  Digests are what a contract over it will carry.
 
     weighed: the installed mechanisms, why each fits or does not, and what it would cost.  latency, bandwidth: of the
-    network that estimates assume, where the asker named one.
+    network that estimates assume, where the asker named one.  ahead_rounds, ahead_bytes: of the estimates, what nodes
+    can make before a run, in bytes of all parties.
     """
 
     plan: Plan
@@ -95,6 +96,8 @@ class PlanView(View):
     weighed: tuple[Weighed, ...] = ()
     latency: float | None = None
     bandwidth: float | None = None
+    ahead_rounds: int = 0
+    ahead_bytes: int = 0
 
 
 class RefusalView(View):

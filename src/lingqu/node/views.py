@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lingqu.engine.supplies import made_ahead
 from lingqu.identity import Pinned
 from lingqu.kinds import clock
 from lingqu.kinds.documents import Document
@@ -157,6 +158,7 @@ def node_out(core: Core, peers: list[tuple[Pinned, Peer]]) -> NodeView:
 
 def plan_out(plan: Plan, weighed: tuple[Weighed, ...], wanted: Arrangement) -> PlanView:
     """A plan with its explanation, and the mechanisms that it was chosen among."""
+    ahead = made_ahead(plan)
     return PlanView(
         plan=plan,
         explain=explain_text(plan, None, weighed, wanted.latency, wanted.bandwidth),
@@ -166,6 +168,8 @@ def plan_out(plan: Plan, weighed: tuple[Weighed, ...], wanted: Arrangement) -> P
         weighed=weighed,
         latency=wanted.latency,
         bandwidth=wanted.bandwidth,
+        ahead_rounds=ahead.rounds,
+        ahead_bytes=ahead.bytes,
     )
 
 

@@ -166,9 +166,9 @@ def _normal(
 ) -> tuple[Shared, Shared, Shared]:
     """(w, flags, powers): w = 4 u - 3 with 28 fractional bits for x = u 2**(k - 21), u in [1/2, 1), k = place + 2.
 
-    flags: the six bits of k, and 0 where x is 0 (then k = 0, u = 0), or negative if signed.  exponents: (6, n), for each bit of k
-    the exponents of n further products of powers of two, positive where the bit counts, negative where its complement
-    does.
+    flags: the six bits of k, and 0 where x is 0 (then k = 0, u = 0), or negative if signed.
+    exponents: (6, n), for each bit of k the exponents of n further products of powers of two, positive where the bit
+    counts, negative where its complement does.
     """
     flags = machine.inject(_leading(machine, x, signed))
     clear = machine.add(machine.negate(flags[:6]), 1)

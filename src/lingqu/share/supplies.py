@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lingqu.kinds.channel import Channel
+from lingqu.kinds.mechanism import Cost
 from lingqu.share.outline import Outline
 
 Work = Callable[[Outline], object]
@@ -51,6 +52,9 @@ class Supplier(Protocol):
 
     def portions(self, work: Work) -> Sequence[int]:
         """Bytes on disk that each portion of one run takes at most, in order; both parties come to the same."""
+
+    def making(self, work: Work) -> Cost:
+        """What making one run's correlations takes, of all that the run takes."""
 
     def names(self, count: int, run: str | None = None) -> list[str]:
         """Names of the portions of one run, in order: of a fresh run, or of one whose name `place` gave."""

@@ -273,7 +273,7 @@ def _bound(name: bytes, number: int, last: bool) -> bytes:
 
 
 def _changed() -> LingquError:
-    return Tampered("A stored batch of correlations is not what was stored.", _CURE)
+    return Tampered("A stored batch of correlations is not what was stored.", "It is gone now: run the work again.")
 
 
 def _described(pieces: Pieces, took: Preparation) -> tuple[bytes, list[Words]]:

@@ -15,8 +15,10 @@ from time import perf_counter
 
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, ProtocolViolation
+from lingqu.kinds.mechanism import Cost
 from lingqu.share.outline import Outline
 from lingqu.share.supplies import Account, Preparation, Work
+from lingqu.share.two import forecast
 from lingqu.share.two.machine import Two, connect
 from lingqu.share.two.needs import LANES, MOST_BYTES, TRIPLES, Demand, Need, batches, size_of
 from lingqu.share.two.store import MOST_BATCHES, NAME, Store, remove, sizes
@@ -152,6 +154,12 @@ class TwoSupplier:
     def portions(self, work: Work) -> Sequence[int]:
         """As Supplier.portions; no more than a store holds, the rest of a longer run is made on line."""
         return [_bytes(portion) for portion in slices(work)[:MOST_BATCHES]]
+
+    def making(self, work: Work) -> Cost:
+        """As Supplier.making: in a session that has made none, exact."""
+        tally = TwoTally()
+        work(Outline(tally, 2))
+        return forecast.preparation_cost(tally.demand)
 
     def names(self, count: int, run: str | None = None) -> list[str]:
         """As Supplier.names."""
