@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from lingqu._core import (
     cuckoo_places,
     cuckoo_table,
     element_hashes,
+    few_answer_bytes,
     gf128_scale_add,
     masks_under,
     okvs_columns,
@@ -38,7 +40,6 @@ from lingqu._core import (
 from lingqu.kinds.channel import Tag
 from lingqu.kinds.errors import Unavailable
 from lingqu.ot import costs, vole
-from lingqu.ot.correlations import connect_receiving, connect_sending
 from lingqu.share.api import Words
 from lingqu.share.lookups import SEED_BYTES, Kept, Lookup, asked_keys, encoded, kept_rows
 from lingqu.share.outline import WORD
@@ -86,7 +87,7 @@ def _ask(s: Session, lookup: Lookup, keys: Words, bins: int) -> tuple[Words, Pla
     taken = table >= 0
     entries = table[taken]
     blocks, values = (np.ascontiguousarray(words.reshape(-1, 2)[entries]).reshape(-1) for words in (blocks, values))
-    outputs = _evaluated(s, salt, blocks, values)
+    outputs = _evaluated(s, blocks, values)
     seed = bytes(s.channel.receive(s.peer, SEED_BYTES, Tag.SEED))
     columns = okvs_columns(HASHES * lookup.kept)
     store = np.empty((lookup.width, columns), np.uint64)
@@ -119,17 +120,18 @@ def _placed(keys: Words, bins: int) -> tuple[bytes, Words, Words, Places]:
     raise Unavailable("No table holds these keys.", "Run it again; if it comes back, report it.")
 
 
-def _evaluated(s: Session, salt: bytes, blocks: Words, values: Words) -> Words:
+def _evaluated(s: Session, blocks: Words, values: Words) -> Words:
     """The function at the asker's entries, two words each."""
     columns = okvs_columns(len(blocks) // 2)
-    transfers = connect_receiving(s.channel)
-    seed, store = encoded(blocks, np.concatenate([values[::2], values[1::2]]), 2)
-    a, c = vole.take(transfers, columns, _CODE)
-    a ^= np.ascontiguousarray(store.reshape(2, columns).T).reshape(-1)
+    with ThreadPoolExecutor(1) as other:
+        encoding = other.submit(encoded, blocks, np.concatenate([values[::2], values[1::2]]), 2)
+        taken = vole.start_taking(s.channel, columns, _CODE)
+        seed, store = encoding.result()
+    hidden = np.ascontiguousarray(store.reshape(2, columns).T).reshape(-1) ^ taken.a
     s.channel.send(s.peer, seed, Tag.SEED)
-    for start in range(0, len(a), 2 * CHUNK):
-        s.channel.send(s.peer, a[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
-    return rr22_tags((seed, salt, BLOCK), blocks, values, c, None).view(np.uint64)
+    for start in range(0, 2 * columns, 2 * CHUNK):
+        s.channel.send(s.peer, hidden[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
+    return rr22_tags((seed, BLOCK), blocks, values, taken.c, None, None).view(np.uint64)
 
 
 def _keep(s: Session, lookup: Lookup, kept: Kept | None, bins: int) -> Words:
@@ -137,16 +139,15 @@ def _keep(s: Session, lookup: Lookup, kept: Kept | None, bins: int) -> Words:
     salt = bytes(s.channel.receive(s.peer, SALT_BYTES, Tag.SEED))
     blocks, values = _hashed(salt, keys)
     columns = okvs_columns(lookup.asked)
-    transfers = connect_sending(s.channel)
-    store = vole.give(transfers, columns, _CODE)
-    low, high = (int(word) for word in transfers.delta)
+    given = vole.start_giving(s.channel, columns, _CODE)
+    store, (low, high) = given.b, (int(word) for word in given.delta)
     seed = bytes(s.channel.receive(s.peer, SEED_BYTES, Tag.SEED))
     for start in range(0, 2 * columns, 2 * CHUNK):
         part = store[start : start + 2 * CHUNK]
         sent = np.frombuffer(s.channel.receive(s.peer, 8 * len(part), Tag.BLOCKS), np.uint64)
         part[:] = gf128_scale_add((low, high), sent, part)
-    outputs = rr22_tags((seed, salt, BLOCK), blocks, values, store, (low, high)).view(np.uint64)
-    del store, values
+    outputs = rr22_tags((seed, BLOCK), blocks, values, store, (low, high), None).view(np.uint64)
+    del store, given, values
     planes = Prg(os.urandom(16)).words(lookup.width * bins).reshape(lookup.width, bins)
     hints = masks_under(EXPANSION, outputs, lookup.width, True).reshape(lookup.width, -1)
     places = cuckoo_places(np.ascontiguousarray(blocks[::2]), bins)
@@ -172,12 +173,11 @@ def messages(lookup: Lookup) -> list[tuple[int, int]]:
     asker, keeper = lookup.asker, lookup.keeper
     columns = okvs_columns(lookup.asked)
     transfers, size = vole_sizes(columns)
-    made = costs.correlation_cost(transfers).bytes
     return [
         (asker, SALT_BYTES + costs.POINT_BYTES),
         (keeper, costs.POINTS_BYTES),
-        (asker, costs.ANSWER_BYTES),
-        (keeper, costs.FIRST_BYTES + made + size),
+        (asker, few_answer_bytes(transfers, False)),
+        (keeper, size),
         (asker, SEED_BYTES + BLOCK * columns),
         (keeper, SEED_BYTES + WORD * lookup.width * okvs_columns(HASHES * lookup.kept)),
     ]
