@@ -317,11 +317,21 @@ def rows_decode(seed: bytes, keys: _Words, store: _Words, width: int) -> _Words:
 def blocks_under(key: bytes, keys: _Words) -> _Words:
     """AES-128 of blocks of two words under a secret key of 16 bytes."""
 
-def masks_under(key: bytes, keys: _Words, width: int) -> _Words:
+def masks_under(key: bytes, keys: _Words, width: int, forward: bool) -> _Words:
     """`width` words for every block, by planes: AES-128 of block ^ 0, block ^ 1, ... under a secret key.
 
-    The blocks are pseudorandom themselves, so that no two of these inputs meet.
+    The blocks are pseudorandom themselves, so that no two of these inputs meet.  forward: every input is added to its
+    image, for blocks that are secret themselves; the key may then be public.
     """
+
+def cuckoo_bins(keys: int) -> int:
+    """Bins of a cuckoo table of so many keys."""
+
+def cuckoo_places(hashes: _Words, bins: int) -> NDArray[np.int64]:
+    """The bin of every hash, three a key."""
+
+def cuckoo_table(hashes: _Words, bins: int, seed: bytes) -> NDArray[np.int64] | None:
+    """For every bin three times its key and which of its hashes put it there, or -1; None when the keys do not fit."""
 
 _MatrixSizes = tuple[int, int, int, int, int, int]
 

@@ -48,6 +48,7 @@ EXAMPLES: tuple[tuple[str, dict[str, int]], ...] = (
     ("distinct_marks", {"rows": 1000, "bits": 5, "value_bits": 32}),
     ("compact", {"rows": 1000, "columns": 3, "bits": 32}),
     ("join", {"left": 1000, "right": 1000, "bits": 70, "columns": 10}),
+    ("align", {"asked": 1000, "held": 1000, "asked_columns": 5, "held_columns": 5}),
     ("matmul", {"rows": 1000, "columns": 1000}),
     ("matmul_stack", {"stack": 10, "rows": 100, "inner": 64, "columns": 10}),
     ("convolve", {"rows": 10, "side": 28, "window": 5, "outputs": 8}),

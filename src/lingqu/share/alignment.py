@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lingqu.kinds.errors import BadInput
 from lingqu.share import checks
 from lingqu.share.api import C, Column, Integers, Machine, Shared, SharedBits, Words
-from lingqu.share.lookups import Found, Kept, Lookup, spread_words
+from lingqu.share.lookups import Kept, Lookup, spread_words
 from lingqu.share.relation import Key, Relation, as_bits, as_values, differences, running_xor
 
 
@@ -100,8 +100,8 @@ def align(
     asking = None if asks is None else _Asking(asks, repeated)
     kept = None if keeps is None else Kept(keeps.hidden_keys(), keeps.table, keeps.words)
     found = machine.look_up(sizes, None if asking is None else asking.keys, kept)
-    table, dense = _masked(machine, found)
-    rows, places = machine.slots(asker.rows), found.places
+    table = machine.concat([found.met.reshape(-1, 1), found.table], axis=1)
+    rows, places, dense = machine.slots(asker.rows), found.places, found.dense
     if repeated:
         table, dense = _spread(machine, table, dense, asker, asking, places)
         rows, places = asker.rows, None if asking is None else asking.stands
@@ -155,24 +155,6 @@ def _completed(sources: NDArray[np.int64], targets: NDArray[np.int64], size: int
     return destinations
 
 
-Masked = tuple[Shared, SharedBits | None]
-"""Integers a row, the first of them 1 where there is a hit, and the dense words; zeros where there is none."""
-
-
-def _masked(machine: Machine, found: Found) -> Masked:
-    hit = machine.inject(found.hit).reshape(-1, 1)
-    dense = None
-    if found.dense is not None:
-        ones = np.uint64((1 << found.dense.width) - 1)
-        flags = SharedBits(
-            tuple((part.reshape(-1, 1) * ones) for part in found.hit.parts), found.dense.width
-        ).broadcast_to(found.dense.shape)
-        dense = machine.logical_and(found.dense, flags)
-    if not found.table.shape[1]:
-        return hit, dense
-    return machine.concat([hit, machine.multiply(found.table, hit)], axis=1), dense
-
-
 def _spread(
     machine: Machine,
     table: Shared,
@@ -180,7 +162,7 @@ def _spread(
     asker: Side,
     asking: _Asking | None,
     places: NDArray[np.int64] | None,
-) -> Masked:
+) -> tuple[Shared, SharedBits | None]:
     """What was found for a key, at every row of its group, which stand together in the asker's order.
 
     Slots come into the order of the groups, each takes the difference to the one before, and running sums spread it.

@@ -58,8 +58,8 @@ class Lookup:
 
     @property
     def check_widths(self) -> tuple[int, ...]:
-        """Bits of the words that agree at a hit; each key asked for meets one entry, so so many suffice."""
-        bits = STATISTICAL + log2_ceil(self.asked)
+        """Bits of the words that agree at a hit: every slot has one test, and there are at most 2 asked + 512."""
+        bits = STATISTICAL + log2_ceil(2 * self.asked + 512)
         return (bits,) if bits <= 64 else (64, bits - 64)
 
     @property
@@ -106,11 +106,11 @@ class Kept:
 class Found:
     """Shares of what was looked up, one row a slot; a machine has as many slots as its `slots` says.
 
-    hit: a bit: the slot's key is kept.  table: (slots, columns), dense: (slots, words): the row where there is a hit,
-    anything elsewhere.  places: at the asker the slot of every key, None at the others.
+    met: 0 or 1: the slot's key is kept.  table: (slots, columns), dense: (slots, words): the row where it is, zeros
+    elsewhere.  places: at the asker the slot of every key, None at the others.
     """
 
-    hit: SharedBits
+    met: Shared
     table: Shared
     dense: SharedBits | None
     places: NDArray[np.int64] | None = field(repr=False)
@@ -165,23 +165,26 @@ def encoded(tags: Words, values: Words, width: int) -> tuple[bytes, Words]:
     raise Unavailable("No store holds these rows.", "Run it again; if it comes back, report it.")
 
 
-def found_of(
-    lookup: Lookup,
-    slots: int,
-    hit: SharedBits,
-    pieces: Sequence[Sequence[Words]],
-    places: NDArray[np.int64] | None,
-) -> Found:
-    """What was looked up, from the components of every piece, flat and by planes."""
+def by_rows(
+    lookup: Lookup, slots: int, pieces: Sequence[Sequence[Words]]
+) -> tuple[list[SharedBits], Shared, SharedBits | None]:
+    """Check words, table and dense words from the components of every piece, flat and by planes of slots."""
 
-    def by_rows(parts: Sequence[Words], planes: int) -> tuple[Words, ...]:
+    def turned(parts: Sequence[Words], planes: int) -> tuple[Words, ...]:
         return tuple(part.reshape(planes, slots).T for part in parts)
 
-    rest = list(pieces[len(lookup.check_widths) :])
-    nothing = tuple(np.zeros((slots, 0), np.uint64) for _ in hit.parts)
-    table = Shared(by_rows(rest.pop(0), lookup.columns) if lookup.columns else nothing)
-    dense = SharedBits(by_rows(rest[0], lookup.dense), lookup.dense_width) if rest else None
-    return Found(hit, table, dense, places)
+    checked = len(lookup.check_widths)
+    tests = [SharedBits(tuple(parts), p.width) for parts, p in zip(pieces, lookup.pieces, strict=True)][:checked]
+    rest = list(pieces[checked:])
+    nothing = tuple(np.zeros((slots, 0), np.uint64) for _ in pieces[0])
+    table = Shared(turned(rest.pop(0), lookup.columns) if lookup.columns else nothing)
+    return tests, table, SharedBits(turned(rest[0], lookup.dense), lookup.dense_width) if rest else None
+
+
+def flags_of(hit: SharedBits, like: SharedBits) -> SharedBits:
+    """A bit a row as words of ones or zeros, of another's shape and width.  Cost: none."""
+    ones = np.uint64((1 << like.width) - 1)
+    return SharedBits(tuple(part.reshape(-1, 1) * ones for part in hit.parts), like.width).broadcast_to(like.shape)
 
 
 def spread_words(dense: SharedBits, widths: Sequence[int]) -> list[SharedBits]:

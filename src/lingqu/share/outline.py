@@ -440,4 +440,4 @@ class Outline:
         tally.look_up(sizes)
         slots = tally.slots(sizes.asked)
         dense = shaped_bits((slots, sizes.dense), sizes.dense_width) if sizes.dense else None
-        return Found(shaped_bits((slots,)), shaped((slots, sizes.columns)), dense, None)
+        return Found(shaped((slots,)), shaped((slots, sizes.columns)), dense, None)

@@ -335,7 +335,7 @@ class Plain:
         return asked
 
     def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
-        """As Machine.look_up, zeros where there is no hit."""
+        """As Machine.look_up."""
         checks.two_of(sizes.asker, sizes.keeper, self._parties)
         wanted, (keys, rows) = asked_keys(sizes, asked), kept_rows(sizes, kept)
         known = {key.tobytes(): row for row, key in enumerate(keys.reshape(-1, 2))}
@@ -343,8 +343,8 @@ class Plain:
         planes = np.concatenate([rows, np.zeros((len(rows), 1), np.uint64)], axis=1)[:, places.reshape(-1)]
         table, dense = planes[: sizes.columns].T, planes[sizes.columns :].T
         found = _bits(dense, sizes.dense_width) if sizes.dense else None
-        hit = _bits(places.reshape(-1) < sizes.kept, 1)
-        return Found(hit, _share(table), found, np.arange(sizes.asked))
+        met = _share((places.reshape(-1) < sizes.kept).astype(np.int64))
+        return Found(met, _share(table), found, np.arange(sizes.asked))
 
 
 def _free(name: str) -> Operation:

@@ -1,4 +1,5 @@
 //! Kernels of private set intersection: digests of elements, and the store that the OPRF of Raghuraman and Rindal uses.
+pub mod cuckoo;
 pub mod hash;
 pub mod okvs;
 pub mod python;

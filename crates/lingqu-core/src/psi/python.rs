@@ -1,6 +1,6 @@
 //! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
 use super::unique::Texts;
-use super::{hash, okvs, rows, rr22, unique};
+use super::{cuckoo, hash, okvs, rows, rr22, unique};
 use crate::curve;
 use crate::prg::Prg;
 use curve25519_dalek::scalar::Scalar;
@@ -189,9 +189,45 @@ pub fn blocks_under<'py>(py: Python<'py>, key: [u8; 16], keys: Words<'py>) -> Ou
 }
 
 #[pyfunction]
-pub fn masks_under<'py>(py: Python<'py>, key: [u8; 16], keys: Words<'py>, width: usize) -> Out<'py, u64> {
+pub fn masks_under<'py>(
+    py: Python<'py>,
+    key: [u8; 16],
+    keys: Words<'py>,
+    width: usize,
+    forward: bool,
+) -> Out<'py, u64> {
     let keys = blocks(keys.as_slice()?)?;
-    Ok(py.detach(|| rows::masks_under(&key, &keys, width)).into_pyarray(py))
+    Ok(py.detach(|| rows::masks_under(&key, &keys, width, forward)).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn cuckoo_bins(keys: usize) -> usize {
+    cuckoo::bins(keys)
+}
+
+/// The bin of every hash, three a key; see `cuckoo::bin`.
+#[pyfunction]
+pub fn cuckoo_places<'py>(py: Python<'py>, hashes: Words<'py>, bins: usize) -> Out<'py, i64> {
+    let hashes = hashes.as_slice()?;
+    let places = hashes.iter().enumerate().map(|(at, hash)| cuckoo::bin(*hash, at % 3, bins) as i64);
+    Ok(places.collect::<Vec<_>>().into_pyarray(py))
+}
+
+/// For every bin three times its key and the third, or -1; None when the keys do not fit.
+#[pyfunction]
+pub fn cuckoo_table<'py>(
+    py: Python<'py>,
+    hashes: Words<'py>,
+    bins: usize,
+    seed: [u8; 16],
+) -> PyResult<Option<Bound<'py, PyArray1<i64>>>> {
+    let hashes = hashes.as_slice()?;
+    if !hashes.len().is_multiple_of(3) || bins < cuckoo::bins(hashes.len() / 3) || bins > cuckoo::FREE as usize {
+        return Err(PyValueError::new_err("a key has three hashes, and a table more bins than keys"));
+    }
+    let table = py.detach(|| cuckoo::place(hashes, bins, &seed));
+    let signed = |at: u32| if at == cuckoo::FREE { -1 } else { i64::from(at) };
+    Ok(table.map(|table| table.into_iter().map(signed).collect::<Vec<_>>().into_pyarray(py)))
 }
 
 /// Tags of elements under a store; see `rr22::tags`.  drawn: what both parties drew, for tags that are random oracles.

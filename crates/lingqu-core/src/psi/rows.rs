@@ -152,7 +152,9 @@ pub fn blocks_under(key: &[u8; 16], blocks: &[u128]) -> Vec<u128> {
 }
 
 /// `width` words for every pseudorandom block, by planes: AES-128 of block ^ 0, block ^ 1, ... under a secret key.
-pub fn masks_under(key: &[u8; 16], blocks: &[u128], width: usize) -> Vec<u64> {
+///
+/// forward: every block is added to its image, for blocks that are secret themselves under a key that is public.
+pub fn masks_under(key: &[u8; 16], blocks: &[u128], width: usize, forward: bool) -> Vec<u64> {
     let (cipher, count) = (FixedKey::new(key), blocks.len());
     let mut out = vec![0u64; width * count];
     let mut drawn = Vec::with_capacity(CHUNK);
@@ -161,6 +163,9 @@ pub fn masks_under(key: &[u8; 16], blocks: &[u128], width: usize) -> Vec<u64> {
             drawn.clear();
             drawn.extend(part.iter().map(|block| block ^ pair as u128));
             cipher.apply(&mut drawn);
+            if forward {
+                drawn.iter_mut().zip(part).for_each(|(image, block)| *image ^= block ^ pair as u128);
+            }
             for half in 0..2.min(width - 2 * pair) {
                 let plane = &mut out[(2 * pair + half) * count + start..][..part.len()];
                 plane.iter_mut().zip(&drawn).for_each(|(word, block)| *word = (block >> (64 * half)) as u64);
@@ -213,10 +218,13 @@ mod tests {
 
     #[test]
     fn masks_are_aes_of_the_block_and_a_counter() {
-        let (keys, all) = (blocks(6, 700), masks_under(&[7; 16], &blocks(6, 700), 5));
+        let (keys, all) = (blocks(6, 700), masks_under(&[7; 16], &blocks(6, 700), 5, false));
         let third = blocks_under(&[7; 16], &keys.iter().map(|block| block ^ 2).collect::<Vec<_>>());
         assert_eq!(all[4 * 700..], third.iter().map(|block| *block as u64).collect::<Vec<_>>());
         let first = blocks_under(&[7; 16], &keys);
         assert_eq!(all[700..1400], first.iter().map(|block| (block >> 64) as u64).collect::<Vec<_>>());
+        let forward = masks_under(&[7; 16], &keys, 5, true);
+        let added = third.iter().zip(&keys).map(|(image, block)| (image ^ block ^ 2) as u64);
+        assert_eq!(forward[4 * 700..], added.collect::<Vec<_>>());
     }
 }

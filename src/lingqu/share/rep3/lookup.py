@@ -57,7 +57,7 @@ def _ask(s: Session, lookup: Lookup, asked: Words | None, names: bytes, masks: b
     """Send the helper the tags; the asker's part of the rows."""
     tags = blocks_under(names, asked_keys(lookup, asked))
     s.send(helper_of(lookup), tags, BINARY)
-    planes = masks_under(masks, tags, lookup.width).reshape(lookup.width, lookup.asked)
+    planes = masks_under(masks, tags, lookup.width, False).reshape(lookup.width, lookup.asked)
     integers = planes[lookup.integers]
     np.negative(integers, out=integers)
     return planes
@@ -67,7 +67,7 @@ def _keep(s: Session, lookup: Lookup, kept: Kept | None, names: bytes, masks: by
     """Send the helper the store."""
     keys, rows = kept_rows(lookup, kept)
     tags = blocks_under(names, keys)
-    planes = masks_under(masks, tags, lookup.width).reshape(lookup.width, lookup.kept)
+    planes = masks_under(masks, tags, lookup.width, False).reshape(lookup.width, lookup.kept)
     own = planes[len(lookup.check_widths) :]
     own[: lookup.columns] += rows[: lookup.columns]
     own[lookup.columns :] ^= rows[lookup.columns :]

@@ -29,7 +29,7 @@ from lingqu.share.api import (
     ring,
 )
 from lingqu.share.local import Local
-from lingqu.share.lookups import Found, Kept, Lookup, found_of
+from lingqu.share.lookups import Found, Kept, Lookup, by_rows, flags_of
 from lingqu.share.rep3 import arithmetic, circuits, lookup, ranking, rows, session
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
 from lingqu.share.tables import pack_columns, unpack_columns
@@ -324,9 +324,13 @@ class Rep3(Local):
         """As Machine.look_up; the third party helps."""
         checks.two_of(sizes.asker, sizes.keeper, self.parties)
         pieces = lookup.look_up(self._session, sizes, asked, kept)
-        tests = [(pair, p.width) for pair, p in zip(pieces, sizes.pieces, strict=True)][: len(sizes.check_widths)]
-        hit = self._bit(circuits.equal_words(self._session, tests), (sizes.asked,))
-        return found_of(sizes, sizes.asked, hit, pieces, np.arange(sizes.asked) if self.owns(sizes.asker) else None)
+        tests, table, dense = by_rows(sizes, sizes.asked, pieces)
+        differences = [(flat_pair(test.parts), test.width) for test in tests]
+        hit = self._bit(circuits.equal_words(self._session, differences), (sizes.asked,))
+        met = self.inject(hit)
+        table = self.multiply(table, met.reshape(-1, 1)) if sizes.columns else table
+        dense = None if dense is None else self.logical_and(dense, flags_of(hit, dense))
+        return Found(met, table, dense, np.arange(sizes.asked) if self.owns(sizes.asker) else None)
 
 
 def connect(channel: Channel) -> Rep3:

@@ -213,13 +213,18 @@ class Tally:
         return asked
 
     def look_up(self, sizes: Lookup) -> None:
-        """Machine.look_up: the seed and the store, the tags; the pieces; the checks compared with zero."""
+        """Machine.look_up: the store and the tags; the pieces; the checks compared with zero; what is no hit zeroed."""
         asker, keeper, helper = sizes.asker, sizes.keeper, helper_of(sizes)
         store = SEED_BYTES + WORD * sizes.width * okvs_columns(sizes.kept)
         self.wave((keeper, helper, store), (asker, helper, 2 * WORD * sizes.asked))
         each = sum(WORD * packed((p.stop - p.start) * sizes.asked, p.width) for p in sizes.pieces)
         self.wave((asker, helper, each), (helper, asker, each))
         self.all_ones(sizes.asked, sum(sizes.check_widths))
+        self.integers(sizes.asked)
+        if sizes.columns:
+            self.multiply(sizes.asked * sizes.columns)
+        if sizes.dense:
+            self.bits_and(sizes.asked * sizes.dense, sizes.dense_width)
 
     def _tables(self, rows: int, columns: int, widths: Sequence[int]) -> list[int]:
         return [WORD * rows * columns] * (columns > 0) + [binary_bytes(rows, widths)] * bool(widths)

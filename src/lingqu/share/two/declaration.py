@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from lingqu._core import cuckoo_bins
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
 from lingqu.share import composed
@@ -28,6 +29,10 @@ CHEETAH = "Cheetah: Huang et al. (USENIX Security 2022)"
 SIRNN = "SIRNN: Rathee et al. (S&P 2021)"
 SHUFFLE = "Mohassel, Sadeghian (EUROCRYPT 2013); Chase, Ghosh, Poburinnaya (ASIACRYPT 2020)"
 SORTING = "Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022)"
+LOOKUP = (
+    "Pinkas, Schneider, Tkachenko, Yanai (EUROCRYPT 2019); Rindal, Schoppmann (EUROCRYPT 2021); "
+    "Raghuraman, Rindal (CCS 2022); Chandran, Gupta, Shah (PETS 2022)"
+)
 TRANSFERS = "Ferret: Yang et al. (CCS 2020), from the room ot"
 
 INPUT = Reveals(to=Audience.COMPUTE, fact=Fact.SHAPE, about="the number and width of the values shared")
@@ -40,7 +45,7 @@ def _count(sizes: Sizes) -> int:
 
 RUNS: dict[str, Callable[[TwoTally, Sizes], object]] = {
     written.name: lambda tally, sizes, written=written: written.run(Outline(tally, 2), sizes)  # type: ignore[misc]
-    for written in composed.WRITTEN
+    for written in (*composed.WRITTEN, composed.ALIGN)
 }
 """What each operation counts, by name."""
 
@@ -105,6 +110,7 @@ OPERATIONS = (
     _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"after {SORTING}"),
     _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"after {SORTING}"),
     *composed.operations(TwoTally, 2, composed.Sources(f"{CRYPTFLOW2}, section 3.4", f"after {SORTING}")),
+    composed.alignment_of(TwoTally, 2, LOOKUP, (INPUT,)),
 )
 
 
@@ -128,10 +134,12 @@ DECLARATION = Declaration(
         Adversary.SEMI_HONEST,
         2,
         1,
-        "ristretto255, learning parity with noise, ring learning with errors, AES-128 as an ideal permutation",
+        "ristretto255, learning parity with noise, ring learning with errors, AES-128 as an ideal permutation, "
+        "SHA-256 as a random oracle",
     ),
     operations={operation.name: operation for operation in OPERATIONS},
     preparation=preparation,
+    aligned_rows=cuckoo_bins,
 )
 
 

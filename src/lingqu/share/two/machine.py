@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu import _core
+from lingqu._core import cuckoo_bins
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput
 from lingqu.share import checks, curves, reals
@@ -29,11 +30,11 @@ from lingqu.share.api import (
     ring,
 )
 from lingqu.share.local import Local
-from lingqu.share.lookups import Found, Kept, Lookup
+from lingqu.share.lookups import Found, Kept, Lookup, by_rows, flags_of
 from lingqu.share.outline import Outline
 from lingqu.share.supplies import Preparation
 from lingqu.share.tables import pack_columns, unpack_columns
-from lingqu.share.two import arithmetic, circuits, rows
+from lingqu.share.two import arithmetic, circuits, lookup, rows
 from lingqu.share.two.link import flat
 from lingqu.share.two.needs import Need, Piece
 from lingqu.share.two.session import Session, pair_key
@@ -331,12 +332,21 @@ class Two(Local):
     # Lookups
 
     def slots(self, asked: int) -> int:
-        """As Machine.slots."""
-        raise BadInput("share.two offers no lookups of an owner's keys.", "Join by sorting.")
+        """As Machine.slots: the bins of a cuckoo table."""
+        return cuckoo_bins(asked)
 
     def look_up(self, sizes: Lookup, asked: Words | None, kept: Kept | None) -> Found:
         """As Machine.look_up."""
-        raise BadInput("share.two offers no lookups of an owner's keys.", "Join by sorting.")
+        checks.two_of(sizes.asker, sizes.keeper, self.parties)
+        slots = self.slots(sizes.asked)
+        pieces, places = lookup.look_up(self._session, sizes, asked, kept)
+        tests, table, dense = by_rows(sizes, slots, [(piece,) for piece in pieces])
+        hit = self.equal_words([(test, self.constant_bits(np.zeros(slots, np.uint64), test.width)) for test in tests])
+        met = self.inject(hit)
+        if sizes.columns:
+            table = self.select(hit.reshape(-1, 1), table, self.constant(np.zeros(table.shape, np.int64)))
+        dense = None if dense is None else self.logical_and(dense, flags_of(hit, dense))
+        return Found(met, table, dense, places)
 
 
 def connect(channel: Channel) -> Two:

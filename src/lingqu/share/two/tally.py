@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from lingqu._core import cuckoo_bins
 from lingqu.kinds.channel import Tag
 from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
+from lingqu.share.lookups import Lookup
 from lingqu.share.outline import WORD, packed
 from lingqu.share.tables import layout_of
 from lingqu.share.two.circuits import CARRY_BITS, halves, levels
+from lingqu.share.two.lookup import messages
 from lingqu.share.two.needs import (
     CHOICES,
     DIGIT,
@@ -167,6 +170,22 @@ class TwoTally:
             self.products([pair for pair in pairs if pair[0]], lanes)
         if digits > 1:
             self.products([(digits - 1, 3)], lanes)
+
+    def slots(self, asked: int) -> int:
+        """Machine.slots."""
+        return cuckoo_bins(asked)
+
+    def look_up(self, sizes: Lookup) -> None:
+        """Machine.look_up: its own messages; the checks compared with zero; what is no hit zeroed."""
+        for message in messages(sizes):
+            self.wave(message)
+        slots = self.slots(sizes.asked)
+        self.all_ones(slots, sum(sizes.check_widths))
+        self.integers(slots)
+        if sizes.columns:
+            self.select(slots, slots * sizes.columns)
+        if sizes.dense:
+            self.bits_and(slots * sizes.dense, sizes.dense_width)
 
     # Rows
 
