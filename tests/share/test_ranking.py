@@ -80,6 +80,28 @@ def test_more_pairs_than_expected_are_compared_too(rep3: Parties, monkeypatch: p
 
 
 @pytest.mark.parametrize("key", [[5, 5, 5], [1, 2, 3], [9, 1 << 50, 0]])
+def test_two_parties_open_a_random_order(two: Parties, monkeypatch: pytest.MonkeyPatch, key: list[int]) -> None:
+    opened: list[tuple[int, ...]] = []
+    ranks = plans.ranks
+
+    def seen(plan: Any, compare: Any) -> Any:
+        order = ranks(plan, compare)
+        opened.append(tuple(order.tolist()))
+        return order
+
+    def work(m: Machine) -> None:
+        words = m.constant_bits(np.array(key, np.uint64), 60)
+        for _ in range(240):
+            m.sort([words])
+
+    monkeypatch.setattr(plans, "ranks", seen)
+    two(work)
+    counts = np.unique(np.array(opened), axis=0, return_counts=True)[1] / 2  # both parties see each
+    assert len(counts) == 6
+    assert ((counts - 40) ** 2 / 40).sum() < CHI_SQUARE_5
+
+
+@pytest.mark.parametrize("key", [[5, 5, 5], [1, 2, 3], [9, 1 << 50, 0]])
 def test_what_is_opened_is_a_random_order(rep3: Parties, monkeypatch: pytest.MonkeyPatch, key: list[int]) -> None:
     opened: list[tuple[int, ...]] = []
 
