@@ -142,7 +142,7 @@ spu:
 		$(SPU_VENV)/bin/python -m pip --disable-pip-version-check --quiet install spu==0.9.5 && \
 		touch $(SPU_VENV)/.created; } || echo "SPU could not be installed (it needs Python 3.11): only Lingqu is measured." >&2
 bench-mpc: $(VENV)/.package spu ## three parties beside SPU 0.9.5, and the machine's limits (minutes)
-	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mpc $(SPU_ARGUMENT) $(if $(ROWS),$(ROWS))
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mpc $(SPU_ARGUMENT) $(if $(TWO),--two) $(if $(ROWS),$(ROWS))
 bench-psi: $(VENV)/.package spu ## intersections beside SPU 0.9.5, growth, and a shaped line (minutes)
 	@$(BIN)/python -m benchmarks.psi $(SPU_ARGUMENT) $(if $(ROWS),$(ROWS))
 

@@ -46,6 +46,10 @@ COLUMNS = (
     *("MB", "malicious MB", "ABY3 MB", "two MB", "CHEETAH MB", "rounds", "CPU s", "ABY3 CPU s"),
     *("x loopback", "x AES", "error", "ABY3 error"),
 )
+PAIRED = (
+    *("row", "s", "CPU s", "online s", "CHEETAH s", "CHEETAH CPU s", "CHEETAH / s", "CHEETAH / online"),
+    *("MB", "MB online", "CHEETAH MB", "rounds", "rounds online", "peak MB"),
+)
 SCALING = ("row", "s", "CPU s", "MB", "rounds", "peak MB", "operands MB", "peak / operands", "grows with rows to the")
 
 
@@ -176,7 +180,8 @@ class Spu:
 class Figures:
     """One engine's figures of one row.
 
-    prepared: seconds of making correlations.  beyond: bytes of memory that the work took.
+    prepared: seconds of making correlations.  beyond: bytes of memory that the work took.  made, made_rounds: bytes and
+    rounds of making correlations.
     """
 
     times: tuple[float, ...]
@@ -186,6 +191,8 @@ class Figures:
     worst: float | None = None
     prepared: float = 0.0
     beyond: float = 0.0
+    made: int = 0
+    made_rounds: int = 0
 
     @property
     def seconds(self) -> float:
@@ -231,7 +238,9 @@ def ours(name: str, engine: Engine, repeat: int) -> Found:
     last = [_party_figures(result) for result in later.results]
     beyond = max(float(_party_figures(result)[2]) for result in first.results)
     prepared = max(float(one[1]) for one in last)
-    return Figures(later.times, later.processor, max(later.bytes), later.rounds, worst, prepared, beyond)
+    made, made_rounds = (max(int(one[i]) for one in last) for i in (3, 4))
+    sent, rounds = max(later.bytes), later.rounds
+    return Figures(later.times, later.processor, sent, rounds, worst, prepared, beyond, made, made_rounds)
 
 
 def theirs(spu: Spu, protocol: str, name: str, repeat: int) -> Found:
@@ -288,6 +297,23 @@ def compared(name: str, spu: Spu, repeat: int, machine: Limits) -> list[str]:
     ]
 
 
+def paired(name: str, spu: Spu) -> list[str]:
+    """The cells of a row of two parties alone."""
+    two = ours(name, TWO, 1)
+    cheetah = theirs(spu, "CHEETAH", name, 1) if ROWS[name].cheetah else "-"
+    if isinstance(two, str):
+        return [name, two, *["-"] * (len(PAIRED) - 2)]
+    online = max(two.seconds - two.prepared, 0.0)
+    return [
+        *(name, f"{two.seconds:.2f}", f"{two.processor:.2f}", f"{online:.3f}"),
+        _cell(cheetah, lambda one: f"{one.seconds:.2f}"),
+        _cell(cheetah, lambda one: f"{one.processor:.2f}"),
+        *(_ratio(cheetah, two), _ratio(cheetah, online)),
+        *(f"{size / 1e6:.1f}" for size in (two.bytes, two.bytes - two.made)),
+        *(_megabytes(cheetah), str(two.rounds), str(two.rounds - two.made_rounds), f"{two.beyond / 1e6:.0f}"),
+    ]
+
+
 def scaled(name: str, before: Figures | None) -> tuple[list[str], Figures | None]:
     """The cells of a scaling row, and its figures; before: those of a tenth of the rows."""
     found = ours(name, OURS, 2)
@@ -311,9 +337,14 @@ def _head(columns: tuple[str, ...]) -> Iterator[str]:
     yield "|---|" + "---:|" * (len(columns) - 1)
 
 
-def lines(names: list[str], spu: Spu, repeat: int, machine: Limits) -> Iterator[str]:
-    """The tables as Markdown, row by row."""
+def lines(names: list[str], spu: Spu, repeat: int, machine: Limits, pair: bool = False) -> Iterator[str]:
+    """The tables as Markdown, row by row; pair: of two parties alone."""
     several = [name for name in names if not ROWS[name].scaling]
+    if pair:
+        yield from _head(PAIRED)
+        for name in several:
+            yield _line(paired(name, spu))
+        return
     if several:
         yield from _head(COLUMNS)
     for name in several:
@@ -343,6 +374,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
     parser.add_argument("--spu", help="the Python that has spu==0.9.5")
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--two", action="store_true", help="measure two parties and CHEETAH alone")
     parser.add_argument("rows", nargs="*")
     options = parser.parse_args()
     names = [name for name in ROWS if not options.rows or any(word in name for word in options.rows)]
@@ -361,7 +393,7 @@ def main() -> None:
         "payload once through each.  CPU s: of all parties.  two online s: without making correlations.\n", flush=True
     )
     try:
-        for line in lines(names, spu, options.repeat, machine):
+        for line in lines(names, spu, options.repeat, machine, options.two):
             print(line, flush=True)
     finally:
         spu.close()

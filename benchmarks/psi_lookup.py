@@ -1,23 +1,8 @@
 """Private lookup and unbalanced sets: client and server in processes of their own, over TCP on the loopback.
 
-    python -m benchmarks.psi_lookup                         1e6 keys of 256 bytes, and 1,000 against 1e6
-    python -m benchmarks.psi_lookup lookup --records 100000
-    python -m benchmarks.psi_lookup unbalanced --elements 10000000
+python -m benchmarks.psi_lookup                         1e6 keys of 256 bytes, and 1,000 against 1e6
+python -m benchmarks.psi_lookup lookup --records 100000
+python -m benchmarks.psi_lookup unbalanced --elements 10000000
 """
 
 from __future__ import annotations
-
-import argparse
-import multiprocessing
-import resource
-import statistics
-import time
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-
-from lingqu.kinds.channel import Channel
-from lingqu.net.loopback import loopback_channel
-from lingqu.pir import Client, Records, Table, Terms, connect, key, serve
-from lingqu.pir.records import Packed

@@ -106,6 +106,10 @@ def test_bits(parties: Parties, values: list[int]) -> None:
             m.reveal_bits(part)
             for part in (
                 m.to_bits(a),
+                m.to_bits(a, 26),
+                m.to_bits(a, 3),
+                m.logical_and(p, m.stack([p, q, p])),
+                m.logical_and(m.stack([q, p])[:, None], p[None]),
                 m.parity(a),
                 m.equal(a, b),
                 m.equal(a, 0),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lingqu.share import Machine
+from lingqu.share import ranking as plans
 from lingqu.share.plain import Plain
 from lingqu.share.rep3 import Rep3, ranking
 from lingqu.share.rep3.rows import STEP, opened_order
@@ -49,7 +50,7 @@ def test_every_stage_keeps_equal_keys_in_order(parties: Parties, rows: int, widt
 @pytest.mark.parametrize("rows", [2, 3, 4, 100, 1023, 1024, 100_000, 3_000_000])
 def test_stages_take_every_row(rows: int) -> None:
     known = 0
-    for stage in ranking.stages(rows, STEP):
+    for stage in plans.stages(rows, STEP):
         assert stage.known == known
         assert sum(stage.digits) == known.bit_length()
         known += stage.added
@@ -59,7 +60,7 @@ def test_stages_take_every_row(rows: int) -> None:
 def test_pairs_between_pivots_stay_below_their_bound() -> None:
     draw = np.random.default_rng(3)
     for known, added in ((15, 48), (1023, 3072), (4095, 4096), (127, 9000)):
-        most = ranking._most_pairs(known, added)
+        most = plans._most_pairs(known, added)
         found = []
         for _ in range(200):
             pivots = np.sort(draw.permutation(known + added)[:known])
@@ -71,11 +72,33 @@ def test_pairs_between_pivots_stay_below_their_bound() -> None:
 
 def test_more_pairs_than_expected_are_compared_too(rep3: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        ranking, "stages", lambda rows, _: (ranking.Stage(0, 15, (), 105), ranking.Stage(15, rows - 15, (2, 2), 7))
+        ranking, "stages", lambda rows, _: (plans.Stage(0, 15, (), 105), plans.Stage(15, rows - 15, (2, 2), 7))
     )
     key = np.random.default_rng(1).integers(0, 1 << 60, 400).astype(np.uint64)
     expected = np.argsort(np.argsort(key))
     np.testing.assert_array_equal(rep3(lambda m: sorted_places(m, [(key, 60)])).results[1], expected)
+
+
+@pytest.mark.parametrize("key", [[5, 5, 5], [1, 2, 3], [9, 1 << 50, 0]])
+def test_two_parties_open_a_random_order(two: Parties, monkeypatch: pytest.MonkeyPatch, key: list[int]) -> None:
+    opened: list[tuple[int, ...]] = []
+    ranks = plans.ranks
+
+    def seen(plan: Any, compare: Any) -> Any:
+        order = ranks(plan, compare)
+        opened.append(tuple(order.tolist()))
+        return order
+
+    def work(m: Machine) -> None:
+        words = m.constant_bits(np.array(key, np.uint64), 60)
+        for _ in range(240):
+            m.sort([words])
+
+    monkeypatch.setattr(plans, "ranks", seen)
+    two(work)
+    counts = np.unique(np.array(opened), axis=0, return_counts=True)[1] / 2  # both parties see each
+    assert len(counts) == 6
+    assert ((counts - 40) ** 2 / 40).sum() < CHI_SQUARE_5
 
 
 @pytest.mark.parametrize("key", [[5, 5, 5], [1, 2, 3], [9, 1 << 50, 0]])

@@ -14,9 +14,10 @@ from lingqu.share.api import FRACTION_BITS
 from lingqu.share.bitplanes import sklansky
 from lingqu.share.lookups import SEED_BYTES, Lookup
 from lingqu.share.outline import WORD, packed
+from lingqu.share.ranking import layout, stages
 from lingqu.share.rep3.circuits import chunks
 from lingqu.share.rep3.lookup import helper_of
-from lingqu.share.rep3.ranking import by_digits, layout, stages
+from lingqu.share.rep3.ranking import by_digits
 from lingqu.share.rep3.rows import DIGIT_BITS, STEP
 from lingqu.share.tables import binary_bytes
 

@@ -34,7 +34,7 @@ from lingqu.share.lookups import Found, Kept, Lookup, by_rows, flags_of
 from lingqu.share.outline import Outline
 from lingqu.share.supplies import Preparation
 from lingqu.share.tables import pack_columns, unpack_columns
-from lingqu.share.two import arithmetic, circuits, lookup, rows
+from lingqu.share.two import arithmetic, circuits, lookup, ranking, rows
 from lingqu.share.two.link import flat
 from lingqu.share.two.needs import Need, Piece
 from lingqu.share.two.session import Session, pair_key
@@ -310,6 +310,8 @@ class Two(Local):
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
         words = [(flat(key.parts[0]), key.width) for key in reversed(keys)]
+        if not ranking.by_digits(sum(width for _, width in words)):
+            return Permutation(_integers(ranking.sort(self._session, words), (count,)))
         bits = [(word, position) for word, width in words for position in range(width)]
         return Permutation(_integers(rows.sort(self._session, bits), (count,)))
 

@@ -11,6 +11,7 @@ from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
 from lingqu.share.lookups import Lookup
 from lingqu.share.outline import WORD, packed
+from lingqu.share.ranking import layout, stages
 from lingqu.share.tables import layout_of
 from lingqu.share.two.circuits import CARRY_BITS, halves, levels
 from lingqu.share.two.lookup import messages
@@ -26,6 +27,7 @@ from lingqu.share.two.needs import (
     scaled,
     strings,
 )
+from lingqu.share.two.ranking import STEP, by_digits, moves, parts
 from lingqu.share.two.rows import DIGIT_BITS, INTEGERS, pass_moves, values_of
 
 
@@ -207,9 +209,31 @@ class TwoTally:
         self.integers(values * rows)
         self.choose(values * rows)
 
+    def compare(self, count: int, bits: int) -> None:
+        """ranking.compare."""
+        for part in parts(count):
+            lanes, nodes = packed(part.stop - part.start), bits
+            while nodes > 1:
+                self.products([(nodes // 2, 1 if nodes == 2 else 2)], lanes)
+                nodes -= nodes // 2
+            self.exchange(WORD * lanes)
+
+    def rank(self, rows: int, bits: int) -> None:
+        """ranking.sort."""
+        every = moves(rows, bits)
+        self._draw(rows, every)
+        self._run(rows, every[:1])
+        for stage in stages(rows, STEP):
+            for count in stage.comparisons:
+                self.compare(count, layout(rows, bits)[2])
+        self._run(rows, every[1:], inverse=True)
+
     def sort(self, rows: int, bits: int) -> None:
         """Machine.sort by keys of `bits` bits together."""
         if rows < 2:
+            return
+        if not by_digits(bits):
+            self.rank(rows, bits)
             return
         for start in range(0, bits, DIGIT_BITS):
             width = min(DIGIT_BITS, bits - start)

@@ -13,6 +13,7 @@ from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
 from lingqu.share.outline import WORD, packed
 from lingqu.share.places import places_of
+from lingqu.share.ranking import layout, stages
 from lingqu.share.rep3 import tally as unchecked
 from lingqu.share.rep3.malicious import session
 from lingqu.share.rep3.malicious.arithmetic import chunk_rows
@@ -21,7 +22,7 @@ from lingqu.share.rep3.malicious.moves import HOPS
 from lingqu.share.rep3.malicious.ring import count_check, matmul_lengths, product_lengths
 from lingqu.share.rep3.malicious.ring_argument import SEED_BYTES
 from lingqu.share.rep3.malicious.statement import columns_of, rounds_of
-from lingqu.share.rep3.ranking import by_digits, layout, stages
+from lingqu.share.rep3.ranking import by_digits
 from lingqu.share.rep3.rows import DIGIT_BITS
 from lingqu.share.tables import binary_bytes
 

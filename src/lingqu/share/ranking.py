@@ -1,0 +1,178 @@
+"""The order of different keys in few rounds of comparisons that are opened; how many is public.
+
+Keys are shuffled first, so what is opened is the order of a uniformly random permutation, whatever they are (Hamada,
+Kikuchi, Ikarashi, Chida, Takahashi, ICISC 2012).  Their quicksort opens more comparisons when its pivots are bad; here
+the number is public: sorted rows serve as pivots of a binary search of further rows, and the rows that fall between the
+same two pivots are compared each with each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu.share.api import Words
+
+Order = NDArray[np.uint32]
+Compare = Callable[[Order, Order], NDArray[np.bool_]]
+"""Whether row left[i] is below row right[i], opened."""
+WIDEST = 4
+"""Most bits of a search's result that one step may find."""
+TAIL = 41
+"""Bits of improbability of either way in which the rows between pivots could exceed their bound."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Rows that join sorted ones: `digits` are the bits that each step of their search finds.
+
+    pairs: comparisons among rows between the same pivots, exceeded with probability below 2**(1 - TAIL).
+    """
+
+    known: int
+    added: int
+    digits: tuple[int, ...]
+    pairs: int
+
+    @property
+    def comparisons(self) -> list[int]:
+        """How many are opened together, step by step."""
+        return [self.added * ((1 << digit) - 1) for digit in self.digits] + [self.pairs]
+
+    def units(self, step: int) -> int:
+        """The stage's cost in comparisons."""
+        return sum(count + step for count in self.comparisons)
+
+
+@lru_cache(64)
+def stages(rows: int, step: int) -> tuple[Stage, ...]:
+    """The cheapest stages that sort so many rows; step: comparisons that are worth the rounds of opening some."""
+    sizes = [(1 << k) - 1 for k in range(2, rows.bit_length() + 1) if (1 << k) <= rows]
+    best: dict[int, tuple[int, tuple[Stage, ...]]] = {0: (0, ())}
+    for size in [*sizes, rows]:
+        options = []
+        for known, (units, before) in best.items():
+            stage = _stage(known, size - known, step)
+            options.append((units + stage.units(step), (*before, stage)))
+        best[size] = min(options, key=lambda option: option[0])
+    return best[rows][1]
+
+
+def _stage(known: int, added: int, step: int) -> Stage:
+    bits = known.bit_length()
+    pairs = _most_pairs(known, added)
+    splits = [(width,) * (bits // width) + (bits % width,) * (bits % width > 0) for width in range(1, WIDEST + 1)]
+    return min((Stage(known, added, digits, pairs) for digits in splits), key=lambda stage: stage.units(step))
+
+
+def _most_pairs(known: int, added: int) -> int:
+    """How many pairs of added rows fall between the same pivots, exceeded with probability below 2**(1 - TAIL).
+
+    All compositions of the added rows into the gaps are equally likely. A gap holds k of them with probability at most
+    (added / (added + known))**k, so none holds more than `longest`; cut there, Bernstein's bound holds for the sum of
+    the pairs, as the gaps are negatively associated (Joag-Dev and Proschan, 1983). E[C(s, 2)**2] is at most
+    6 g**4 + 6 g**3 + g**2 with g = added / (known + 1), from the falling moments k! g**k.
+    """
+    every = added * (added - 1) // 2
+    if not known:
+        return every
+    gaps = known + 1
+    improbable = TAIL + gaps.bit_length()
+    # ln(1 + x) >= 2 x / (2 + x), and ln 2 < 0.6932
+    longest = min(added, improbable * 6932 * (2 * added + known) // (20_000 * known) + 1)
+    mean = added * (added - 1) // (gaps + 1) + 1
+    variance = 6 * added**4 // gaps**3 + 6 * added**3 // gaps**2 + added**2 // gaps + 3
+    exponent = TAIL * 6932 // 10_000 + 1
+    largest = longest * (longest - 1) // 2
+    return min(every, mean + isqrt(2 * variance * exponent) + 1 + largest * exponent // 3 + 1)
+
+
+def layout(rows: int, bits: int) -> tuple[int, int, int]:
+    """Words a row, their width, and bits of keys with the rows' numbers."""
+    total = bits + (rows - 1).bit_length()
+    columns = -(-total // 64)
+    return columns, total if columns == 1 else 64, total
+
+
+def numbered(numbers: Words, keys: Sequence[tuple[Words, int]]) -> Words:
+    """One component of keys (words, width), the least significant first, above the rows' numbers: words row by row."""
+    rows = len(numbers)
+    table = np.zeros((rows, layout(rows, sum(width for _, width in keys))[0]), np.uint64)
+    table[:, 0] = numbers
+    at = (rows - 1).bit_length()
+    for words, width in keys:
+        word, shift = divmod(at, 64)
+        table[:, word] |= words << np.uint64(shift)
+        if shift + width > 64:
+            table[:, word + 1] |= words >> np.uint64(64 - shift)
+        at += width
+    return table.reshape(-1)
+
+
+def ranks(plan: tuple[Stage, ...], compare: Compare) -> Order:
+    """The rows in ascending order, found by opened comparisons.
+
+    With probability below 2**(2 - TAIL) a stage opens a few more than its plan says.
+    """
+    order = np.zeros(0, np.uint32)
+    for stage in plan:
+        order = _joined(compare, order, stage)
+    return order
+
+
+def _joined(compare: Compare, order: Order, stage: Stage) -> Order:
+    """The order of the sorted rows and the stage's further ones."""
+    gap = _searched(compare, order, stage)
+    by = np.argsort(gap, kind="stable").astype(np.uint32)
+    gap = gap[by]
+    left, right = _pairs(gap)
+    spare = max(stage.pairs - len(left), 0)
+    rows = by + np.uint32(stage.known)
+    # rows 0 and 1 differ, and how they compare is opened anyway
+    x = np.concatenate([rows[left], np.zeros(spare, np.uint32)])
+    y = np.concatenate([rows[right], np.ones(spare, np.uint32)])
+    below = [compare(x[part], y[part]) for part in _parts(len(x), stage.pairs)]
+    less = np.concatenate(below)[: len(left)] if below else np.zeros(0, np.bool_)
+    place = np.bincount(right[less], minlength=stage.added) + np.bincount(left[~less], minlength=stage.added)
+    counts = np.bincount(gap, minlength=stage.known + 1)
+    reached = np.cumsum(counts)
+    out = np.zeros(stage.known + stage.added, np.uint32)
+    out[np.arange(stage.known) + reached[: stage.known]] = order
+    out[gap + (reached - counts)[gap] + place] = rows
+    return out
+
+
+def _parts(count: int, most: int) -> list[slice]:
+    """The comparisons that are declared, and apart from them those beyond."""
+    return [part for part in (slice(0, min(count, most)), slice(most, count)) if part.start < part.stop]
+
+
+def _searched(compare: Compare, order: Order, stage: Stage) -> Order:
+    """How many sorted rows are below each further one: a step opens the pivots that part what is left evenly."""
+    rows = np.arange(stage.known, stage.known + stage.added, dtype=np.uint32)
+    found = np.zeros(stage.added, np.uint32)
+    left = stage.known.bit_length()
+    for digit in stage.digits:
+        left -= digit
+        pivots = np.arange(1, 1 << digit, dtype=np.uint32)[:, None] << np.uint32(left)
+        chosen = order[found + pivots - np.uint32(1)].reshape(-1)
+        above = compare(chosen, np.tile(rows, len(pivots))).reshape(len(pivots), -1)
+        found += np.count_nonzero(above, axis=0).astype(np.uint32) << np.uint32(left)
+    return found
+
+
+def _pairs(gap: Order) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of positions that hold the same value in a sorted array, the earlier first."""
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    at, distance = np.arange(len(gap) - 1), 1
+    while len(at := at[gap[at] == gap[at + distance]]):
+        first.append(at)
+        second.append(at + distance)
+        distance += 1
+        at = at[at < len(gap) - distance]
+    return np.concatenate(first), np.concatenate(second)
