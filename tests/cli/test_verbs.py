@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from lingqu.cli.live import Progress
 from lingqu.kinds.programs import Parameter, Program
+from lingqu.node.replies import JobView
 
 SQL = "SELECT education, COUNT(*) AS people FROM civil_affairs.residents GROUP BY education"
 PROGRAM = Program(kind="sql", text=SQL)
@@ -338,3 +341,18 @@ def test_ctrl_c_leaves_the_job_running_and_says_so(run: Any, fake: Any, monkeypa
     assert shown.code == 130
     assert "The job goes on" in shown.err
     assert "--cancel" in shown.err
+
+
+def test_a_long_step_shows_its_rows(run: Any, fake: Any) -> None:
+    step = {"id": "intersect", "operator": "intersect", "state": "running", "rows": 12_000, "of": 60_000}
+    fake.job = fake.job | {"state": "running", "steps": [step]}
+    assert "running, 12,000 of 60,000 rows" in run("jobs", fake.job["id"]).out
+    console = Console(file=io.StringIO(), width=100)
+    with Progress(console, JobView.model_validate_json(json.dumps(fake.job))) as progress:
+        progress.update(JobView.model_validate_json(json.dumps(fake.job | {"steps": [step | {"rows": 60_000}]})))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    assert [line.strip() for line in file.getvalue().splitlines()] == [
+        "intersect (intersect): 12,000 of 60,000 rows",
+        "intersect (intersect): 60,000 of 60,000 rows",
+    ]

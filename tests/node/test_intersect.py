@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ import lingqu
 from lingqu.kinds import clock
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.net.record import read_recording
+from lingqu.psi.parts import parted
+from lingqu.psi.session import opening_cost
 
 PURPOSE = "who is in both registers"
 FIRST, SECOND = "civil-affairs/residents", "human-resources/employment"
@@ -110,6 +113,17 @@ def test_the_size_alone_and_only_from_the_minimum_on(trio: Trio) -> None:
     few = run(trio, agree(trio, spec(result="size"), minimum_group=46))
     assert release(trio.civil, few)["rows"] == []
     assert "fewer than 46" in release(trio.civil, few)["note"]
+
+
+def test_against_malicious_parties_with_one_recipient(trio: Trio) -> None:
+    contract = agree(trio, spec(), adversary="malicious-with-abort")
+    terms = trio.civil.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]
+    assert terms["adversary"] == "malicious-with-abort"
+    assert "do instead of following the protocol" in terms["statement"]["assumes"]
+    assert len(release(trio.civil, run(trio, contract))["rows"]) == 45
+    for program, more in ((spec(result="size"), {}), (spec(), {"recipients": [CIVIL, HUMAN]})):
+        wanted = asked(program, adversary="malicious-with-abort", **more)
+        assert refusal(trio.civil, "analyst", "POST", "/v1/contracts", wanted).term == "techniques"
 
 
 def test_explanation_names_protocols_parts_and_who_learns_what(trio: Trio) -> None:
@@ -232,3 +246,55 @@ def test_in_python_and_on_the_command_line(trio: Trio, tmp_path: Path) -> None:
     again = verb("intersect", str(spec_file), "--purpose", PURPOSE)
     assert again.returncode == 3
     assert "uses" in again.stderr
+
+
+@pytest.fixture(scope="module")
+def many(trio: Trio) -> dict[str, Any]:
+    """A program over two larger tables, in 94 parts."""
+    people = [f"q{i:05d}" for i in range(2_000)]
+    for node, table, keys in ((trio.civil, "many", people[:1500]), (trio.human, "more", people[500:])):
+        source = trio.root / f"{table}.csv"
+        source.write_text("\n".join(["person_id", *keys]) + "\n")
+        document = {"name": table, "title": table, "source": str(source), "key": ["person_id"]}
+        node.call("manager", "POST", "/v1/tables", document)
+    pause = threading.Event()
+    for node, table in ((trio.civil, f"{HUMAN}/more"), (trio.human, f"{CIVIL}/many")):
+        while table not in [one["id"] for one in node.call("analyst", "GET", "/v1/catalog")["assets"]]:
+            pause.wait(0.1)
+    return spec(first={"table": f"{CIVIL}/many"}, second={"table": f"{HUMAN}/more"}, part=16)
+
+
+def killed(trio: Trio, contract: str, victim: Bureau) -> str:
+    """The state of a run whose worker at one node is killed (kill -9) as soon as some parts are done."""
+    job = trio.civil.call("analyst", "POST", "/v1/jobs", {"contract": contract, "purpose": PURPOSE})["id"]
+    for view in trio.civil.events(job):
+        step = next(one for one in view["steps"] if one["id"] == "intersect")
+        if step["state"] == "running" and 0 < step["rows"] < step["of"]:
+            for pid in victim.workers():
+                os.kill(pid, signal.SIGKILL)
+    ended = trio.ended(job, trio.civil)
+    assert ended["state"] == "done" or ended["error"]["code"] == "party-lost"
+    assert trio.ended(job, trio.human)["state"] == ended["state"]
+    state: str = ended["state"]
+    return state
+
+
+@pytest.mark.parametrize("victim", [CIVIL, HUMAN])
+def test_the_run_after_a_kill_does_the_rest(trio: Trio, many: dict[str, Any], victim: str) -> None:
+    contract = agree(trio, many, uses=9)
+    assert any(killed(trio, contract, trio.nodes[victim]) == "failed" for _ in range(8)), "no kill met a run under way"
+    kept = [node.home.path / "kept" / contract.removeprefix("sha256:") for node in (trio.civil, trio.human)]
+    done = [{path.name for path in (folder / "intersect").glob("done-*")} for folder in kept]
+    assert done[0] & done[1]
+    assert len(done[0] ^ done[1]) <= 1
+    job = run(trio, contract)
+    assert [row[0] for row in release(trio.civil, job)["rows"]] == [f"q{i:05d}" for i in range(500, 1500)]
+    views = [trio.ended(job, node) for node in (trio.civil, trio.human)]
+    sent = sum(step["bytes"] for view in views for step in view["steps"] if step["id"] == "intersect")
+    plan = trio.civil.call("analyst", "GET", f"/v1/jobs/{job}/plan")
+    declared = next(step["bytes"] for step in plan["steps"] if step["id"] == "intersect")
+    parts = parted((1500, 1500), most=16)
+    opening = opening_cost(parts).bytes
+    missing = parts.count - len(done[0] & done[1])
+    assert sent == opening + (declared - opening) // parts.count * missing
+    assert not [path for folder in kept for path in folder.glob("*/*")]

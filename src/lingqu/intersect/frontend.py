@@ -20,7 +20,7 @@ from lingqu.plan.plan import Output, Plan, Setting, Told
 from lingqu.psi import FORMS, Result
 from lingqu.psi.parts import parted
 from lingqu.psi.runner import FOUND, Key, KeyType, Side, TableArguments
-from lingqu.psi.tables import ELEMENTS, SIZE
+from lingqu.psi.tables import BOTH, ELEMENTS, SIZE
 
 MANNER = "intersect their keys under the protocol"
 _EMPTY = {
@@ -39,7 +39,7 @@ class IntersectFrontend:
 
     def carries(self, declaration: Declaration) -> bool:
         """Mechanisms that intersect tables, in one way or another."""
-        return not declaration.ideal and not declaration.operations.keys().isdisjoint({ELEMENTS, SIZE})
+        return not declaration.ideal and not declaration.operations.keys().isdisjoint({ELEMENTS, BOTH, SIZE})
 
     def parties(self, program: Program, assets: Mapping[str, Asset], asker: PartyName) -> tuple[PartyName, ...] | None:
         """The two owners."""
@@ -85,20 +85,24 @@ class _Drafting:
         scans = [self._scan(draft, place) for place in (0, 1)]
         sized = self.spec.result == "size"
         arguments = TableArguments(
-            sides=(self._side(0), self._side(1)), forms=self.spec.forms, result=Result(self.spec.result)
+            sides=(self._side(0), self._side(1)),
+            forms=self.spec.forms,
+            result=Result(self.spec.result),
+            most=self.spec.part,
         )
         receiver = min(self.setting.parties.index(name) for name in self.setting.recipients)
         sizes = {
             "left": self.rows[receiver],
             "right": self.rows[1 - receiver],
             "recipients": len(self.setting.recipients),
+            "most": self.spec.part,
         }
         found = draft.shared(
             "intersect",
             "intersect",
             scans,
             arguments.arguments(),
-            [Work(SIZE if sized else ELEMENTS, sizes)],
+            [Work(SIZE if sized else BOTH if len(self.setting.recipients) == 2 else ELEMENTS, sizes)],
             reason=self._reason(sized),
             reveals=self._told(),
         )
@@ -186,7 +190,7 @@ class _Drafting:
         return ", ".join(f"{one} = {two} as {form}" for one, two, form in pairs)
 
     def _reason(self, sized: bool) -> str:
-        parts = parted(self.rows, whole=sized)
+        parts = parted(self.rows, whole=sized, most=self.spec.part)
         first, second = parts.sizes
         much = "in one part" if parts.count == 1 else f"in {parts.count} parts by a hash of the key"
         return (

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from lingqu.kinds.documents import Document
 from lingqu.kinds.schema import ColumnName
+from lingqu.psi import PART
 
 AssetId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]/[\w-]{1,64}$")]
 
@@ -29,12 +30,14 @@ class IntersectSpec(Document):
     """forms: the normal form of each key column, with its version (`lingqu.psi.forms`).
 
     result "elements": a recipient gets its own rows whose key is in both tables; "size": the number of keys in both.
+    part: rows of the larger table in a part, about: memory, and what a crash costs.
     Who the recipients are stands in the contract.
     """
 
     tables: tuple[TableSpec, TableSpec]
     forms: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
     result: Literal["elements", "size"] = "elements"
+    part: Annotated[int, Field(ge=16, le=1 << 24)] = PART
 
     @model_validator(mode="after")
     def _consistent(self) -> IntersectSpec:

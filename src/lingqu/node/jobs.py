@@ -291,6 +291,7 @@ class Jobs:
                 error = Refused("The contract was revoked while the job ran.", "Propose a new one.", term="revoked")
                 self.finish(run, JobState.REFUSED, error)
         self.supplies.changed(contract)
+        shutil.rmtree(self._kept(contract), ignore_errors=True)
 
     def removed(self, peer: str) -> None:
         """A peer was removed: the runs that it is a party of end now."""
@@ -381,7 +382,7 @@ class Jobs:
             self._directory(run.offer.job),
             tables=self._catalogue.local(run.plan.assets),
             bindings=run.offer.bindings,
-            kept=str(self._core.home.kept / run.offer.contract.removeprefix("sha256:")),
+            kept=str(self._kept(run.offer.contract)),
             record=self._core.config.record or None,
             supplies=str(self.supplies.folder(run.offer.contract)),
         )
@@ -493,3 +494,7 @@ class Jobs:
 
     def _directory(self, job: str) -> Path:
         return Path(os.path.join(self._core.home.jobs, job))
+
+    def _kept(self, contract: str) -> Path:
+        """Where this node keeps what unfinished runs of a contract have done."""
+        return self._core.home.kept / contract.removeprefix("sha256:")

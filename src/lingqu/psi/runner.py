@@ -18,6 +18,7 @@ from lingqu.kinds.errands import Columns, Errand, Finding
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.schema import ColumnType
 from lingqu.psi.agreement import Result, Terms
+from lingqu.psi.parts import PART
 from lingqu.psi.session import open_session
 
 BATCH = 1 << 16
@@ -43,11 +44,12 @@ class Side(Document):
 
 
 class TableArguments(Document):
-    """sides: in the order of the parties.  forms: the normal form of each key column."""
+    """sides: in the order of the parties.  forms: the normal form of each key column.  most: rows in a part, about."""
 
     sides: tuple[Side, Side]
     forms: tuple[str, ...]
     result: Result
+    most: Annotated[int, Field(ge=1)] = PART
 
     def arguments(self) -> dict[str, JsonValue]:
         """As a step's arguments."""
@@ -81,6 +83,7 @@ def run(errand: Errand) -> Finding | None:
         terms,
         errand.folder / errand.operator,
         peer_rows=rows[1 - party],
+        most=arguments.most,
     )
     errand.gate()
     session.run(errand.channel, report=errand.report, proceed=errand.proceed)

@@ -1,6 +1,7 @@
 """What the intersection of two registered tables declares: the protocols' operations, part by part, over padded sets.
 
-Sizes.  left, right: rows of the receiver's table and of the other; recipients: 1 (the left side) or 2.
+Sizes.  left, right: rows of the receiver's table and of the other; recipients: 1 (the left side) or 2; most: rows of
+the larger in a part.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from dataclasses import replace
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Cost, Declaration, Operation, Sizes
 from lingqu.psi import declaration, ecdh, rr22
-from lingqu.psi.parts import parted
+from lingqu.psi.parts import PART, parted
 from lingqu.psi.protocols import Line, seconds
 from lingqu.psi.session import opening_cost
 
 ELEMENTS = "intersect_tables"
+BOTH = "intersect_tables_both"
+"""To both sides."""
 SIZE = "intersect_tables_size"
 GATE = Cost(1, 0)
 _EARLIER = Reveals(
@@ -24,15 +27,15 @@ _EARLIER = Reveals(
 )
 # A part's first message is on its way while the last one of the part before is: what each part but the first adds, by
 # the number of recipients.
-_FURTHER = {ecdh.NAME: (2, 3), rr22.NAME: (6, 6)}
-_PLAIN = {"intersect": ELEMENTS, "intersection_size": SIZE}
+_FURTHER = {ecdh.NAME: (2, 3), rr22.NAME: (6, 6), rr22.MALICIOUS: (6, 6)}
+_PLAIN = {ELEMENTS: "intersect", BOTH: "intersect", SIZE: "intersection_size"}
 
 
 def cost(declared: Declaration, plain: str, sizes: Sizes) -> Cost:
     """Of one of the protocol's own operations over all parts, with the session's opening and the gates' meeting."""
     rows = (sizes["left"], sizes["right"])
     recipients = sizes.get("recipients", 1)
-    parts = parted(rows, whole=plain == "intersection_size")
+    parts = parted(rows, whole=plain == "intersection_size", most=sizes.get("most", PART))
     left, right = parts.sizes
     each = declared.cost(plain, {"left": left, "right": right, "recipients": recipients})
     further = _FURTHER.get(declared.name, (each.rounds, each.rounds))[recipients - 1]
@@ -48,14 +51,20 @@ def _operation(declared: Declaration, plain: str, name: str) -> Operation:
 
 def _effort(declared: Declaration, operation: str, sizes: Sizes) -> float:
     rows = (sizes.get("left", 0), sizes.get("right", 0))
-    parts = parted(rows, whole=operation in (SIZE, "intersection_size"))
+    one = operation not in _PLAIN  # the protocol's own operations know no parts
+    parts = parted(rows, whole=one or operation == SIZE, most=sizes.get("most", PART))
     return parts.count * seconds(declared.name, Cost(), parts.sizes, Line())
 
 
-def over_tables(declared: Declaration) -> Declaration:
-    """A protocol's declaration with what the platform runs of it, and the work of both."""
+def over_tables(declared: Declaration, *, both: bool = True) -> Declaration:
+    """A protocol's declaration with what the platform runs of it, and the work of all of it.
+
+    both: whether it can tell the elements to both sides.
+    """
     operations = {
-        name: _operation(declared, plain, name) for plain, name in _PLAIN.items() if plain in declared.operations
+        name: _operation(declared, plain, name)
+        for name, plain in _PLAIN.items()
+        if plain in declared.operations and (both or name != BOTH)
     }
     return replace(
         declared,
@@ -66,3 +75,4 @@ def over_tables(declared: Declaration) -> Declaration:
 
 DECLARATION = over_tables(declaration.DECLARATION)
 RR22 = over_tables(declaration.RR22)
+RR22_MALICIOUS = over_tables(declaration.RR22_MALICIOUS, both=False)
