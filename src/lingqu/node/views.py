@@ -11,6 +11,7 @@ from pydantic import Field
 from lingqu.identity import Pinned
 from lingqu.kinds import clock
 from lingqu.kinds.documents import Document
+from lingqu.kinds.errands import Given
 from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.parties import Digest, Instant, Purpose, Role
 from lingqu.kinds.programs import Program, Value
@@ -112,6 +113,7 @@ class JobIn(Document):
     contract: Digest
     purpose: Purpose
     bindings: dict[str, Value] = Field(default_factory=dict)
+    given: Given | None = None
 
 
 class JobsOut(Document):
