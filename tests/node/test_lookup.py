@@ -197,6 +197,17 @@ def test_keys_that_do_not_fit_end_the_run_and_cost_no_use(
     assert trio.big.call("analyst", "GET", f"/v1/contracts/{contract}")["spent"] == 0
 
 
+def test_runs_of_a_day_are_limited_at_every_node(trio: Trio) -> None:
+    contract = agree(trio, spec(queries=1), uses=5, daily=1)
+    job = trio.big.call("analyst", "POST", "/v1/jobs", order(contract, ["p0001", "p0002"]))["id"]
+    assert "2 keys were given" in trio.ended(job, trio.big)["error"]["cause"]  # gives its place free again
+    run(trio, contract, ["p0001"])
+    error = refusal(trio.big, "analyst", "POST", "/v1/jobs", order(contract, ["p0002"]))
+    assert error.term == "daily"
+    shown = trio.civil.call("owner", "GET", f"/v1/contracts/{contract}")
+    assert shown["terms"]["daily"] == 1
+
+
 def test_keys_are_no_part_of_other_programs(trio: Trio) -> None:
     contract = trio.agree()
     document = {"contract": contract, "purpose": "labour statistics", "given": {"columns": {"person_id": ["p0001"]}}}

@@ -135,6 +135,9 @@ def propose(
     intersect: IntersectOption = None,
     lookup: LookupOption = None,
     uses: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
+    daily: Annotated[
+        int | None, typer.Option(min=1, help="The most runs within 24 hours.", show_default="all uses")
+    ] = None,
     expires: Annotated[str, typer.Option(help="30d, 12h, or 2027-01-31.")] = "30d",
     minimum_group: MinimumOption = 10,
     limits: LimitOption = None,
@@ -157,6 +160,7 @@ def propose(
         minimum_group=minimum_group,
         uses=uses,
         expires=expiry(expires),
+        daily=daily,
         parties=parties,
         recipients=recipients,
         adversary=_adversary(adversary).value,

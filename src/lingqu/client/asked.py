@@ -101,10 +101,13 @@ class Asked:
         """The plan: steps, technique and reason, estimated cost, and who will learn what.  Nothing runs."""
         return Explanation(self._remote.plan(self.program, self.minimum_group, **self.arranged.fields()))
 
-    def propose(self, *, title: str, uses: int = 1, expires: str | timedelta | date = "30d") -> Agreement:
+    def propose(
+        self, *, title: str, uses: int = 1, expires: str | timedelta | date = "30d", daily: int | None = None
+    ) -> Agreement:
         """Sign a contract over this and send it to the other parties.
 
         uses: runs in all.  expires: "30d", "12h", a day, a datetime, or a timedelta from now.
+        daily: the most runs within any 24 hours; as many as there are uses when not given.
         """
         view = self._remote.propose(
             self.program,
@@ -113,6 +116,7 @@ class Asked:
             minimum_group=self.minimum_group,
             uses=uses,
             expires=expiry(expires),
+            daily=daily,
             **self.arranged.fields(),
         )
         return Agreement(self._remote, view)

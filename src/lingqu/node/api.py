@@ -259,6 +259,7 @@ def _agreements(app: FastAPI, node: Node) -> None:
                 uses=asked.uses,
                 expires=asked.expires,
                 wanted=asked.arrangement,
+                daily=asked.daily,
             )
         )
 

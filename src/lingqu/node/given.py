@@ -11,10 +11,13 @@ from lingqu.kinds.errors import Unavailable
 _NAME = "given.json"
 
 
-def keep(directory: Path, given: Given | None) -> None:
-    """Write it for the worker, readable by this user alone; Unavailable when the disk will not have it."""
+def keep(directory: Path, given: Given | None) -> str | None:
+    """Write it for the worker, readable by this user alone, and say where; None where nothing was given.
+
+    Unavailable when the disk will not have it.
+    """
     if given is None:
-        return
+        return None
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(directory / _NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -22,12 +25,7 @@ def keep(directory: Path, given: Given | None) -> None:
             file.write(given.canonical())
     except OSError as failed:
         raise Unavailable(f"The keys could not be written: {failed.strerror}.", "Look at the disk.") from None
-
-
-def kept(directory: Path) -> str | None:
-    """Where it lies, or None."""
-    path = directory / _NAME
-    return str(path) if path.exists() else None
+    return str(directory / _NAME)
 
 
 def drop(directory: Path) -> None:

@@ -38,7 +38,7 @@ from lingqu.node.coordination import Coordination
 from lingqu.node.core import Core
 from lingqu.node.endings import Endings
 from lingqu.node.errors import Conflict, NotFound, revived
-from lingqu.node.given import drop, keep, kept
+from lingqu.node.given import drop, keep
 from lingqu.node.journal import Journal
 from lingqu.node.outbox import Tell
 from lingqu.node.run import Run, worker_line
@@ -94,20 +94,11 @@ class Jobs:
 
     # The analyst's side
 
-    def start(
-        self, user: str, contract: str, purpose: str, bindings: Mapping[str, Value], given: Given | None = None
-    ) -> Job:
-        """Ask for a run under a contract; Refused names the term when this node itself will not have it.
-
-        given: for this node's own worker alone; it is no part of the offer, and gone when the run ends.
-        """
+    def start(self, user: str, contract: str, purpose: str, bindings: Mapping[str, Value], given: Given | None) -> Job:
+        """Ask for a run under a contract; Refused names the term when this node itself will not have it."""
         offer = self._contracts.offer(secrets.token_hex(16), contract, purpose, bindings)
         run = self._admit(offer, self.name, user=user)
-        try:
-            keep(self._directory(offer.job), given)
-        except LingquError as error:
-            self.finish(run, JobState.FAILED, error)
-            raise
+        run.given = given
         self._coordination.lead(run)
         return self.job(offer.job)
 
@@ -394,7 +385,7 @@ class Jobs:
             tables=self._catalogue.local(run.plan.assets),
             bindings=run.offer.bindings,
             kept=str(self._core.home.kept / run.offer.contract.removeprefix("sha256:")),
-            given=kept(self._directory(run.offer.job)),
+            given=keep(self._directory(run.offer.job), run.given),
             record=self._core.config.record or None,
             supplies=str(self.supplies.folder(run.offer.contract)),
         )

@@ -98,6 +98,7 @@ class ContractIn(ArrangedIn):
     program: Program
     minimum_group: int
     uses: int
+    daily: int | None = None
     expires: Instant
 
 
