@@ -145,6 +145,7 @@ bench-mpc: $(VENV)/.package spu ## three parties beside SPU 0.9.5, and the machi
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mpc $(SPU_ARGUMENT) $(if $(TWO),--two) $(if $(ROWS),$(ROWS))
 bench-psi: $(VENV)/.package spu ## intersections beside SPU 0.9.5, growth, and a shaped line (minutes)
 	@$(BIN)/python -m benchmarks.psi $(SPU_ARGUMENT) $(if $(ROWS),$(ROWS))
+	@[ -n "$(ROWS)" ] || $(BIN)/python -m benchmarks.psi_lookup
 
 .PHONY: format
 format: $(VENV)/.dev ## format Python and Rust

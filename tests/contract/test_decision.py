@@ -71,6 +71,25 @@ def test_one_deviation_is_refused_by_its_term(
     assert refused.value.cure
 
 
+def test_runs_of_a_day_are_counted_where_the_terms_limit_them(
+    make_terms: Callable[..., Terms], make_request: Callable[..., Request]
+) -> None:
+    free, limited = make_terms(), make_terms(daily=2)
+    assert "daily" not in free.model_dump(mode="json")
+    assert free.sha256() != limited.sha256()
+    for terms, recent, allowed in ((free, 99, True), (limited, 1, True), (limited, 2, False)):
+        signed = [
+            Approval(contract=terms.sha256(), statement=terms.statement_digest, party=name, decided=NOW)
+            for name in terms.names
+        ]
+        if allowed:
+            decide(terms, signed, [], 0, make_request(terms, recent=recent), NOW)
+            continue
+        with pytest.raises(Refused) as refused:
+            decide(terms, signed, [], 0, make_request(terms, recent=recent), NOW)
+        assert refused.value.term == "daily"
+
+
 def test_weaker_security_is_refused(make_terms: Callable[..., Terms], make_request: Callable[..., Request]) -> None:
     strict = make_terms(adversary=Adversary.MALICIOUS_ABORT)
     signed = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,8 @@ from lingqu.engine.errands import carry_out
 from lingqu.engine.release import Release, found
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.disclosure import Statement
-from lingqu.kinds.errands import Errand, Finding, Runner
-from lingqu.kinds.errors import LingquError, Refused
+from lingqu.kinds.errands import Errand, Finding, Given, Runner
+from lingqu.kinds.errors import BadInput, LingquError, Refused
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import ColumnType
 from lingqu.net.memory import memory_channels
@@ -241,3 +242,62 @@ def test_what_an_errand_leaves_is_there_at_the_next_run_and_one_run_at_a_time_us
         assert not second.exists()
     with errands._own(tmp_path / "kept") as again:
         assert (again / "left").read_text() == "x"
+
+
+def test_rows_are_read_when_a_step_looks_at_them(tmp_path: Path) -> None:
+    """A mechanism that has prepared what it needs before looks at no row."""
+    read: list[str] = []
+
+    def idle(errand: Errand) -> Finding | None:
+        errand.gate()
+        if errand.channel.party:
+            return None
+        own = errand.inputs[0]
+        assert own is not None
+        return Finding({"total": np.array([sum(len(own[name]) for name in own)])})
+
+    def local(step: Step) -> dict[str, Any]:
+        read.append(step.id)
+        return {"x": np.array([1, 2, 3])}
+
+    channels = memory_channels(PARTIES)
+
+    def part(channel: Channel) -> Release | None:
+        nothing: Any = lambda *_: None  # noqa: E731
+        return carry_out(
+            plan(), idle, channel, local, {}, nothing, nothing, job=JOB, folder=tmp_path / str(channel.party)
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        first, _ = pool.map(part, channels)
+    assert isinstance(first, Release)
+    assert (first.rows, read) == (((3,),), ["scan0"])
+
+
+def test_what_the_asker_gives_reaches_its_own_errand_alone(tmp_path: Path) -> None:
+    seen: dict[int, Any] = {}
+
+    def look(errand: Errand) -> Finding | None:
+        seen[errand.channel.party] = errand.given
+        errand.gate()
+        return None if errand.channel.party else Finding({"total": np.array([0])})
+
+    given = Given(columns={"k": ("secret", None)})
+    channels = memory_channels(PARTIES)
+
+    def part(channel: Channel) -> Release | None:
+        nothing: Any = lambda *_: None  # noqa: E731
+        own = given if channel.party == 0 else None
+        place = tmp_path / str(channel.party)
+        return carry_out(plan(), look, channel, nothing, {}, nothing, nothing, job=JOB, folder=place, given=own)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(part, channels))
+    assert seen == {0: given, 1: None}
+    assert "secret" not in repr(given)
+
+
+def test_given_columns_are_even_and_bounded() -> None:
+    for columns in ({}, {"a": ["1"], "b": []}, {"a": [1.5]}, {"a": ["x"] * 4097}):
+        with pytest.raises(BadInput):
+            Given.parse(json.dumps({"columns": columns}))

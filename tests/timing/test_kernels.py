@@ -80,6 +80,10 @@ MINE, NEXT = _mine(), _mine()
 LOOKED = WORDS // 8
 EARLIER, LATER = (np.arange(i, WORDS // 2 - 1 + i, dtype=np.uint32) for i in (0, 1))
 SIZES = (16, 16, 16)
+LOOKUP_COLUMNS, LOOKUP_ROWS = 2 * WORDS, 4
+TABLE = np.arange(LOOKUP_COLUMNS * LOOKUP_ROWS, dtype=np.uint64).astype(np.uint8)
+HINT = _core.pir_hint(bytes(16), 0, TABLE, LOOKUP_COLUMNS, 1)
+ASKED = _core.PirQueries(bytes(16), bytes(16), LOOKUP_COLUMNS, [HINT] * 64, 1)
 CASES: dict[str, Case] = {
     "and_shares": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4),
     "and_shares of ones": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4, (1 << 64) - 1),
@@ -100,6 +104,8 @@ CASES: dict[str, Case] = {
     "lookup reading": Case(lambda a: _core.lookup_read(a[0], a[1][:LOOKED], a[2][: LOOKED // 2], 2), 3),
     "block hashes": Case(lambda a: _core.hash_blocks(a[0], (1, 2)), 1),
     "matmul": Case(lambda a: _core.matmul(a[0], a[1], SIZES, False), 2),
+    "lookup, answer": Case(lambda a: _core.pir_answer(TABLE, LOOKUP_COLUMNS, a[0].view(np.uint32), 1), 1),
+    "lookup, decoding": Case(lambda a: ASKED.decode(0, a[0].view(np.uint16)[: 64 * LOOKUP_ROWS]), 1),
     "generator": Case(lambda a: _core.Prg(a[0][:2].tobytes()).words(WORDS), 1),
 }
 

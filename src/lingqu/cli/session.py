@@ -251,6 +251,14 @@ def intersect_program(path: Path) -> Program:
     return Program(kind="intersect", text=IntersectSpec.parse(_bytes(path)).canonical().decode())
 
 
+def lookup_program(path: Path) -> Program:
+    """A lookup from a specification file."""
+    from lingqu.kinds.programs import Program
+    from lingqu.lookup import LookupSpec
+
+    return Program(kind="lookup", text=LookupSpec.parse(_bytes(path)).canonical().decode())
+
+
 def _bytes(path: Path) -> bytes:
     from lingqu.kinds.errors import BadInput
 

@@ -14,11 +14,13 @@ from lingqu.cli.session import (
     UserOption,
     bindings_of,
     intersect_program,
+    lookup_program,
     sql_program,
     train_program,
 )
 
 if TYPE_CHECKING:
+    from lingqu.kinds.errands import Given
     from lingqu.kinds.mechanism import Adversary
     from lingqu.kinds.programs import Program, Value
     from lingqu.node.replies import ContractView, JobView
@@ -41,6 +43,7 @@ TrainOption = Annotated[Path | None, typer.Option("--train", metavar="SPEC", hel
 IntersectOption = Annotated[
     Path | None, typer.Option("--intersect", metavar="SPEC", help="An intersection's specification (JSON).")
 ]
+LookupOption = Annotated[Path | None, typer.Option("--lookup", metavar="SPEC", help="A lookup's specification (JSON).")]
 PartyOption = Annotated[
     list[str] | None, typer.Option("--party", help="A compute party; repeat.", show_default="chosen by the node")
 ]
@@ -83,6 +86,7 @@ def explain(
     sql: Annotated[str | None, typer.Argument(metavar="[SQL]", help="The query; @file or - reads it.")] = None,
     train: TrainOption = None,
     intersect: IntersectOption = None,
+    lookup: LookupOption = None,
     contract: ContractOption = None,
     job: Annotated[str | None, typer.Option("--job", help="Put a job's measured figures beside the estimates.")] = None,
     minimum_group: MinimumOption = 10,
@@ -97,7 +101,7 @@ def explain(
     """Show the plan, what it will cost and what each party will learn.  Nothing runs."""
     session = Session(home, as_json, user)
     run = session.job(job) if job else None
-    asked = sql is not None or train is not None or intersect is not None
+    asked = any(one is not None for one in (sql, train, intersect, lookup))
     if run and contract is None and not asked:
         contract = run.contract
     if contract is not None and not asked:
@@ -111,7 +115,7 @@ def explain(
         )
     else:
         view = session.remote.plan(
-            _program(sql, train, intersect, limits),
+            _program(sql, train, intersect, lookup, limits),
             minimum_group,
             parties,
             recipients=recipients,
@@ -129,7 +133,11 @@ def propose(
     sql: Annotated[str | None, typer.Option("--sql", help="The query; @file or - reads it.")] = None,
     train: TrainOption = None,
     intersect: IntersectOption = None,
+    lookup: LookupOption = None,
     uses: Annotated[int, typer.Option(min=1, help="How many runs.")] = 1,
+    daily: Annotated[
+        int | None, typer.Option(min=1, help="The most runs within 24 hours.", show_default="all uses")
+    ] = None,
     expires: Annotated[str, typer.Option(help="30d, 12h, or 2027-01-31.")] = "30d",
     minimum_group: MinimumOption = 10,
     limits: LimitOption = None,
@@ -146,12 +154,13 @@ def propose(
 
     session = Session(home, as_json, user)
     view = session.remote.propose(
-        _program(sql, train, intersect, limits),
+        _program(sql, train, intersect, lookup, limits),
         title=title,
         purpose=purpose,
         minimum_group=minimum_group,
         uses=uses,
         expires=expiry(expires),
+        daily=daily,
         parties=parties,
         recipients=recipients,
         adversary=_adversary(adversary).value,
@@ -226,6 +235,35 @@ def intersect(
     _run(session, agreed, purpose, {}, output)
 
 
+def lookup(
+    spec: Annotated[Path, typer.Argument(help="The lookup's specification (JSON).")],
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys, where one column is one.")] = None,
+    file: Annotated[Path | None, typer.Option("--keys", help="A .csv or .parquet file with the key columns.")] = None,
+    purpose: PurposeOption = None,
+    contract: ContractOption = None,
+    adversary: AdversaryOption = "semi-honest",
+    output: OutputOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+    user: UserOption = None,
+) -> None:
+    """Look keys up in another organisation's table under a contract in force; its owner never learns them."""
+    if (file is None) == (not keys):
+        raise typer.BadParameter("give keys, or a file of them", param_hint="KEY | --keys")
+    from lingqu.kinds.errors import BadInput
+    from lingqu.lookup import LookupSpec
+    from lingqu.lookup.keys import given, read_keys
+
+    program = lookup_program(spec)
+    session = Session(home, as_json, user)
+    agreed, purpose = _agreed(session, program, contract, purpose, _adversary(adversary))
+    wanted = LookupSpec.parse(program.text)
+    tables = [asset for asset in session.remote.catalog() if asset.id == wanted.table]
+    if not tables:
+        raise BadInput(f"The catalogue has no {wanted.table!r}.", "Look at `lingqu catalog`.")
+    _run(session, agreed, purpose, {}, output, given(keys if file is None else read_keys(file), wanted, tables[0]))
+
+
 def jobs(
     job: Annotated[str | None, typer.Argument(help="One job, to see its steps.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait until it ends.")] = False,
@@ -264,11 +302,16 @@ def result(
     _give_result(session, session.job(job).checked(), output)
 
 
-def _program(sql: str | None, train: Path | None, intersect: Path | None, limits: list[str] | None) -> Program:
-    if sum(one is not None for one in (sql, train, intersect)) != 1:
+def _program(
+    sql: str | None, train: Path | None, intersect: Path | None, lookup: Path | None, limits: list[str] | None
+) -> Program:
+    if sum(one is not None for one in (sql, train, intersect, lookup)) != 1:
         raise typer.BadParameter(
-            "give a query, a training or an intersection, one of them", param_hint="SQL | --train | --intersect"
+            "give a query, a training, an intersection or a lookup, one of them",
+            param_hint="SQL | --train | --intersect | --lookup",
         )
+    if lookup is not None:
+        return lookup_program(lookup)
     if train is not None:
         return train_program(train)
     if intersect is not None:
@@ -305,8 +348,15 @@ def _agreed(
     return view, purpose or view.terms.purpose
 
 
-def _run(session: Session, agreed: ContractView, purpose: str, bindings: dict[str, Value], output: Path | None) -> None:
-    started = session.remote.start(agreed.id, purpose, bindings)
+def _run(
+    session: Session,
+    agreed: ContractView,
+    purpose: str,
+    bindings: dict[str, Value],
+    output: Path | None,
+    given: Given | None = None,
+) -> None:
+    started = session.remote.start(agreed.id, purpose, bindings, given)
     _give_result(session, _follow(session, started).checked(), output)
 
 
@@ -335,4 +385,4 @@ def _give_result(session: Session, job: JobView, output: Path | None) -> None:
     session.give({"job": job, "release": release, "model": model}, *results.render(release, model, job))
 
 
-VERBS = (catalog, explain, propose, contracts, query, train, intersect, jobs, result)
+VERBS = (catalog, explain, propose, contracts, query, train, intersect, lookup, jobs, result)

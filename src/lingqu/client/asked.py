@@ -10,6 +10,7 @@ from typing import Any
 
 from lingqu.client.answers import Explanation, Result
 from lingqu.contract import State
+from lingqu.kinds.errands import Given
 from lingqu.kinds.errors import Refused, Unavailable
 from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program, Value
@@ -100,10 +101,13 @@ class Asked:
         """The plan: steps, technique and reason, estimated cost, and who will learn what.  Nothing runs."""
         return Explanation(self._remote.plan(self.program, self.minimum_group, **self.arranged.fields()))
 
-    def propose(self, *, title: str, uses: int = 1, expires: str | timedelta | date = "30d") -> Agreement:
+    def propose(
+        self, *, title: str, uses: int = 1, expires: str | timedelta | date = "30d", daily: int | None = None
+    ) -> Agreement:
         """Sign a contract over this and send it to the other parties.
 
         uses: runs in all.  expires: "30d", "12h", a day, a datetime, or a timedelta from now.
+        daily: the most runs within any 24 hours; as many as there are uses when not given.
         """
         view = self._remote.propose(
             self.program,
@@ -112,18 +116,25 @@ class Asked:
             minimum_group=self.minimum_group,
             uses=uses,
             expires=expiry(expires),
+            daily=daily,
             **self.arranged.fields(),
         )
         return Agreement(self._remote, view)
 
     def result(
-        self, contract: str | Agreement | None, bindings: Mapping[str, Value], progress: Progress | None
+        self,
+        contract: str | Agreement | None,
+        bindings: Mapping[str, Value],
+        progress: Progress | None,
+        given: Given | None = None,
     ) -> Result:
+        """Run it under a contract, wait for the release and return it.  given: for this organisation's node alone."""
         if contract is None:
             contract = self._remote.matching(self.program, self.purpose, self.arranged.adversary).id
         elif self.arranged.adversary is not Adversary.SEMI_HONEST:
             terms = self._remote.contract(contract if isinstance(contract, str) else contract.id).terms
             check_adversary(terms, self.arranged.adversary)
-        started = self._remote.start(contract if isinstance(contract, str) else contract.id, self.purpose, bindings)
+        named = contract if isinstance(contract, str) else contract.id
+        started = self._remote.start(named, self.purpose, bindings, given)
         ended = self._remote.follow(started.id, progress).checked()
         return Result(self._remote, ended, self._remote.result(ended.id))

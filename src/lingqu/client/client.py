@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from lingqu.client.answers import Result, html_table
 from lingqu.client.asked import Agreement, Arranged, Asked
 from lingqu.client.intersections import Intersection, On, specified
+from lingqu.client.lookups import Lookup, lookup_spec
 from lingqu.kinds.documents import canonical
 from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Adversary
@@ -238,6 +239,32 @@ class Client:
         """
         spec = specified((first, second), on, forms, columns or {}, result, largest)
         return Intersection(self.remote, spec, purpose, minimum_group, Arranged(None, recipients, adversary))
+
+    def lookup(
+        self,
+        table: str,
+        *,
+        on: str | Sequence[str],
+        purpose: str,
+        columns: Sequence[str] = (),
+        forms: str | Sequence[str] = "exact/1",
+        queries: int = 16,
+        width: int = 256,
+        adversary: str = Adversary.SEMI_HONEST,
+    ) -> Lookup:
+        """A private lookup in another organisation's table, not yet asked; its owner never learns the keys.
+
+        on: the key columns, which identify a row there.  columns: what the row of a key gives; none: whether there is
+        one.  forms: the normal form of each key, or one for all.  queries: the most keys of a run, which always makes
+        that many queries.  width: the most bytes of a row's columns, as JSON.  purpose, adversary: as for `sql`.
+
+        >>> listed = client.lookup("registry/sanctions", on="id", forms="identity/1", columns=["reason"],
+        ...                        purpose="due diligence")  # doctest: +SKIP
+        >>> listed.propose(title="Sanctions", uses=1000).wait()  # doctest: +SKIP
+        >>> listed.run(["11010519491231002X"]).to_pandas()  # doctest: +SKIP
+        """
+        spec = lookup_spec(table, on, columns, forms, queries, width)
+        return Lookup(self.remote, spec, purpose, Arranged(None, None, adversary))
 
     def contracts(self) -> tuple[Agreement, ...]:
         """Every contract that this organisation is a party of."""

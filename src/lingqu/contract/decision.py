@@ -34,6 +34,7 @@ class Request(Document):
     plan, statement: digests of what this node compiled, never those that the requester claims.
     assets, parties (all that take part), outside (those that do not compute), techniques, minimum_group, recipients:
     what that plan uses.  adversary: what the weakest of its techniques withstands.
+    recent: runs of the last 24 hours that spent a use or hold one, this one left out, as the node counts them.
     """
 
     contract: Digest
@@ -50,6 +51,7 @@ class Request(Document):
     minimum_group: int
     recipients: tuple[PartyName, ...]
     outside: tuple[PartyName, ...] = ()
+    recent: int = 0
 
 
 def signatories(terms: Terms, approvals: Iterable[Approval]) -> frozenset[PartyName]:
@@ -102,12 +104,14 @@ def decide(
 ) -> None:
     """Return when this run is allowed; otherwise raise Refused whose `term` names the term that forbids it.
 
-    Terms named: contract, signatures, revoked, not_before, expires, uses, purpose, program, plan, statement, parties,
-    recipients, assets, techniques, adversary, minimum_group.  Arguments as for `state`.
+    Terms named: contract, signatures, revoked, not_before, expires, uses, daily, purpose, program, plan, statement,
+    parties, recipients, assets, techniques, adversary, minimum_group.  Arguments as for `state`.
     """
     if request.contract != terms.sha256():
         _refuse("contract", "The request names another contract.", "Ask under the contract that these terms make.")
     _standing(terms, tuple(approvals), tuple(revocations), tuple(rejections), spent, now)
+    if terms.daily is not None and request.recent >= terms.daily:
+        _refuse("daily", f"All {terms.daily} runs of a day are spent or reserved.", "Run it again later.")
     _people(terms, request)
     _work(terms, request)
     _limits(terms, request)

@@ -36,7 +36,7 @@ def render(terms: Terms) -> list[tuple[str, str]]:
     lines += [
         ("What nobody learns", "\n".join(terms.statement.withheld) or "not stated"),
         ("Smallest group released", f"{terms.minimum_group} rows"),
-        ("Uses", "1 run" if terms.uses == 1 else f"{terms.uses} runs"),
+        ("Uses", ("1 run" if terms.uses == 1 else f"{terms.uses} runs") + _a_day(terms)),
         ("In force", f"from {terms.not_before} until {terms.expires}, once every party has signed"),
         ("Techniques", ", ".join(terms.techniques)),
         ("Secure against", f"{terms.adversary.value} parties"),
@@ -45,6 +45,10 @@ def render(terms: Terms) -> list[tuple[str, str]]:
         ("Disclosure statement", terms.statement_digest),
     ]
     return lines
+
+
+def _a_day(terms: Terms) -> str:
+    return "" if terms.daily is None else f", at most {terms.daily} within 24 hours"
 
 
 def _who(terms: Terms, name: str) -> str:

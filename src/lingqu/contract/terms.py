@@ -27,7 +27,8 @@ class Terms(Document):
     computing.  owners: those whose assets are used.  recipients: who may ask; every run's result goes to all of them.
     plan, statement_digest: what was compiled from the program; nothing else may run.  adversary: the weakest
     behaviour the techniques must withstand.  minimum_group: smallest group of rows whose result is released.
-    uses: runs in all.  In force from not_before until just before expires.
+    uses: runs in all.  daily: the most within any 24 hours; None: as many as there are uses.
+    In force from not_before until just before expires.
     """
 
     number: Literal["1"] = "1"
@@ -49,6 +50,7 @@ class Terms(Document):
     not_before: Instant
     expires: Instant
     outside: tuple[PartyName, ...] = Field(default=(), exclude_if=lambda names: not names)
+    daily: Annotated[int, Field(ge=1, le=MAX_USES)] | None = Field(default=None, exclude_if=lambda runs: runs is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Terms:

@@ -7,15 +7,17 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingqu.engine.execute import Gate, LocalRows, check_job, counters, spent
 from lingqu.engine.release import Release, found
 from lingqu.kinds.channel import Channel, Tag, Traffic
-from lingqu.kinds.errands import Columns, Errand, Finding, Runner
+from lingqu.kinds.errands import Columns, Errand, Finding, Given, Runner
 from lingqu.kinds.errors import LingquError, Refused
 from lingqu.kinds.programs import Value
 from lingqu.plan.inputs import check_bindings
@@ -36,13 +38,14 @@ def carry_out(
     job: str,
     folder: Path,
     report: Report = lambda step, done, total: None,
+    given: Given | None = None,
 ) -> Release | None:
     """Run such a plan at one compute party; the Release at the recipients, None at the others.
 
     channel: of the compute parties, who are all parties: outside ones are Refused.
     local, bindings, on_step, gate, job: as for `execute.execute`.  The mechanism asks the gate before the reveal in its
     errand, and what follows waits for every party's.  folder: of the contract; what errands leave there stays.
-    report: told how many rows of how many a step has dealt with.
+    report: told how many rows of how many a step has dealt with.  given: by this party, where it asked for the run.
     """
     check_bindings(plan.program, bindings)
     check_job(job)
@@ -58,11 +61,11 @@ def carry_out(
         for step in plan.steps:
             gate(step.id, False)
             if step.operator == "scan":
-                results[step.id] = _scanned(local, step) if step.parties == (name,) else None
+                results[step.id] = _Scan(local, step) if step.parties == (name,) else None
             elif step.operator == "release":
                 release = _released(plan, step, results[step.inputs[0]], name, job, gate)
             else:
-                errand = _Errand(plan, step, channel, gate)
+                errand = _Errand(plan, step, channel, gate, given)
                 results[step.id] = errand.run(runner, [results[one] for one in step.inputs], bindings, place, report)
             now = counters(lambda: channel.traffic)
             on_step(step, spent(before, now))
@@ -73,11 +76,12 @@ def carry_out(
 class _Errand:
     """One step that the mechanism runs, and whether it has asked the gate before the reveal."""
 
-    def __init__(self, plan: Plan, step: Step, channel: Channel, gate: Gate) -> None:
+    def __init__(self, plan: Plan, step: Step, channel: Channel, gate: Gate, given: Given | None) -> None:
         self._plan = plan
         self._step = step
         self._channel = channel
         self._gate = gate
+        self._given = given
         self._open = False
 
     def run(
@@ -98,6 +102,7 @@ class _Errand:
                 proceed=lambda: self._gate(step.id, False),
                 report=lambda done, total: report(step, done, total),
                 folder=folder,
+                given=self._given,
             )
         )
         if not self._open:
@@ -117,8 +122,25 @@ class _Errand:
         self._open = True
 
 
-def _scanned(local: LocalRows, step: Step) -> Columns:
-    return {name: np.asarray(values) for name, values in local(step).items()}
+class _Scan(Mapping[str, NDArray[np.generic]]):
+    """The columns of a scan, read when a step first looks at them: what was prepared before needs no rows."""
+
+    def __init__(self, local: LocalRows, step: Step) -> None:
+        self._local = local
+        self._step = step
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return {name: np.asarray(values) for name, values in self._local(self._step).items()}
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 def _released(plan: Plan, step: Step, finding: Any, name: str, job: str, gate: Gate) -> Release | None:

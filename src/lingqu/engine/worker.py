@@ -67,6 +67,7 @@ class JobLine(Document):
     certificates: the pinned certificates (PEM) of everyone, in that order.  key, certificate: this party's files.
     tables: this party's tables by asset id.  host, first, last: where to listen (0, 0: any free port).
     directory: the job's own folder.  kept: the contract's, which outlives its jobs.
+    given: the file of what this party gave the run for itself, or None.
     record: a folder for a recording of the messages, for tests; or None.
     supplies: the folder of the contract's correlations, or None.  making: make such ahead instead of running the plan,
     among the compute parties alone.
@@ -86,6 +87,7 @@ class JobLine(Document):
     timeout: int
     directory: str
     kept: str
+    given: str | None = None
     record: str | None = None
     supplies: str | None = None
     making: bool = False
@@ -228,6 +230,8 @@ def compute(
 
     job, plan, outside = pipe.job, pipe.job.plan, None
     own = runner(mechanism_of(plan))
+    if own is None and job.given is not None:
+        raise Refused("This program takes nothing that only the asker knows.", "Give no keys.", term="program")
     if own is not None:
         return carried_out(pipe, own, channel, rows, progress)
     inside = len(plan.parties)
@@ -254,8 +258,10 @@ def compute(
 def carried_out(pipe: Pipe, runner: Runner, channel: Channel, rows: LocalRows, progress: Progress) -> Release | None:
     """A compute party's part in a plan whose mechanism runs its steps itself."""
     from lingqu.engine.errands import carry_out
+    from lingqu.kinds.errands import Given
 
     job = pipe.job
+    given = None if job.given is None else Given.parse(Path(job.given).read_bytes())
     return carry_out(
         job.plan,
         runner,
@@ -267,6 +273,7 @@ def carried_out(pipe: Pipe, runner: Runner, channel: Channel, rows: LocalRows, p
         job=job.job,
         folder=Path(job.kept),
         report=progress.rows,
+        given=given,
     )
 
 

@@ -8,16 +8,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from lingqu.kinds.channel import Channel
+from lingqu.kinds.documents import Document
 from lingqu.kinds.programs import Value
+from lingqu.kinds.schema import ColumnName
 
 Columns = Mapping[str, NDArray[np.generic]]
 """Columns by name, all of one length."""
+
+
+MOST_GIVEN = 4096
+
+
+class Given(Document):
+    """What the party that asks gives one run for itself alone, by column; it never leaves that party in the clear."""
+
+    columns: dict[ColumnName, Annotated[tuple[str | int | None, ...], Field(max_length=MOST_GIVEN)]] = Field(
+        min_length=1, max_length=16, repr=False
+    )
+
+    @model_validator(mode="after")
+    def _even(self) -> Given:
+        if len({len(cells) for cells in self.columns.values()}) > 1:
+            raise ValueError("the columns differ in length")
+        return self
 
 
 @dataclass(frozen=True)
@@ -34,6 +54,7 @@ class Errand:
     report: told how many rows of how many are done.
     folder: this party's own, for this contract alone: what an errand leaves there is there at the next run, and removed
     once the contract has ended.
+    given: what this party gave the run for itself, where it asked and gave something.
     """
 
     mechanism: str
@@ -47,6 +68,7 @@ class Errand:
     proceed: Callable[[], None]
     report: Callable[[int, int], None]
     folder: Path
+    given: Given | None = None
 
     def __repr__(self) -> str:
         return f"Errand({self.mechanism}, {self.operator})"

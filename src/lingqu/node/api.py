@@ -259,6 +259,7 @@ def _agreements(app: FastAPI, node: Node) -> None:
                 uses=asked.uses,
                 expires=asked.expires,
                 wanted=asked.arrangement,
+                daily=asked.daily,
             )
         )
 
@@ -296,7 +297,7 @@ def _runs(app: FastAPI, node: Node) -> None:
     @app.post("/v1/jobs", openapi_extra=takes(v.JobIn))
     def start(who: Who, asked: Annotated[v.JobIn, Depends(body(v.JobIn))]) -> r.JobView:
         """One run of a contract."""
-        return v.job_out(node.jobs.start(who.name, asked.contract, asked.purpose, asked.bindings))
+        return v.job_out(node.jobs.start(who.name, asked.contract, asked.purpose, asked.bindings, asked.given))
 
     @app.get("/v1/jobs")
     def jobs() -> v.JobsOut:

@@ -38,6 +38,7 @@ from lingqu.node.journal import Journal
 from lingqu.node.messages import ContractOffered, Decided, JobOffer, kind_of
 from lingqu.node.outbox import Tell
 from lingqu.node.store.models import Agreement, Decision, Refusal, Use, UseState
+from lingqu.node.uses import recent
 from lingqu.plan.explain import Weighed, weigh
 from lingqu.plan.frontend import frontend
 from lingqu.plan.plan import LOCAL, Plan, Setting
@@ -75,6 +76,7 @@ class Standing:
     spent: int
     reserved: int
     refusals: tuple[Refusal, ...]
+    recent: int
 
     @property
     def state(self) -> State:
@@ -203,6 +205,7 @@ class Contracts:
         uses: int,
         expires: str,
         wanted: Arrangement,
+        daily: int | None = None,
     ) -> str:
         """Compile, sign and send a contract to its parties; its id."""
         plan = self.plan(program, minimum_group, wanted)
@@ -227,6 +230,7 @@ class Contracts:
                 # A peer's clock may be behind this one's; the terms should hold there at once.
                 not_before=clock.written(clock.read(clock.now()) - timedelta(seconds=MAX_SKEW)),
                 expires=expires,
+                daily=daily,
             )
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -356,6 +360,7 @@ class Contracts:
             sum(use.state == UseState.SPENT for use in uses),
             sum(use.state == UseState.RESERVED for use in uses),
             tuple(refusals),
+            recent(session, contract, without),
         )
 
     # Admission
@@ -415,6 +420,7 @@ class Contracts:
             adversary=self._withstood(plan),
             minimum_group=plan.minimum_group,
             recipients=plan.recipients,
+            recent=standing.recent,
         )
         used = standing.spent + standing.reserved
         decide(

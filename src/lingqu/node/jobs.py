@@ -25,6 +25,7 @@ from lingqu.engine.release import Release
 from lingqu.engine.supervisor import Supervisor
 from lingqu.engine.worker import JobLine
 from lingqu.kinds import clock
+from lingqu.kinds.errands import Given
 from lingqu.kinds.errors import LingquError, PartyLost, Refused, Tampered, Unavailable
 from lingqu.kinds.programs import Value
 from lingqu.kinds.receipts import Receipt
@@ -37,6 +38,7 @@ from lingqu.node.coordination import Coordination
 from lingqu.node.core import Core
 from lingqu.node.endings import Endings
 from lingqu.node.errors import Conflict, NotFound, revived
+from lingqu.node.given import drop, keep
 from lingqu.node.journal import Journal
 from lingqu.node.outbox import Tell
 from lingqu.node.run import Run, worker_line
@@ -92,10 +94,11 @@ class Jobs:
 
     # The analyst's side
 
-    def start(self, user: str, contract: str, purpose: str, bindings: Mapping[str, Value]) -> Job:
+    def start(self, user: str, contract: str, purpose: str, bindings: Mapping[str, Value], given: Given | None) -> Job:
         """Ask for a run under a contract; Refused names the term when this node itself will not have it."""
         offer = self._contracts.offer(secrets.token_hex(16), contract, purpose, bindings)
         run = self._admit(offer, self.name, user=user)
+        run.given = given
         self._coordination.lead(run)
         return self.job(offer.job)
 
@@ -383,6 +386,7 @@ class Jobs:
             tables=self._catalogue.local(run.plan.assets),
             bindings=run.offer.bindings,
             kept=str(self._kept(run.offer.contract)),
+            given=keep(self._directory(run.offer.job), run.given),
             record=self._core.config.record or None,
             supplies=str(self.supplies.folder(run.offer.contract)),
         )
@@ -470,6 +474,7 @@ class Jobs:
             self._runs.pop(run.offer.job, None)
             worker = run.worker
         self.supplies.release(run.offer.job, run.offer.contract)
+        drop(self._directory(run.offer.job))
         if error is not None:
             LOG.warning("job %s %s: %s", run.offer.job, state.value, error)
             if worker is not None:

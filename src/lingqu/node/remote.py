@@ -19,6 +19,7 @@ import httpx
 
 from lingqu.contract import State
 from lingqu.kinds import clock
+from lingqu.kinds.errands import Given
 from lingqu.kinds.errors import BadInput, Refused, Tampered, Unavailable
 from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.programs import Program, Value
@@ -305,9 +306,17 @@ class Remote:
 
     # Jobs and results
 
-    def start(self, contract: str, purpose: str, bindings: Mapping[str, Value] | None = None) -> JobView:
-        """Ask for one run of a contract (analyst)."""
-        body = {"contract": contract, "purpose": purpose, "bindings": dict(bindings or {})}
+    def start(
+        self,
+        contract: str,
+        purpose: str,
+        bindings: Mapping[str, Value] | None = None,
+        given: Given | None = None,
+    ) -> JobView:
+        """Ask for one run of a contract (analyst).  given: what stays at this node, such as the keys of a lookup."""
+        body: dict[str, Any] = {"contract": contract, "purpose": purpose, "bindings": dict(bindings or {})}
+        if given is not None:
+            body["given"] = given.model_dump(mode="json")
         return self._view(JobView, "POST", "/v1/jobs", body)
 
     def jobs(self) -> tuple[JobView, ...]:

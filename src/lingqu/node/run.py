@@ -12,6 +12,7 @@ from lingqu.contract import Terms
 from lingqu.engine.supervisor import Worker
 from lingqu.engine.worker import JobLine
 from lingqu.kinds import clock
+from lingqu.kinds.errands import Given
 from lingqu.kinds.errors import LingquError
 from lingqu.node.core import Core
 from lingqu.node.messages import JobOffer
@@ -69,7 +70,10 @@ class Owner(Protocol):
 
 
 class Run:
-    """A job that is under way at this node; also what its worker speaks to."""
+    """A job that is under way at this node; also what its worker speaks to.
+
+    given: what this node's user gave the run, for this node's worker alone.
+    """
 
     def __init__(self, jobs: Owner, offer: JobOffer, coordinator: str, terms: Terms, plan: Plan) -> None:
         self._jobs = jobs
@@ -80,6 +84,7 @@ class Run:
         self.lock = threading.RLock()
         self.over = threading.Event()
         self.worker: Worker | None = None
+        self.given: Given | None = None
         self.endpoint: Future[str] = Future()
         self.begun = clock.now()
         self.state = JobState.ADMITTING

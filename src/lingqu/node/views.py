@@ -12,6 +12,7 @@ from lingqu.engine.supplies import made_ahead
 from lingqu.identity import Pinned
 from lingqu.kinds import clock
 from lingqu.kinds.documents import Document
+from lingqu.kinds.errands import Given
 from lingqu.kinds.mechanism import Adversary
 from lingqu.kinds.parties import Digest, Instant, Purpose, Role
 from lingqu.kinds.programs import Program, Value
@@ -98,6 +99,7 @@ class ContractIn(ArrangedIn):
     program: Program
     minimum_group: int
     uses: int
+    daily: int | None = None
     expires: Instant
 
 
@@ -113,6 +115,7 @@ class JobIn(Document):
     contract: Digest
     purpose: Purpose
     bindings: dict[str, Value] = Field(default_factory=dict)
+    given: Given | None = None
 
 
 class JobsOut(Document):

@@ -5,7 +5,7 @@ from lingqu.pir.declaration import DECLARATION
 from lingqu.pir.hint import Hint
 from lingqu.pir.layout import LARGEST_VALUE, Layout, choose_layout
 from lingqu.pir.records import Records, key, records
-from lingqu.pir.serving import serve
+from lingqu.pir.serving import Serving, serve
 from lingqu.pir.table import Table
 from lingqu.pir.terms import Terms
 
@@ -17,6 +17,7 @@ __all__ = [
     "Hint",
     "Layout",
     "Records",
+    "Serving",
     "Table",
     "Terms",
     "choose_layout",

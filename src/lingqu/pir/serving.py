@@ -29,11 +29,15 @@ def serve(channel: Channel, table: Table, terms: Terms, spend: Spend = _free, th
     the keys it asks for, or their absence.  ProtocolViolation when the client names other terms, sends what is no
     group element or of another size; Refused when it asks more than the terms allow.
     """
-    return _Serving(channel, table, terms, spend, threads).run()
+    serving = Serving(channel, table, terms, spend, threads)
+    serving.open()
+    return serving.answer()
 
 
-class _Serving:
-    def __init__(self, channel: Channel, table: Table, terms: Terms, spend: Spend, threads: int) -> None:
+class Serving:
+    """The server's side in two parts: `open` brings the client to the table's version, `answer` answers it."""
+
+    def __init__(self, channel: Channel, table: Table, terms: Terms, spend: Spend = _free, threads: int = 1) -> None:
         self.channel = channel
         self.peer = peer_of(channel.parties, channel.party)
         self.name = channel.parties[self.peer]
@@ -42,11 +46,15 @@ class _Serving:
         self.spend = spend
         self.threads = threads
 
-    def run(self) -> int:
+    def open(self) -> None:
+        """Check the terms, and send what leads from the client's version to the table's; nothing of any record."""
         digest, held, version = HELLO.unpack(self.channel.receive(self.peer, HELLO.size, Tag.SEED))
         if not hmac.compare_digest(digest, self.terms.digest()):
             raise ProtocolViolation(f"{self.name} names other terms for the lookup.", "Agree on table and limits.")
         self._bring_up(held, version)
+
+    def answer(self) -> int:
+        """Answer batches until the client leaves; how many queries there were."""
         asked = 0
         while True:
             (count,) = COUNT.unpack(self.channel.receive(self.peer, COUNT.size, Tag.SEED))

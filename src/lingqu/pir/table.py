@@ -63,10 +63,13 @@ class Table:
         return int((self.other != EMPTY).sum())
 
     @classmethod
-    def build(cls, given: Records, *, value: int | None = None, folder: Path | None = None, threads: int = 1) -> Table:
+    def build(
+        cls, given: Records, *, value: int | None = None, room: int = 0, folder: Path | None = None, threads: int = 1
+    ) -> Table:
         """Prepare records for lookups.
 
-        value: the most bytes of a value, now and later; the longest one's when None.  folder: where to keep it, so that
+        value: the most bytes of a value, now and later; the longest one's when None.  room: records that the table is
+        made for at least, so that its shape does not tell their number.  folder: where to keep it, so that
         `open` finds it; in memory when None.  threads: for the hints.
         Work: an exponentiation and a sealing a record, and 1280 multiplications a byte of the table.
         BadInput when values are longer than `value`.
@@ -74,7 +77,7 @@ class Table:
         value = given.longest if value is None else value
         if not given.longest <= value <= LARGEST_VALUE:
             raise BadInput(f"A value has {given.longest} bytes.", f"Allow that many, and at most {LARGEST_VALUE}.")
-        layout = choose_layout(len(given), value)
+        layout = choose_layout(max(room, len(given)), value)
         drawn = [secrets.token_bytes(ID) for _ in range(3)]
         about = About(table=drawn[0], version=0, mark=drawn[1], seed=drawn[2], layout=layout)
         secret = secrets.token_bytes(64)
