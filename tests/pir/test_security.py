@@ -248,6 +248,7 @@ def about(**other: Any) -> About:
         about().encoded()[:56] + struct.pack("<IHHBQ", 64, 4, 3, 7, 0),  # what follows is unknown
         about().encoded()[:56] + struct.pack("<IHHBQ", 1 << 20, 4, 3, 2, 0),  # more columns than there are
     ],
+    ids=["another size", "patches from nowhere", "nothing", "part blocks", "long values", "unknown", "many columns"],
 )
 def test_descriptions_that_do_not_hold_end_the_session(both: Run, described: bytes) -> None:
     def server(channel: Channel) -> None:

@@ -114,6 +114,14 @@ class Home:
         self.tokens = self.path / "tokens"
         self.log = self.path / "node.log"
 
+    def job(self, job: str) -> Path:
+        """The folder of one job."""
+        return self.jobs / job
+
+    def kept_of(self, contract: str) -> Path:
+        """Where this node keeps what unfinished runs of a contract have done."""
+        return self.kept / contract.removeprefix("sha256:")
+
     def config(self) -> Config:
         """Read config.toml; BadInput names the file and the field."""
         try:

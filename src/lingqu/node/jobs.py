@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import shutil
 import threading
@@ -254,7 +253,7 @@ class Jobs:
                 receipt = self._endings.close(session, session.merge(row), JobState.FAILED, error, [])
                 names = Terms.parse(session.get_one(Agreement, row.contract).terms).names
                 self._tell_receipt(session, receipt, [name for name in names if name != self.name])
-            shutil.rmtree(self._directory(row.id), ignore_errors=True)
+            shutil.rmtree(self._core.home.job(row.id), ignore_errors=True)
         self._forget()
         for left_behind in self._core.home.jobs.glob("*/release.json"):  # the node died before it could remove it
             left_behind.unlink(missing_ok=True)
@@ -294,7 +293,7 @@ class Jobs:
                 error = Refused("The contract was revoked while the job ran.", "Propose a new one.", term="revoked")
                 self.finish(run, JobState.REFUSED, error)
         self.supplies.changed(contract)
-        shutil.rmtree(self._kept(contract), ignore_errors=True)
+        shutil.rmtree(self._core.home.kept_of(contract), ignore_errors=True)
 
     def removed(self, peer: str) -> None:
         """A peer was removed: the runs that it is a party of end now."""
@@ -382,11 +381,11 @@ class Jobs:
             run.plan,
             run.plan.everyone,
             run.offer.job,
-            self._directory(run.offer.job),
+            self._core.home.job(run.offer.job),
             tables=self._catalogue.local(run.plan.assets),
             bindings=run.offer.bindings,
-            kept=str(self._kept(run.offer.contract)),
-            given=keep(self._directory(run.offer.job), run.given),
+            kept=str(self._core.home.kept_of(run.offer.contract)),
+            given=keep(self._core.home.job(run.offer.job), run.given),
             record=self._core.config.record or None,
             supplies=str(self.supplies.folder(run.offer.contract)),
         )
@@ -453,7 +452,7 @@ class Jobs:
         if error is None:
             error = LingquError("A worker gave a result at the wrong party.", "Look at its log.", party=self.name)
         self.finish(run, JobState.REFUSED if isinstance(error, Refused) else JobState.FAILED, error)
-        self._directory(run.offer.job).joinpath("release.json").unlink(missing_ok=True)
+        self._core.home.job(run.offer.job).joinpath("release.json").unlink(missing_ok=True)
 
     def finish(
         self,
@@ -474,14 +473,14 @@ class Jobs:
             self._runs.pop(run.offer.job, None)
             worker = run.worker
         self.supplies.release(run.offer.job, run.offer.contract)
-        drop(self._directory(run.offer.job))
+        drop(self._core.home.job(run.offer.job))
         if error is not None:
             LOG.warning("job %s %s: %s", run.offer.job, state.value, error)
             if worker is not None:
                 worker.kill()
             self._coordination.announce(run, state, error, told)
         if error is None:
-            shutil.rmtree(self._directory(run.offer.job), ignore_errors=True)
+            shutil.rmtree(self._core.home.job(run.offer.job), ignore_errors=True)
         self._journal.publish()
         self.changed()
 
@@ -496,10 +495,3 @@ class Jobs:
             with run.lock:
                 row.steps = json.dumps(list(run.steps.values()))
         return row
-
-    def _directory(self, job: str) -> Path:
-        return Path(os.path.join(self._core.home.jobs, job))
-
-    def _kept(self, contract: str) -> Path:
-        """Where this node keeps what unfinished runs of a contract have done."""
-        return self._core.home.kept / contract.removeprefix("sha256:")
