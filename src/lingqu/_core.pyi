@@ -72,6 +72,9 @@ def truncate_part(x: _Words, c: _Words, bits: int, second: bool) -> tuple[_Words
     The second's factors have the weights of the products, the first's top bit weighs 2**(64 - bits).
     """
 
+def release_memory() -> None:
+    """Give memory that was freed back to the system; the C library keeps it otherwise."""
+
 def pair_planes(table: _Words, columns: int, bits: int, pairs: tuple[_Indices, _Indices]) -> _Pair:
     """Both components of planes of x ^ y, then planes of y, `bits` each, for pairs (x, y) of rows.
 

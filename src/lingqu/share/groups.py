@@ -11,9 +11,9 @@ import numpy as np
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share import wide
-from lingqu.share.api import INTEGER_LIMIT, Machine, Shared, SharedBits
+from lingqu.share.api import INTEGER_LIMIT, Column, Machine, Shared, SharedBits
 from lingqu.share.ordering import SortKey, key_bits
-from lingqu.share.relation import Key, Relation, as_bits, as_values, copy_down, require_names, same_group
+from lingqu.share.relation import Key, Relation, as_bits, as_values, beside, copy_down, head, require_names, same_group
 
 EMPTY = INTEGER_LIMIT - 1
 """What a minimum over nothing gives; a maximum gives its negative. A count of the same column tells."""
@@ -53,24 +53,40 @@ def group(
     sums, extremes = _prepare(machine, relation, aggregates)
     if not keys:
         return _single_group(machine, sums, extremes, aggregates)
-    order_words = [word for name in keys for word in relation.keys[name]]
-    valid_bit = machine.parity(relation.valid)
-    order = machine.sort([machine.logical_not(valid_bit), *order_words])
-    tables = [*sums, *extremes]
-    moved = machine.apply(order, [valid_bit, *order_words, *([machine.stack(tables, 1)] if tables else [])])
-    valid, words = as_bits(moved[0]), [as_bits(word) for word in moved[1 : len(order_words) + 1]]
-    table = as_values(moved[-1]) if tables else None
+    summed, tables = len(sums), [*sums, *extremes]
+    del sums, extremes
+    words, last, columns = _ends(machine, relation, keys, tables, summed)
+    front = machine.sort([machine.logical_not(last)])
+    table = beside(machine, [machine.inject(last), *columns])
+    del last, columns
+    count = min(bound, relation.rows)
+    ends, *end_words = (head(column, count) for column in machine.apply(front, [table, *words]))
+    del front, table, words
+    result = _differences(machine, as_values(ends), summed)
+    found = iter(end_words)
+    cut: dict[str, Key] = {name: tuple(as_bits(next(found)) for _ in relation.keys[name]) for name in keys}
+    return _named(machine, result, cut, aggregates)
+
+
+def _ends(
+    machine: Machine, relation: Relation, keys: Sequence[str], tables: list[Shared], sums: int
+) -> tuple[list[SharedBits], SharedBits, list[Shared]]:
+    """Key words, a bit for the last row of each group, and running columns, in the order of the keys.
+
+    tables: columns, of which the first `sums` are summed and minima of the others are sought; emptied when moved.
+    """
+    words = [word for name in keys for word in relation.keys[name]]
+    valid = machine.parity(relation.valid)
+    order = machine.sort([machine.logical_not(valid), *words])
+    columns: list[Column] = [valid, *words, *([beside(machine, tables)] if tables else [])]
+    tables.clear()
+    moved = machine.apply(order, columns)
+    del order, columns
+    table = as_values(moved.pop()) if len(moved) > 1 + len(words) else None
+    valid, *words = [as_bits(word) for word in moved]
     follows = same_group(machine, words, valid)
     last = machine.logical_and(valid, machine.logical_not(machine.concat([follows[1:], follows[:1]])))
-    columns = _running(machine, table, follows, len(sums))
-    front = machine.sort([machine.logical_not(last)])
-    flag = machine.inject(last)
-    ends, *end_words = machine.apply(front, [machine.stack([flag, *columns], 1), *words])
-    count = min(bound, relation.rows)
-    result = _differences(machine, as_values(ends)[:count], len(sums))
-    found = iter(end_words)
-    cut: dict[str, Key] = {name: tuple(as_bits(next(found))[:count] for _ in relation.keys[name]) for name in keys}
-    return _named(machine, result, cut, aggregates)
+    return words, last, _running(machine, table, follows, sums)
 
 
 def _one_invalid_row(machine: Machine, relation: Relation) -> Relation:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from lingqu.kinds.errors import BadInput
-from lingqu.share.api import Column, Machine, Shared, SharedBits
-from lingqu.share.relation import Key, Relation, as_bits, as_values, require_names
+from lingqu.share.api import Column, Machine, Permutation, Shared, SharedBits
+from lingqu.share.relation import Key, Relation, as_bits, as_values, beside, head, require_names
 
 _MATCHED = ""
 """Name of the match flag while it moves with the left columns; no column has it."""
@@ -34,28 +34,40 @@ def join(
     left_keys, right_keys = joined_names(left, right, on, keep)
     if rows == 0:
         return _no_rows(left, right, left_keys, right_keys)
+    order, match, in_right = _matches(machine, left, right, on)
+    flags = machine.inject(machine.stack([match, in_right]))
+    del match, in_right
+    # the destinations first, then whether the row matched
+    found = machine.concat([_match_destinations(machine, flags[0], flags[1])[None], flags[:1]])
+    del flags
+    home = as_values(machine.unapply(order, [found.transpose()])[0])
+    del order, found
+    side_left, side_right = home[: left.rows], home[left.rows :]
+    columns_left, keys_left = _first(machine, side_left[:, 0], left, left_keys, rows, {_MATCHED: side_left[:, 1]})
+    del side_left
+    columns_right, keys_right = _first(machine, side_right[:, 0], right, right_keys, rows, {})
+    matches = columns_left.pop(_MATCHED)
+    return Relation({**columns_left, **columns_right}, {**keys_left, **keys_right}, matches)
+
+
+def _matches(
+    machine: Machine, left: Relation, right: Relation, on: Sequence[tuple[str, str]]
+) -> tuple[Permutation, SharedBits, SharedBits]:
+    """The order of both sides' rows by the key, and bits in that order: matches with the next row, is a right row."""
     words = [
         machine.concat([a, b])
         for left_name, right_name in on
         for a, b in zip(left.keys[left_name], right.keys[right_name], strict=True)
     ]
+    valid = machine.concat([machine.parity(left.valid), machine.parity(right.valid)])
+    order = machine.sort([machine.logical_not(valid), *words])
     side = np.concatenate([np.zeros(left.rows, np.uint64), np.ones(right.rows, np.uint64)])
-    valid = machine.concat([left.valid, right.valid])
-    valid_bit = machine.parity(valid)
-    order = machine.sort([machine.logical_not(valid_bit), *words])
-    is_right = machine.constant_bits(side, 1)
-    *sorted_words, in_right, sorted_valid = machine.apply(order, [*words, is_right, valid_bit])
-    sorted_bits = [as_bits(word) for word in sorted_words]
-    match = _adjacent_matches(machine, sorted_bits, as_bits(in_right), as_bits(sorted_valid))
-    flags = machine.inject(machine.stack([match, as_bits(in_right)], 1))
-    matched = flags[:, 0]
-    destinations = _match_destinations(machine, matched, flags[:, 1])
-    home = as_values(machine.unapply(order, [machine.stack([destinations, matched], 1)])[0])
-    side_left, side_right = home[: left.rows], home[left.rows :]
-    columns_left, keys_left = _first(machine, side_left[:, 0], left, left_keys, rows, {_MATCHED: side_left[:, 1]})
-    columns_right, keys_right = _first(machine, side_right[:, 0], right, right_keys, rows, {})
-    matches = columns_left.pop(_MATCHED)
-    return Relation({**columns_left, **columns_right}, {**keys_left, **keys_right}, matches)
+    columns: list[Column] = [*words, machine.constant_bits(side, 1), valid]
+    del words, valid, side
+    moved = machine.apply(order, columns)
+    del columns
+    *words, in_right, valid = [as_bits(word) for word in moved]
+    return order, _adjacent_matches(machine, words, in_right, valid), in_right
 
 
 def joined_names(
@@ -101,15 +113,13 @@ def _match_destinations(machine: Machine, matched: Shared, right_flag: Shared) -
     Each side's destinations are a permutation, so opening them shuffled shows nothing.
     """
     follows = machine.concat([machine.constant(np.zeros(1, np.int64)), matched[:-1]])
-    left_flag = machine.add(machine.negate(right_flag), 1)
-    only_left = machine.subtract(left_flag, matched)
-    only_right = machine.subtract(right_flag, follows)
-    count = machine.cumsum(machine.stack([matched, only_left, only_right], 1))
-    total = count[-1:, :1].broadcast_to((len(matched), 2))
-    matched_before = count[:, :1].broadcast_to((len(matched), 2))
-    late = machine.subtract(machine.add(count[:, 1:], total), matched_before)
-    shift = machine.multiply(machine.stack([only_left, only_right], 1), late)
-    return machine.add(machine.subtract(count[:, 0], 1), machine.sum(shift, axis=1))
+    only_left = machine.subtract(machine.add(machine.negate(right_flag), 1), matched)
+    only = machine.stack([only_left, machine.subtract(right_flag, follows)])
+    del only_left, follows
+    before = machine.cumsum(matched)
+    late = machine.subtract(machine.add(machine.cumsum(only, axis=1), before[-1:]), before)
+    shift = machine.sum(machine.multiply(only, late), axis=0)
+    return machine.add(machine.subtract(before, 1), shift)
 
 
 def _first(
@@ -123,11 +133,11 @@ def _first(
     """The relation's columns, extra ones and the named keys, permuted, cut to the first rows."""
     columns = {**extra, **relation.columns}
     words = [word for name in keys for word in relation.keys[name]]
-    moving: list[Column] = [*([machine.stack(list(columns.values()), 1)] if columns else []), *words]
+    moving: list[Column] = [*([beside(machine, list(columns.values()))] if columns else []), *words]
     if not moving:
         return {}, {}
     moved = machine.apply(machine.permutation(destinations), moving)
-    table = as_values(moved[0])[:rows] if columns else None
+    table = as_values(head(moved[0], rows)) if columns else None
     found = iter(moved[len(moving) - len(words) :])
-    cut: dict[str, Key] = {name: tuple(as_bits(next(found))[:rows] for _ in relation.keys[name]) for name in keys}
+    cut: dict[str, Key] = {name: tuple(as_bits(head(next(found), rows)) for _ in relation.keys[name]) for name in keys}
     return ({name: table[:, i] for i, name in enumerate(columns)} if table is not None else {}), cut

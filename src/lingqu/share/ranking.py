@@ -137,14 +137,25 @@ def _joined(compare: Compare, order: Order, stage: Stage) -> Order:
     x = np.concatenate([rows[left], np.zeros(spare, np.uint32)])
     y = np.concatenate([rows[right], np.ones(spare, np.uint32)])
     below = [compare(x[part], y[part]) for part in _parts(len(x), stage.pairs)]
+    del x, y
     less = np.concatenate(below)[: len(left)] if below else np.zeros(0, np.bool_)
-    place = np.bincount(right[less], minlength=stage.added) + np.bincount(left[~less], minlength=stage.added)
-    counts = np.bincount(gap, minlength=stage.known + 1)
-    reached = np.cumsum(counts)
+    place = _counts(right[less], stage.added)
+    place += _counts(left[~less], stage.added)
+    del left, right, less
+    counts = _counts(gap, stage.known + 1)
+    reached = np.cumsum(counts, dtype=np.uint32)
     out = np.zeros(stage.known + stage.added, np.uint32)
-    out[np.arange(stage.known) + reached[: stage.known]] = order
-    out[gap + (reached - counts)[gap] + place] = rows
+    out[np.arange(stage.known, dtype=np.uint32) + reached[: stage.known]] = order
+    reached -= counts
+    place += gap
+    place += reached[gap]
+    out[place] = rows
     return out
+
+
+def _counts(numbers: Order, most: int) -> Order:
+    """How often each number below `most` occurs."""
+    return np.bincount(numbers, minlength=most).astype(np.uint32)
 
 
 def _parts(count: int, most: int) -> list[slice]:
@@ -166,13 +177,14 @@ def _searched(compare: Compare, order: Order, stage: Stage) -> Order:
     return found
 
 
-def _pairs(gap: Order) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pairs(gap: Order) -> tuple[Order, Order]:
     """All pairs of positions that hold the same value in a sorted array, the earlier first."""
-    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    at, distance = np.arange(len(gap) - 1), 1
-    while len(at := at[gap[at] == gap[at + distance]]):
+    first, second = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
+    at, distance = np.flatnonzero(gap[:-1] == gap[1:]).astype(np.uint32), 1
+    while len(at):
         first.append(at)
-        second.append(at + distance)
+        second.append(at + np.uint32(distance))
         distance += 1
         at = at[at < len(gap) - distance]
+        at = at[gap[at] == gap[at + np.uint32(distance)]]
     return np.concatenate(first), np.concatenate(second)

@@ -48,6 +48,16 @@ def filter_rows(machine: Machine, relation: Relation, keep: SharedBits | Shared)
     return Relation(relation.columns, relation.keys, machine.multiply(relation.valid, flag))
 
 
+def beside(machine: Machine, columns: Sequence[Shared]) -> Shared:
+    """Columns side by side; a single one is not copied."""
+    return columns[0].reshape(-1, 1) if len(columns) == 1 else machine.stack(columns, 1)
+
+
+def head(column: Column, rows: int) -> Column:
+    """The first rows, which do not keep the others in memory."""
+    return column if len(column) == rows else column.like(tuple(part[:rows].copy() for part in column.parts))
+
+
 def require_names(known: Mapping[str, object], names: Sequence[str]) -> None:
     missing = [name for name in names if name not in known]
     if missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Self
@@ -18,6 +18,20 @@ Parts = tuple[Words, ...]
 
 
 @dataclass(frozen=True)
+class Layout:
+    """A table without its shares.  count: words in a component."""
+
+    tag: Tag
+    count: int
+    columns: int
+    width: int
+
+    def having(self, *parts: Words) -> Table:
+        """A table of this layout."""
+        return Table(self.tag, parts, self.columns, self.width)
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of words, flat, a component each: `columns` words of `width` bits a row, additive or XOR-shared by tag."""
 
@@ -30,6 +44,11 @@ class Table:
     def count(self) -> int:
         """Words in a component."""
         return len(self.parts[0])
+
+    @property
+    def layout(self) -> Layout:
+        """The table without its shares, which can be freed then."""
+        return Layout(self.tag, self.count, self.columns, self.width)
 
     def having(self, *parts: Words) -> Self:
         """The same layout with other shares."""
@@ -58,7 +77,11 @@ def _widths(columns: Sequence[Column]) -> list[int]:
 
 def pack_columns(columns: Sequence[Column]) -> list[Table]:
     """An additive table and a binary one, each only if there is such a column."""
-    tables = []
+    return list(packed_columns(columns))
+
+
+def packed_columns(columns: Sequence[Column]) -> Iterator[Table]:
+    """As `pack_columns`, one at a time, so that the first can be freed before the second is built."""
     integers = [column for column in columns if isinstance(column, Shared) and _per_row(column)]
     if integers:
         rows, width = len(integers[0]), sum(_per_row(column) for column in integers)
@@ -66,13 +89,13 @@ def pack_columns(columns: Sequence[Column]) -> list[Table]:
             _beside([column.parts[i].reshape(rows, _per_row(column)) for column in integers])
             for i in range(len(integers[0].parts))
         )
-        tables.append(Table(Tag.ELEMENTS, parts, width))
+        yield Table(Tag.ELEMENTS, parts, width)
+        del parts
     bits = [column for column in columns if isinstance(column, SharedBits) and _per_row(column)]
     if bits:
         places, count, width = places_of(_widths(bits))
         parts = tuple(_dense([column.parts[i] for column in bits], places, count) for i in range(len(bits[0].parts)))
-        tables.append(Table(Tag.BITS, parts, count, width))
-    return tables
+        yield Table(Tag.BITS, parts, count, width)
 
 
 def _beside(parts: Sequence[Words]) -> Words:

@@ -32,7 +32,7 @@ from lingqu.share.local import Local
 from lingqu.share.lookups import Found, Kept, Lookup, by_rows, flags_of
 from lingqu.share.rep3 import arithmetic, circuits, lookup, ranking, rows, session
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
-from lingqu.share.tables import pack_columns, unpack_columns
+from lingqu.share.tables import packed_columns, unpack_columns
 
 
 def integers_of(parts: Parts, shape: Shape) -> Shared:
@@ -276,15 +276,16 @@ class Rep3(Local):
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """As Machine.shuffle."""
         count = checks.row_count(columns)
-        tables = pack_columns(columns)
-        return unpack_columns(columns, rows.shuffle(self._steps, count, tables))
+        return unpack_columns(columns, rows.shuffle(self._steps, count, packed_columns(columns)))
 
     def sort(self, keys: Sequence[SharedBits]) -> Permutation:
         """As Machine.sort."""
         count = checks.row_count(keys)
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
-        return self._order(keys, count)
+        order = self._order(keys, count)
+        rows.release(count)
+        return order
 
     def _order(self, keys: Sequence[SharedBits], count: int) -> Permutation:
         """The cheaper of both ways to sort, for at least two rows."""
@@ -302,13 +303,17 @@ class Rep3(Local):
         """As Machine.apply."""
         checks.same_rows(columns, permutation.rows)
         destinations = flat_pair(permutation.destinations.parts)
-        return unpack_columns(columns, rows.apply(self._steps, destinations, pack_columns(columns)))
+        moved = unpack_columns(columns, rows.apply(self._steps, destinations, packed_columns(columns)))
+        rows.release(permutation.rows)
+        return moved
 
     def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
         """As Machine.unapply."""
         checks.same_rows(columns, permutation.rows)
         destinations = flat_pair(permutation.destinations.parts)
-        return unpack_columns(columns, rows.unapply(self._steps, destinations, pack_columns(columns)))
+        moved = unpack_columns(columns, rows.unapply(self._steps, destinations, packed_columns(columns)))
+        rows.release(permutation.rows)
+        return moved
 
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation; what is no permutation ends the session when it is opened."""

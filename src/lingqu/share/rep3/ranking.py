@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from lingqu.share import ranking
 from lingqu.share.api import Words
 from lingqu.share.ranking import layout, ranks, stages
 from lingqu.share.rep3 import circuits
-from lingqu.share.rep3.rows import Order, Steps, draw_orders, opened_order, pair
+from lingqu.share.rep3.rows import Order, Steps, draw_orders, opened_order, pair, release
 from lingqu.share.rep3.session import Parts, Session
 from lingqu.share.tables import Table
 
@@ -79,12 +80,15 @@ def sort(steps: Steps, keys: Sequence[tuple[Parts, int]]) -> Parts:
     """
     s, rows = steps.session, len(keys[0][0][0])
     orders = draw_orders(s, rows)
-    moved = steps.move(orders, [numbered(s, keys)])[0]
+    # built when it is asked for, so that nobody else keeps it
+    moved = steps.move(orders, (numbered(s, each) for each in [keys]))[0]
     assert isinstance(moved, Table)
     both = np.concatenate([part.reshape(rows, moved.columns) for part in moved.parts], axis=1)
     shuffled = Keys(both.reshape(-1), moved.columns, layout(rows, sum(width for _, width in keys))[2])
     del both, moved
-    order = ranks(stages(rows, steps.step), lambda left, right: compare(s, shuffled, left, right))
+    release(rows)
+    order = ranks(stages(rows, steps.step), partial(compare, s, shuffled))
+    del shuffled
     to = np.empty(rows, np.uint64)
     to[opened_order(s, order.astype(np.uint64))] = np.arange(rows, dtype=np.uint64)
     back = steps.move(orders, [Table(Tag.ELEMENTS, s.place(0, to, rows))], inverse=True)[0]

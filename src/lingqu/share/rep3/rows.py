@@ -7,8 +7,9 @@ after Asharov et al., "Efficient Secure Three-Party Sorting" (CCS 2022) for the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -20,18 +21,20 @@ from lingqu.kinds.errors import ProtocolViolation
 from lingqu.share.api import Words
 from lingqu.share.rep3 import arithmetic, circuits
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session
-from lingqu.share.tables import Table
+from lingqu.share.tables import Layout, Table
 
 Order = NDArray[np.uint32]
 KeyBit = tuple[Parts, int]
 """Words, and a bit's position in them."""
 STEP = 1 << 13
 """Comparisons that are worth the rounds of opening some."""
+MANY_ROWS = 1 << 16
+"""Rows from which on a move's columns are worth giving back."""
 DIGIT_BITS = 2
 """Key bits that one pass of the sort takes: fewer passes against more products a pass."""
 
 
-def group_of(table: Table) -> Group:
+def group_of(table: Table | Layout) -> Group:
     """Of a table's shares."""
     return BINARY if table.tag is Tag.BITS else ADDITIVE
 
@@ -39,6 +42,12 @@ def group_of(table: Table) -> Group:
 def pair(table: Table) -> Parts:
     """Both components."""
     return table.parts[0], table.parts[1]
+
+
+def release(rows: int) -> None:
+    """After work on many rows, give the memory that it has freed back to the system."""
+    if rows >= MANY_ROWS:
+        _core.release_memory()
 
 
 def draw_orders(s: Session, rows: int) -> dict[int, Order]:
@@ -69,23 +78,24 @@ class Hops:
     def _move(self, words: Words, index: int, columns: int) -> Words:
         return (_core.scatter if self.inverse else _core.gather)(words, self.orders[index], columns)
 
-    def run(self, tables: Sequence[Table], opened: int = 0) -> list[Table | Words]:
+    def run(self, tables: Iterable[Table], opened: int = 0) -> list[Table | Words]:
         """Permute tables of one number of rows; the first `opened` come out in the clear, to all.
+
+        Tables are taken one after the other and not kept: their shares are not needed once they are sent.
 
         Cost: 2 rounds; 32 bytes an element and party set of a table that stays shared, 48 of one that is opened.
         Discloses: the opened tables' rows in an order that no party knows.
         """
-        for table in tables:
-            self._first_hop(table)
-        moved = [self._second_hop(table) for table in tables]
-        outgoing = [self._last_mask(t, m, i < opened) for i, (t, m) in enumerate(zip(tables, moved, strict=True))]
-        self._send_last(tables, outgoing, opened)
+        layouts = [self._first_hop(table) for table in tables]
+        moved = [self._second_hop(layout) for layout in layouts]
+        outgoing = [self._last_mask(t, m, i < opened) for i, (t, m) in enumerate(zip(layouts, moved, strict=True))]
+        self._send_last(layouts, outgoing, opened)
         return [
             self._open(t, o) if i < opened else t.having(*self._share(t, o))
-            for i, (t, o) in enumerate(zip(tables, outgoing, strict=True))
+            for i, (t, o) in enumerate(zip(layouts, outgoing, strict=True))
         ]
 
-    def _first_hop(self, table: Table) -> None:
+    def _first_hop(self, table: Table) -> Layout:
         """Lead applies a and b to its two components; helper applies a to the third; both masked."""
         s, group, width = self.session, group_of(table), table.width
         a, b, c = self.indices
@@ -99,8 +109,9 @@ class Hops:
             rest = (table.parts[1] if c == 2 else table.parts[0]).copy()
             s.mask(a, rest, group, width, undo=True)
             s.send(2 - self.lead, self._move(rest, a, table.columns), group, width)
+        return table.layout
 
-    def _second_hop(self, table: Table) -> Words | None:
+    def _second_hop(self, table: Layout) -> Words | None:
         """Other applies b to what helper sent; then helper and other hold summands and apply c."""
         s, group, count, width = self.session, group_of(table), table.count, table.width
         _, b, c = self.indices
@@ -113,7 +124,7 @@ class Hops:
         rest = self._move(rest, b, table.columns)
         return self._move(rest, c, table.columns)
 
-    def _last_mask(self, table: Table, moved: Words | None, opened: bool) -> tuple[Words | None, Words | None]:
+    def _last_mask(self, table: Layout, moved: Words | None, opened: bool) -> tuple[Words | None, Words | None]:
         """What this party adds to the last exchange, and the component it draws. Helper and other hold summands."""
         s, group, count, width = self.session, group_of(table), table.count, table.width
         a, b, c = self.indices
@@ -128,7 +139,7 @@ class Hops:
         return moved, drawn
 
     def _send_last(
-        self, tables: Sequence[Table], outgoing: Sequence[tuple[Words | None, Words | None]], opened: int
+        self, tables: Sequence[Layout], outgoing: Sequence[tuple[Words | None, Words | None]], opened: int
     ) -> None:
         s = self.session
         if s.party == self.lead:
@@ -140,7 +151,7 @@ class Hops:
             if i < opened:
                 s.send(self.lead, own, group_of(table), table.width)
 
-    def _open(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Words:
+    def _open(self, table: Layout, outgoing: tuple[Words | None, Words | None]) -> Words:
         s, own = self.session, outgoing[0]
         if own is None:
             peers = [party for party in (0, 1, 2) if party != self.lead]
@@ -148,7 +159,7 @@ class Hops:
             return group_of(table).plus(one, two)
         return group_of(table).plus(own, s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width))
 
-    def _share(self, table: Table, outgoing: tuple[Words | None, Words | None]) -> Parts:
+    def _share(self, table: Layout, outgoing: tuple[Words | None, Words | None]) -> Parts:
         s, (own, drawn) = self.session, outgoing
         a, b, c = self.indices
         assert own is not None
@@ -194,7 +205,7 @@ class Steps(Protocol):
         """The sum over the first of `terms` axes of x * y, flat."""
 
     def move(
-        self, orders: dict[int, Order], tables: Sequence[Table], opened: int = 0, inverse: bool = False
+        self, orders: dict[int, Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
     ) -> list[Table | Words]:
         """As Hops.run."""
 
@@ -219,27 +230,35 @@ class PlainSteps:
         return arithmetic.sum_of_products(self.session, x, y, terms)
 
     def move(
-        self, orders: dict[int, Order], tables: Sequence[Table], opened: int = 0, inverse: bool = False
+        self, orders: dict[int, Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
     ) -> list[Table | Words]:
         """As Steps.move."""
         return Hops(self.session, orders, inverse).run(tables, opened)
 
 
-def shuffle(steps: Steps, rows: int, tables: Sequence[Table]) -> list[Table]:
+def shuffle(steps: Steps, rows: int, tables: Iterable[Table]) -> list[Table]:
     """All tables' rows in one fresh order."""
     return [t for t in steps.move(draw_orders(steps.session, rows), tables) if isinstance(t, Table)]
 
 
-def apply(steps: Steps, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
+def apply(steps: Steps, destinations: Parts, tables: Iterable[Table]) -> list[Table]:
     """Bring every row to its destination: shuffle both, open the destinations, move.  After Asharov et al."""
     rows = len(destinations[0])
-    order, *moved = steps.move(draw_orders(steps.session, rows), [Table(Tag.ELEMENTS, destinations), *tables], opened=1)
+    every = chain([Table(Tag.ELEMENTS, destinations)], tables)
+    moved = steps.move(draw_orders(steps.session, rows), every, opened=1)
+    order = moved.pop(0)
     assert isinstance(order, np.ndarray)
     to = opened_order(steps.session, order)
-    return [_local(_core.scatter, t, to) for t in moved if isinstance(t, Table)]
+    del order
+    found = []
+    while moved:  # each is freed before the next one is brought to its place
+        table = moved.pop(0)
+        assert isinstance(table, Table)
+        found.append(_local(_core.scatter, table, to))
+    return found
 
 
-def unapply(steps: Steps, destinations: Parts, tables: Sequence[Table]) -> list[Table]:
+def unapply(steps: Steps, destinations: Parts, tables: Iterable[Table]) -> list[Table]:
     """The inverse of apply: read at the opened shuffled destinations, then undo the shuffle.  After Asharov et al."""
     orders = draw_orders(steps.session, len(destinations[0]))
     order = steps.move(orders, [Table(Tag.ELEMENTS, destinations)], opened=1)[0]
@@ -247,8 +266,8 @@ def unapply(steps: Steps, destinations: Parts, tables: Sequence[Table]) -> list[
     return _undo(steps, orders, opened_order(steps.session, order), tables)
 
 
-def _undo(steps: Steps, orders: dict[int, Order], origin: Order, tables: Sequence[Table]) -> list[Table]:
-    read = [_local(_core.gather, t, origin) for t in tables]
+def _undo(steps: Steps, orders: dict[int, Order], origin: Order, tables: Iterable[Table]) -> list[Table]:
+    read = (_local(_core.gather, t, origin) for t in tables)
     return [t for t in steps.move(orders, read, inverse=True) if isinstance(t, Table)]
 
 
@@ -315,18 +334,32 @@ def _minus(x: Parts, y: Parts) -> Parts:
 
 def _destinations(steps: Steps, flags: Sequence[Parts]) -> Parts:
     """From the flags of the values above 0: s_0 + sum over v of flag_v (s_v - s_0), s_v the destinations within v."""
-    ends: list[list[Words]] = []
-    for half in (0, 1):
-        constant = np.uint64(1 if (steps.session.party, half) in ((0, 0), (2, 1)) else 0)
-        none = constant - np.add.reduce([flag[half] for flag in flags])
-        base = np.zeros(1, np.uint64)
-        column = []
-        for flag in [none, *(flag[half] for flag in flags)]:
-            running = np.cumsum(flag, dtype=np.uint64)
-            column.append(running + base - constant)
-            base = base + running[-1:]
-        ends.append(column)
-    x = np.concatenate([f[0] for f in flags]), np.concatenate([f[1] for f in flags])
-    y0, y1 = (np.concatenate([column - columns[0] for column in columns[1:]]) for columns in ends)
-    product = steps.sum_of_products(x, (y0, y1), len(flags))
-    return ends[0][0] + product[0], ends[1][0] + product[1]
+    first, second = (_rises(steps.session, [flag[half] for flag in flags], half) for half in (0, 1))
+    x = _beside([flag[0] for flag in flags]), _beside([flag[1] for flag in flags])
+    product = steps.sum_of_products(x, (first[1], second[1]), len(flags))
+    return first[0] + product[0], second[0] + product[1]
+
+
+def _beside(parts: Sequence[Words]) -> Words:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _rises(s: Session, flags: Sequence[Words], half: int) -> tuple[Words, Words]:
+    """A component of s_0, and of s_v - s_0 for all v above 0, one after the other."""
+    constant = np.uint64(1 if (s.party, half) in ((0, 0), (2, 1)) else 0)
+    lowest = np.subtract(constant, flags[0])
+    for flag in flags[1:]:
+        lowest -= flag
+    np.cumsum(lowest, out=lowest)
+    base = lowest[-1:].copy()
+    lowest -= constant
+    count = len(lowest)
+    others = np.empty(len(flags) * count, np.uint64)
+    for i, flag in enumerate(flags):
+        other = others[i * count : (i + 1) * count]
+        np.cumsum(flag, out=other)
+        total = other[-1:].copy()
+        other += base - constant
+        other -= lowest
+        base += total
+    return lowest, others

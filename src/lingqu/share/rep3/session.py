@@ -170,7 +170,8 @@ class Session:
         own = group.minus(part, drawn)
         peer = index - 1 if self.party == index % 3 else index
         self.send(peer, own, group, width)
-        joint = group.plus(own, self.receive(peer, count, group, width))
+        joint = self.receive(peer, count, group, width)
+        group.add_to(joint, own)
         return (joint, drawn) if self.party == index % 3 else (drawn, joint)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,7 @@ class CheckedSteps:
         return self.session.sum_of_products(x, y, terms)
 
     def move(
-        self, orders: dict[int, rows.Order], tables: Sequence[Table], opened: int = 0, inverse: bool = False
+        self, orders: dict[int, rows.Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
     ) -> list[Table | Words]:
         """As Steps.move."""
         return moves.move(self.session, orders, tables, opened, inverse)

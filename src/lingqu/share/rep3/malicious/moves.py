@@ -6,7 +6,7 @@ two of three parties know; the order of the hops is k_1, k_2, k_0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +24,18 @@ HOPS = (1, 2, 0)
 
 
 def move(
-    s: Checked, orders: dict[int, Order], tables: Sequence[Table], opened: int = 0, inverse: bool = False
+    s: Checked, orders: dict[int, Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
 ) -> list[Table | Words]:
     """As Hops.run.  Cost: 3 rounds and 48 bytes a word; for opened tables the proofs and an opening."""
+    moved = list(tables)
     if inverse:
         orders = {index: _undone(order) for index, order in orders.items()}
     for index in reversed(HOPS) if inverse else HOPS:
-        hops = [_Hop(s, index, orders.get(index), table) for table in tables]
-        tables = [table.having(*hop.finished()) for hop, table in zip(hops, tables, strict=True)]
+        hops = [_Hop(s, index, orders.get(index), table) for table in moved]
+        moved = [table.having(*hop.finished()) for hop, table in zip(hops, moved, strict=True)]
     s.recorded()
-    shown = [_shown(s, table) for table in tables[:opened]]
-    return [*shown, *tables[opened:]]
+    shown = [_shown(s, table) for table in moved[:opened]]
+    return [*shown, *moved[opened:]]
 
 
 def _shown(s: Checked, table: Table) -> Words:
