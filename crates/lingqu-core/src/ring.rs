@@ -1,4 +1,6 @@
 //! Arithmetic on replicated shares over Z_2^64 and over words of bits (Araki et al. 2016).
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use crate::amx::{self, Strided};
 use crate::memory::zeros;
 use crate::prg::{Prg, CHUNK};
 
@@ -238,8 +240,16 @@ fn add_product(out: &mut [u64], x: &[u64], y: &[u64], sizes: Sizes) {
         return;
     }
     let Sizes { rows, inner, columns, turned } = sizes;
+    let step = if turned { (1, rows) } else { (inner, 1) };
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    if amx::suits(rows, inner, columns) && amx::available() {
+        let (x, y) = (
+            Strided { words: x, rows, columns: inner, step },
+            Strided { words: y, rows: inner, columns, step: (columns, 1) },
+        );
+        return amx::add_product(out, x, y);
+    }
     if columns >= FEW_COLUMNS {
-        let step = if turned { (1, rows) } else { (inner, 1) };
         product_tiled_fast(out, x, y, step, inner, columns);
     } else if turned {
         product_turned_fast(out, x, y, rows, columns);
@@ -308,6 +318,30 @@ mod tests {
             .collect()
     }
 
+    #[test]
+    fn the_greatest_sums_do_not_overflow() {
+        let (rows, inner, columns) = (16, 4096, 16);
+        let (x, y) = (vec![u64::MAX; rows * inner], vec![u64::MAX; inner * columns]);
+        let sizes = Sizes { rows, inner, columns, turned: false };
+        assert_eq!(matmul(&x, &y, sizes), vec![inner as u64; rows * columns]);
+        let mut tiled = vec![0; rows * columns];
+        product_tiled_fast(&mut tiled, &x, &y, (inner, 1), inner, columns);
+        assert_eq!(tiled, vec![inner as u64; rows * columns]);
+    }
+
+    #[test]
+    fn all_kernels_agree() {
+        let (rows, inner, columns) = (37, 200, 45);
+        let (x, y) = (values(rows * inner, 1), values(inner * columns, 2));
+        let sizes = Sizes { rows, inner, columns, turned: false };
+        let mut tiled = vec![0; rows * columns];
+        product_tiled_fast(&mut tiled, &x, &y, (inner, 1), inner, columns);
+        let mut narrow = vec![0; rows * columns];
+        product_narrow_fast(&mut narrow, &x, &y, inner, columns);
+        assert_eq!(tiled, narrow);
+        assert_eq!(matmul(&x, &y, sizes), narrow);
+    }
+
     fn values(n: usize, seed: u8) -> Vec<u64> {
         let mut out = vec![0; n];
         Prg::new(&[seed; 16]).fill(&mut out);
@@ -339,7 +373,17 @@ mod tests {
 
     #[test]
     fn matrices_multiply() {
-        for (rows, inner, columns) in [(1, 1, 1), (3, 5, 2), (7, 300, 9), (8, 3, 70), (0, 3, 3), (3, 0, 2), (2, 2, 0)] {
+        for (rows, inner, columns) in [
+            (1, 1, 1),
+            (3, 5, 2),
+            (7, 300, 9),
+            (8, 3, 70),
+            (40, 130, 17),
+            (16, 4200, 16),
+            (0, 3, 3),
+            (3, 0, 2),
+            (2, 2, 0),
+        ] {
             let (x, y) = (values(rows * inner, 5), values(inner * columns, 6));
             let mut expected = vec![0u64; rows * columns];
             for i in 0..rows {

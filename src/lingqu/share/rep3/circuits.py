@@ -83,6 +83,15 @@ def equal_words(s: Session, pairs: Sequence[tuple[Parts, int]]) -> Parts:
     return _joined([some(rows) for rows in chunks(len(pairs[0][0][0]))])
 
 
+def equal_pairs(s: Session, pairs: Sequence[tuple[Parts, Parts, int]]) -> Parts:
+    """A dense bit an element: whether x equals y in all pairs (x, y, width); their differences are built in chunks."""
+
+    def some(rows: slice) -> Parts:
+        return equal_words(s, [((x[0][rows] ^ y[0][rows], x[1][rows] ^ y[1][rows]), width) for x, y, width in pairs])
+
+    return _joined([some(rows) for rows in chunks(len(pairs[0][0][0]))])
+
+
 def is_zero(s: Session, x: Parts) -> Parts:
     """A dense bit an element: x == 0, as x_0 + x_1 == -x_2. 7 rounds a chunk of rows."""
     return by_chunks(x, lambda part: all_ones(s, _equal_summands(s, part)))

@@ -236,9 +236,11 @@ class Rep3(Local):
     def equal_words(self, pairs: Sequence[tuple[SharedBits, SharedBits]]) -> SharedBits:
         """As Machine.equal_words."""
         checks.same_shapes(pairs)
-        differences = [self.logical_xor(x, y) for x, y in pairs]
-        dense = circuits.equal_words(self._session, [(flat_pair(d.parts), d.width) for d in differences])
-        return self._bit(dense, differences[0].shape)
+        flattened = []
+        for x, y in pairs:
+            checks.same_width([x, y])
+            flattened.append((flat_pair(x.parts), flat_pair(y.parts), x.width))
+        return self._bit(circuits.equal_pairs(self._session, flattened), pairs[0][0].shape)
 
     def logical_and(self, x: SharedBits, y: SharedBits) -> SharedBits:
         """As Machine.logical_and."""
