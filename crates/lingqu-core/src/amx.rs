@@ -5,7 +5,6 @@
 //! tile of sums for each i + j.  What a processor lacks, or a system forbids, is left to the other kernels.
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count};
-use std::ffi::c_long;
 use std::sync::OnceLock;
 
 /// Rows and columns of a tile of sums, and bytes of a row of a tile.
@@ -19,22 +18,17 @@ const TILES: usize = BYTES * TILE;
 const ROWS: usize = 8;
 const DEEPEST: usize = 64;
 
-extern "C" {
-    fn syscall(number: c_long, ...) -> c_long;
-}
-
 /// Whether the processor has the unit and the system lets this process use it; asked once.
 pub fn available() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        const ARCH_PRCTL: c_long = 158;
-        const REQUEST_PERMISSION: c_long = 0x1023;
-        const TILE_DATA: c_long = 18;
+        const REQUEST_PERMISSION: libc::c_long = 0x1023;
+        const TILE_DATA: libc::c_long = 18;
         let (most, seven) = (__cpuid(0).eax, __cpuid_count(7, 0).edx);
         // SAFETY: the system call takes two numbers and touches no memory of ours.
         most >= 7
             && seven >> 24 & 3 == 3
-            && unsafe { syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) } == 0
+            && unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) } == 0
     })
 }
 
@@ -173,7 +167,7 @@ fn collect(out: &mut [u64], sums: &Sums, at: (usize, usize), sizes: (usize, usiz
 
 /// The sums of a row of tiles times a column of tiles, of equally many blocks.
 fn multiply(sums: &mut Sums, left: &[u64], right: &[u64]) {
-    assert!(left.len() == right.len() && left.len() % TILES == 0 && !left.is_empty());
+    assert!(left.len() == right.len() && left.len().is_multiple_of(TILES) && !left.is_empty());
     let blocks = left.len() / TILES;
     macro_rules! load {
         (x $byte:literal) => {

@@ -427,17 +427,12 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
     Ok(order.ok_or_else(|| PyValueError::new_err("these words are no permutation"))?.into_pyarray(py))
 }
 
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-extern "C" {
-    fn malloc_trim(pad: usize) -> std::ffi::c_int;
-}
-
 /// Give memory that was freed back to the system; the C library keeps it otherwise.
 #[pyfunction]
 fn release_memory(py: Python<'_>) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: the C library's own function, safe to call from any thread at any time.
-    py.detach(|| unsafe { malloc_trim(0) });
+    py.detach(|| unsafe { libc::malloc_trim(0) });
     #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
     let _ = py;
 }
