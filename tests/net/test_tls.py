@@ -215,6 +215,27 @@ def test_closing_wakes_the_own_thread(world: World) -> None:
     timer.join()
 
 
+def test_a_live_peer_that_does_not_send_what_is_due_is_named(world: World) -> None:
+    a, b, _ = world.mesh(Limits(heartbeat=0.05, silence=5.0, patience=0.4, farewell=1.0))
+    with pytest.raises(PartyLost, match=r"bee has sent nothing for 0\.4 s") as lost:
+        a.receive(1, 8)
+    assert lost.value.party == "bee"
+    with pytest.raises(PartyLost, match="it lost"):
+        b.receive(2, 8)
+
+
+def test_messages_that_came_before_and_while_one_waits_keep_their_order(world: World) -> None:
+    a, b, c = world.mesh()
+    for i in range(200):
+        a.send(1, bytes([i]))
+    c.send(0, b"go")  # by when the keeper may have taken some of them
+    assert a.receive(2, 2) == b"go"
+    timer = threading.Timer(0.1, lambda: [a.send(1, bytes([i])) for i in range(200, 256)])
+    timer.start()
+    assert b"".join(b.receive(0, 1) for _ in range(256)) == bytes(range(256))
+    timer.join()
+
+
 def test_idle_parties_stay_together_by_heartbeats(world: World) -> None:
     a, b, _ = world.mesh(Limits(heartbeat=0.05, silence=0.6))
     timer = threading.Timer(1.5, b.send, (0, bytes(8)))

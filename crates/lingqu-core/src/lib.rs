@@ -453,9 +453,9 @@ mod _core {
     #[pymodule_export]
     use super::{
         and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, dot_masked,
-        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, pair_planes, release_memory, scatter,
-        to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other, truncate_part, unpack, xor_rows,
-        Prg,
+        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, pair_planes,
+        release_memory, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other,
+        truncate_part, unpack, xor_rows, Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{
