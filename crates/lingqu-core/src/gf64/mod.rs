@@ -89,12 +89,12 @@ fn denominators(count: usize) -> &'static [u64] {
 pub fn lagrange(count: usize, at: u64) -> Vec<u64> {
     let mut out = denominators(count).to_vec();
     let (mut below, mut above) = (1, 1);
-    for i in 0..count {
-        out[i] = product(out[i], below);
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = product(*out, below);
         below = product(below, at ^ i as u64);
     }
-    for i in (0..count).rev() {
-        out[i] = product(out[i], above);
+    for (i, out) in out.iter_mut().enumerate().rev() {
+        *out = product(*out, above);
         above = product(above, at ^ i as u64);
     }
     out

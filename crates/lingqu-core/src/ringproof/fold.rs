@@ -197,18 +197,27 @@ pub fn weighed_sum(field: Field, words: &[u64], weights: &[u64]) -> u64 {
     total
 }
 
-/// Row b of the result sums over a: weights[a, b] times row a of the table, rows of `inner` words.
+/// Row b of the result sums over a: weights[a, b] times row a of the table, rows of `inner` words, at most 2^10 of them.
 pub fn weighed_rows(field: Field, table: &[u64], inner: usize, weights: &[u64], turned: bool) -> Vec<u64> {
+    const LANES: usize = 8;
     let rows = table.len().checked_div(inner).unwrap_or(0);
     let columns = weights.len().checked_div(rows).unwrap_or(0);
-    let mut out = Vec::with_capacity(columns * inner);
-    for b in 0..columns {
-        let mut sums = vec![0u128; inner];
-        for (a, row) in table.chunks_exact(inner.max(1)).enumerate() {
-            let weight = u128::from(weights[if turned { b * rows + a } else { a * columns + b }]);
-            sums.iter_mut().zip(row).for_each(|(sum, word)| *sum += weight * u128::from(*word));
+    // blocks of LANES columns, in which the rows are the pieces of a fold
+    let mut entries = vec![0; rows * inner.next_multiple_of(LANES)];
+    let mut lifted = vec![0; inner];
+    for (a, row) in table.chunks_exact(inner.max(1)).enumerate() {
+        lift(field, row, None, &mut lifted);
+        for (block, words) in entries.chunks_exact_mut(rows * LANES).zip(lifted.chunks(LANES)) {
+            block[a * LANES..][..words.len()].copy_from_slice(words);
         }
-        out.extend(sums.into_iter().map(|sum| field.reduce(sum)));
+    }
+    let mut out = Vec::with_capacity(columns * inner);
+    let (mut sums, mut column) = (vec![0; inner.next_multiple_of(LANES)], vec![0; rows]);
+    for b in 0..columns {
+        let weight = |a: usize| weights[if turned { b * rows + a } else { a * columns + b }];
+        column.iter_mut().enumerate().for_each(|(a, to)| *to = weight(a));
+        chunk_fold(field, &entries, &column, LANES, &mut sums);
+        out.extend_from_slice(&sums[..inner]);
     }
     out
 }
@@ -295,6 +304,25 @@ mod tests {
                 u128::from(found),
                 picked.map(|(_, c)| u128::from(*c)).sum::<u128>() % u128::from(field().prime)
             );
+        }
+    }
+
+    #[test]
+    fn rows_are_weighed_as_defined() {
+        for (rows, inner, columns) in [(1, 1, 1), (48, 30, 5), (7, 64, 48), (3, 0, 2)] {
+            let (table, weights) = (drawn(1, rows * inner), reduced(drawn(2, rows * columns)));
+            for turned in [false, true] {
+                let found = weighed_rows(field(), &table, inner, &weights, turned);
+                for b in 0..if inner > 0 { columns } else { 0 } {
+                    for l in 0..inner {
+                        let weight = |a: usize| weights[if turned { b * rows + a } else { a * columns + b }];
+                        let prime = u128::from(field().prime);
+                        let sum: u128 =
+                            (0..rows).map(|a| u128::from(weight(a)) * u128::from(table[a * inner + l]) % prime).sum();
+                        assert_eq!(u128::from(found[b * inner + l]), sum % prime);
+                    }
+                }
+            }
         }
     }
 

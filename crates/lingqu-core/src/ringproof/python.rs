@@ -171,6 +171,7 @@ pub fn ring_weighed_rows<'py>(
     let (field, table, weights) = (field_of(prime)?, table.as_slice()?, weights.as_slice()?);
     let rows = table.len().checked_div(inner).unwrap_or(0);
     require(rows * inner == table.len() && weights.len().is_multiple_of(rows.max(1)), "tables differ in size")?;
+    require(rows <= 1 << 10 && weights.iter().all(|weight| *weight < prime), "few rows, and weights below the prime")?;
     Ok(py.detach(|| fold::weighed_rows(field, table, inner, weights, turned)).into_pyarray(py))
 }
 
