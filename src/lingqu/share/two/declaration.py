@@ -28,6 +28,7 @@ CRYPTFLOW2 = "CrypTFlow2: Rathee et al. (CCS 2020)"
 CHEETAH = "Cheetah: Huang et al. (USENIX Security 2022)"
 SIRNN = "SIRNN: Rathee et al. (S&P 2021)"
 SHUFFLE = "Mohassel, Sadeghian (EUROCRYPT 2013); Chase, Ghosh, Poburinnaya (ASIACRYPT 2020)"
+RANKING = "after Hamada et al. (ICISC 2012); few bits: after Asharov et al. (CCS 2022)"
 SORTING = "Asharov et al., Efficient Secure Three-Party Sorting (CCS 2022)"
 LOOKUP = (
     "Pinkas, Schneider, Tkachenko, Yanai (EUROCRYPT 2019); Rindal, Schoppmann (EUROCRYPT 2021); "
@@ -106,7 +107,7 @@ OPERATIONS = (
     _operation("to_bits", lambda t, z: t.to_bits(_count(z)), f"digits after {CRYPTFLOW2}; Sklansky (1960)"),
     _operation("to_shared", lambda t, z: t.integers(_count(z), z["bits"]), f"{CRYPTFLOW2}, section 3.4"),
     _operation("shuffle", lambda t, z: t.shuffle(z["rows"], z["columns"]), SHUFFLE),
-    _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"after {SORTING}"),
+    _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), RANKING),
     _operation("apply", lambda t, z: t.apply(z["rows"], z["columns"]), f"after {SORTING}"),
     _operation("unapply", lambda t, z: t.unapply(z["rows"], z["columns"]), f"after {SORTING}"),
     *composed.operations(TwoTally, 2, composed.Sources(f"{CRYPTFLOW2}, section 3.4", f"after {SORTING}")),
