@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput
-from lingqu.share.api import FRACTION_BITS, C, Column, Public, Shape, Shared, SharedBits, Words, ring
+from lingqu.share.api import FRACTION_BITS, C, Column, Public, Shape, SharedBits, Words, ring
 
 MOST_BESIDE = 64
 """Words that may meet one and still be counted together."""
@@ -25,7 +25,7 @@ def owned(values: NDArray[Any] | None, shape: Shape) -> NDArray[Any]:
     return array
 
 
-def common_shape(x: Shared, y: Shared) -> Shape:
+def common_shape(x: Column, y: Column) -> Shape:
     """The shape to which two operands are broadcast."""
     return x.shape if x.shape == y.shape else np.broadcast_shapes(x.shape, y.shape)
 
