@@ -47,9 +47,9 @@ class Rows:
     in the order of `Side.widths`.  valid: rows that may match; None for all.
     """
 
-    match: Words
-    table: Integers
-    words: Sequence[Words] = ()
+    match: Words = field(repr=False)
+    table: Integers = field(repr=False)
+    words: Sequence[Words] = field(default=(), repr=False)
     valid: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def hidden_keys(self) -> Words:

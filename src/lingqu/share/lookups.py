@@ -97,9 +97,9 @@ class Lookup:
 class Kept:
     """What the keeper brings: `keys` of shape (kept, 2), distinct; `table` (kept, columns); `words`, a column each."""
 
-    keys: Words
-    table: Integers
-    words: Sequence[Words] = ()
+    keys: Words = field(repr=False)
+    table: Integers = field(repr=False)
+    words: Sequence[Words] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
