@@ -114,9 +114,10 @@ tamper: $(VENV)/.package ## three parties, one of which alters a message: RUNS=1
 	@$(BIN)/python -m tests.share.tamper $(or $(RUNS),10000) $(or $(SEED),1)
 
 .PHONY: security
-security: $(VENV)/.dev tamper timing ## all tests that attack, at full size: pitfalls, altered messages (RUNS), times (MEASUREMENTS)
+security: $(VENV)/.dev tamper timing ## all tests that attack, at full size: pitfalls, altered messages (RUNS), times (MEASUREMENTS), twins (EXAMPLES)
 	@$(BIN)/python -m pytest -q tests/security tests/share/test_malicious.py tests/share/test_ring_proof.py \
 		tests/share/test_ring_proof_deviations.py tests/share/test_declaration.py
+	@EXAMPLES=$(or $(EXAMPLES),25) $(BIN)/python -m pytest -q tests/share/test_every_operation.py
 
 .PHONY: bench bench-share bench-products bench-net
 bench: bench-share bench-products bench-net ## all benchmarks

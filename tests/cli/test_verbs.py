@@ -197,6 +197,26 @@ def test_failed_jobs_say_which_party(run: Any, fake: Any) -> None:
     assert "stopped answering" in run("jobs").out
 
 
+def test_what_is_made_ahead_is_shown(run: Any, fake: Any) -> None:
+    assert "No contract in force" in run("supplies").out
+    held = {"contract": "sha256:" + "1" * 64, "title": "Education", "mechanism": "share.two", "state": "waiting"}
+    counts = {"runs": 1, "wanted": 2, "portions": 9, "portions_wanted": 16, "bytes": 5 << 20, "bytes_wanted": 9 << 20}
+    fake.supplies = [held | counts | {"cause": "big-data has other work.\x1b[2J"}]
+    assert run("supplies", "--json").json["supplies"][0]["portions"] == 9
+    shown = run("supplies").out
+    for told in ("111111111111", "share.two", "waiting", "1/2", "9/16", "5.2 MB", "has other work"):
+        assert told in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_a_job_shows_what_its_correlations_took(run: Any, fake: Any) -> None:
+    took = {"rounds": 193, "bytes": 41_315_576, "milliseconds": 35_369}
+    fake.job = fake.job | {"supplies": {"ahead": took, "online": {"rounds": 0, "bytes": 0, "milliseconds": 12}}}
+    shown = run("jobs", fake.job["id"]).out
+    assert "193 rounds, 41.3 MB sent, 35.37 s" in shown
+    assert "Made on line" in shown
+
+
 def test_jobs_are_followed_and_cancelled(run: Any, fake: Any) -> None:
     assert run("jobs", "01234567", "--follow", "--json").json["state"] == "done"
     assert run("jobs", "01234567", "--cancel", "--json").json["state"] == "failed"

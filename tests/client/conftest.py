@@ -147,6 +147,7 @@ class FakeNode:
         self.contracts: dict[str, dict[str, Any]] = {}
         self.release: dict[str, Any] = {}
         self.job = job("done", "sha256:" + "0" * 64)
+        self.supplies: list[dict[str, Any]] = []
         self.outcome: dict[str, Any] | None = None
         self.drops = 0
         self.failure: Reply | None = None
@@ -216,6 +217,7 @@ class FakeNode:
             ("POST", "/v1/contracts/([^/]+)/revoke", lambda c, b: self._set(c, "revoked", NAMES)),
             ("POST", "/v1/jobs", self._start),
             ("GET", "/v1/jobs", lambda: (200, {"jobs": [self.job]})),
+            ("GET", "/v1/supplies", lambda: (200, {"supplies": self.supplies})),
             ("GET", "/v1/jobs/([^/]+)", lambda j: (200, self.job)),
             ("GET", "/v1/jobs/([^/]+)/events", lambda j: (200, b"")),
             ("GET", "/v1/jobs/([^/]+)/result", lambda j: (200, self.release)),

@@ -86,6 +86,13 @@ def duo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Duo]:
         nodes.close()
 
 
+def done(duo: Duo, job: str, node: Bureau | None = None) -> bool:
+    """Whether a job was done at a node, the asker's by default; its error is shown when it was not."""
+    view = duo.ended(job, node, within=240)
+    assert view["state"] == "done", view["error"]
+    return True
+
+
 def open_receipt(token: str) -> dict[str, Any]:
     """The document of a signed receipt, unverified."""
     payload = token.split(".")[1]
@@ -111,8 +118,8 @@ def test_a_contract_s_correlations_are_made_once_it_is_signed_and_its_job_uses_t
     before = duo.portions(duo.civil, contract)
     assert before == duo.portions(duo.human, contract)
     job = duo.run(contract)
-    assert duo.ended(job)["state"] == "done"
-    assert duo.ended(job, duo.civil)["state"] == "done"
+    assert done(duo, job)
+    assert done(duo, job, duo.civil)
     for figures in used(duo, job):
         assert figures["ahead"]["bytes"] > 100_000
         assert figures["ahead"]["rounds"] > 10
@@ -135,7 +142,7 @@ def test_a_contract_s_correlations_are_made_once_it_is_signed_and_its_job_uses_t
     assert not before & duo.portions(duo.civil, contract)
     online_only = duo.agree(uses=1, minimum_group=6)
     job = duo.run(online_only)  # at once: nothing, or little, is there yet
-    assert duo.ended(job)["state"] == "done"
+    assert done(duo, job)
     assert all(figures["online"]["bytes"] > 0 for figures in used(duo, job))
 
 
@@ -145,7 +152,7 @@ def test_what_was_made_ahead_gives_the_same_answer(duo: Duo) -> None:
     duo.ready(contract)
     for _ in range(2):  # the second run starts at once, and makes on line what is not there
         job = duo.run(contract)
-        assert duo.ended(job)["state"] == "done"
+        assert done(duo, job)
         answers.append(duo.human.call("analyst", "GET", f"/v1/jobs/{job}/result")["rows"])
     assert answers[0] == answers[1]
     assert len(answers[0]) == 3
@@ -156,7 +163,7 @@ def test_a_job_ends_the_making_at_once(duo: Duo) -> None:
     contract = duo.agree(uses=2)
     wait(lambda: any(view["state"] == "making" for view in duo.state(contract)), lambda: str(duo.state(contract)))
     job = duo.run(contract)
-    assert duo.ended(job)["state"] == "done"
+    assert done(duo, job)
     duo.ready(contract)
 
 
@@ -173,7 +180,7 @@ def test_a_killed_node_goes_on_where_it_was(duo: Duo, victim: str) -> None:
     assert duo.portions(node, contract) == duo.portions(other, contract)
     assert len(kept - duo.portions(node, contract)) <= 1  # at most the portion that one alone had stored
     job = duo.run(contract)
-    assert duo.ended(job)["state"] == "done", duo.ended(job)
+    assert done(duo, job)
     assert all(figures["online"]["bytes"] == 0 for figures in used(duo, job))
 
 
@@ -194,7 +201,7 @@ def test_a_worker_killed_while_it_uses_portions_wastes_them(duo: Duo, victim: st
     for each in duo.nodes.values():
         assert not before & duo.portions(each, contract)  # gone before use, and never back
     again = duo.run(contract)
-    assert duo.ended(again)["state"] == "done", duo.ended(again)
+    assert done(duo, again)
 
 
 def test_stores_that_differ_are_compared_and_made_whole(duo: Duo) -> None:
@@ -205,7 +212,7 @@ def test_stores_that_differ_are_compared_and_made_whole(duo: Duo) -> None:
     for name in lost:
         (folder(duo.human, contract) / f"{name}.batch").unlink()
     job = duo.run(contract)
-    assert duo.ended(job)["state"] == "done"
+    assert done(duo, job)
     assert all(figures["ahead"]["bytes"] > 0 for figures in used(duo, job))
     duo.ready(contract)
     assert not set(lost) & duo.portions(duo.civil, contract)
@@ -226,7 +233,7 @@ def test_a_portion_that_was_changed_ends_the_job_and_is_gone(duo: Duo) -> None:
     duo.ready(contract)
     assert name not in duo.portions(duo.civil, contract)
     again = duo.run(contract)
-    assert duo.ended(again)["state"] == "done"
+    assert done(duo, again)
 
 
 def test_a_revocation_stops_the_making_and_removes_what_is_there(duo: Duo) -> None:
@@ -265,7 +272,7 @@ def test_a_full_disk_stops_the_making_and_hurts_no_job(duo: Duo) -> None:
         stop.set()
         thread.join()
     job = duo.run(contract)
-    assert duo.ended(job)["state"] == "done"
+    assert done(duo, job)
     duo.ready(contract)
 
 
@@ -287,7 +294,7 @@ def test_what_a_node_holds_is_bounded_and_may_be_nothing(tmp_path: Path) -> None
             assert 100_000 < held <= bound
             assert 0 < nodes.shelf(node, contract)["portions"] < nodes.shelf(node, contract)["portions_wanted"]
         job = nodes.run(contract)
-        assert nodes.ended(job)["state"] == "done"
+        assert done(nodes, job)
         nodes.human.stop()
         off = config.model_copy(update={"supplies": SuppliesConfig(runs=0)})
         nodes.human.home.config_file.write_text(off.toml(), encoding="utf-8")
@@ -296,7 +303,7 @@ def test_what_a_node_holds_is_bounded_and_may_be_nothing(tmp_path: Path) -> None
         wait(lambda: "makes no correlations ahead" in nodes.shelf(nodes.civil, contract)["cause"])
         assert nodes.shelf(nodes.human, contract)["state"] == "off"
         job = nodes.run(contract)
-        assert nodes.ended(job)["state"] == "done"
+        assert done(nodes, job)
         assert all(figures["ahead"]["bytes"] == 0 < figures["online"]["bytes"] for figures in used(nodes, job))
     finally:
         nodes.close()

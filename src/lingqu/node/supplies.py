@@ -33,8 +33,9 @@ from lingqu.node.shelf import FIRST_PAUSE, Making, Shelf
 from lingqu.node.transport import Transport
 
 LOG = logging.getLogger("lingqu.node.supplies")
-READY_SECONDS = 30.0
-OFFER_SECONDS = 40.0
+READY_SECONDS = 120.0
+"""Until a worker of the lowest priority listens, on a machine that has other work."""
+OFFER_SECONDS = READY_SECONDS + 10
 IDLE_SECONDS = 30.0
 """Between looks at the contracts when nothing has happened."""
 LONGEST_PAUSE = 120.0
