@@ -80,7 +80,7 @@ def test_it_is_chosen_against_malicious_parties_and_tells_one() -> None:
 # Messages of the holder of delta, the sender: terms, base elements, trees, promise, proof and promised value, tags.
 @pytest.mark.parametrize(
     ("number", "why"),
-    [(1, "canonical|identity|do not hold"), (2, "do not hold"), (3, "promised"), (4, "do not hold")],
+    [(1, "canonical|identity|do not hold|one set of choices"), (2, "do not hold"), (3, "promised"), (4, "do not hold")],
 )
 @pytest.mark.parametrize("place", [0, 9])
 def test_a_sender_that_alters_any_message_but_its_tags_ends_the_session(
