@@ -156,7 +156,7 @@ def test_a_receiver_s_set_has_at_most_the_store_s_columns(both: Both, monkeypatc
         store = _core.okvs_encode(seed, *hashes, columns, os.urandom(16))
         return *_core.element_hashes(salt, own.data, own.offsets), seed, store
 
-    monkeypatch.setattr(rr22, "_encoded", narrow)
+    monkeypatch.setattr(rr22, "encoded", narrow)
     found = run(both, range(agreed), range(agreed), terms()).results
     assert found[0].size == 0  # what the store does not hold has no tag that the receiver can know
 

@@ -1,14 +1,14 @@
 """What the intersection protocols declare: threat, cost and disclosure.
 
 Sizes. left, right: the sides' numbers of elements; recipients: 1 (the left side) or 2.  The left side is psi.rr22's
-receiver.
+receiver.  Of psi.many: leader and others, each party's number of elements; parties; found, where all are told.
 """
 
 from __future__ import annotations
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
-from lingqu.psi import rr22
+from lingqu.psi import many, rr22
 from lingqu.psi.agreement import MESSAGE, tag_bytes
 from lingqu.psi.ecdh import NAME, POINT
 
@@ -85,6 +85,38 @@ RR22_MALICIOUS = Declaration(
             lambda sizes: rr22.cost(sizes["left"], sizes["right"], sizes.get("recipients", 1), safe=True),
             "Raghuraman, Rindal (CCS 2022), section 4",
             (SIZES, ELEMENTS),
+        ),
+    },
+)
+
+
+def _many(sizes: Sizes) -> Cost:
+    others = (sizes["others"],) * (sizes["parties"] - 1)
+    return many.cost((sizes["leader"], *others), 0, sizes.get("found"))
+
+
+MANY = Declaration(
+    name=many.NAME,
+    title="Intersection of the sets of three or more parties by zero sharing and programmed functions",
+    source="Kolesnikov et al. (CCS 2017); Raghuraman, Rindal (CCS 2022); Bienstock et al. (USENIX Security 2023)",
+    threat=Threat(
+        Adversary.SEMI_HONEST,
+        3,
+        2,
+        "three or more parties, all but one of which may collude and choose their sets; "
+        f"{_ASSUMED}; AES a pseudorandom function",
+    ),
+    operations={
+        "intersect_many": Operation(
+            "intersect_many",
+            _many,
+            "Kolesnikov, Matania, Pinkas, Rosulek, Trieu (CCS 2017), figure 8",
+            (
+                Reveals(to=Audience.COMPUTE, fact=Fact.ROW_COUNT, about="how many different keys each party has"),
+                Reveals(
+                    to=Audience.RECIPIENT, fact=Fact.INTERSECTION, about="which of its own keys all other parties have"
+                ),
+            ),
         ),
     },
 )
