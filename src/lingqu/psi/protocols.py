@@ -20,7 +20,7 @@ from lingqu.psi.elements import Elements
 Run = Callable[[Channel, Elements, Terms], Intersection]
 
 PROTOCOLS: dict[str, Run] = {
-    ecdh.NAME: ecdh.intersect,
+    **dict.fromkeys(ecdh.GROUPS, ecdh.intersect),
     rr22.NAME: rr22.intersect,
     rr22.MALICIOUS: rr22.intersect,
     many.NAME: many.intersect,
