@@ -84,6 +84,8 @@ WORK: dict[str, Work] = {
     "rr22": intersection("psi.rr22"),
     "rr22.malicious": intersection("psi.rr22.malicious"),
     "ecdh": intersection("psi.ecdh"),
+    "ecdh.p256": intersection("psi.ecdh.p256"),
+    "ecdh.sm2": intersection("psi.ecdh.sm2"),
     "ecdh size": intersection("psi.ecdh", result=Result.SIZE),
 }
 MANY, MORE = 100_000, 1 << 20
@@ -97,6 +99,8 @@ ROWS = (
     Row("ECDH 1e5", "ecdh", (MANY, MANY), spu="ECDH", aims=(0.6, 0, 0)),
     Row("ECDH 2^20", "ecdh", (MORE, MORE), spu="ECDH", aims=(6, 0, 0)),
     Row("ECDH size alone 1e5", "ecdh size", (MANY, MANY)),
+    Row("ECDH P-256 1e4", "ecdh.p256", (MANY // 10, MANY // 10)),
+    Row("ECDH SM2 1e4", "ecdh.sm2", (MANY // 10, MANY // 10)),
 )
 GROWTH = tuple(Row(f"RR22 1e{log}", "rr22", (10**log, 10**log), files=False) for log in range(4, 8))
 SHAPED = ("rr22", "ecdh")

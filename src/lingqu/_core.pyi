@@ -253,6 +253,18 @@ def gf128_inner(seed: bytes, x: _Words) -> tuple[int, int]:
 def gf128_scale_add(factor: tuple[int, int], x: _Words, y: _Words) -> _Words:
     """factor x + y in GF(2^128), blocks of two words."""
 
+class CurveKey:
+    """One secret scalar of P-256 or SM2's curve; compressed points are 33 bytes each, one after the other."""
+
+    def __init__(self, curve: str, uniform: bytes) -> None:
+        """curve: p256 or sm2.  uniform: 64 random bytes.  ValueError for the scalar zero."""
+
+    def map(self, tag: bytes, data: _Bytes, offsets: _Offsets) -> _Bytes:
+        """Elements hashed to the curve (RFC 9380, SSWU with SHA-256, or SM3 on SM2's) times the scalar."""
+
+    def multiply(self, points: _Bytes) -> _Bytes:
+        """Points times the scalar; ValueError naming the first that is none."""
+
 class GroupKey:
     """One secret scalar of ristretto255; encoded points are 32 bytes each, one after the other."""
 

@@ -80,7 +80,7 @@ def test_it_is_chosen_against_malicious_parties_and_tells_one() -> None:
 # Messages of the holder of delta, the sender: terms, base elements, trees, promise, proof and promised value, tags.
 @pytest.mark.parametrize(
     ("number", "why"),
-    [(1, "canonical|identity|do not hold"), (2, "do not hold"), (3, "promised"), (4, "do not hold")],
+    [(1, "canonical|identity|do not hold|one set of choices"), (2, "do not hold"), (3, "promised"), (4, "do not hold")],
 )
 @pytest.mark.parametrize("place", [0, 9])
 def test_a_sender_that_alters_any_message_but_its_tags_ends_the_session(
@@ -156,7 +156,7 @@ def test_a_receiver_s_set_has_at_most_the_store_s_columns(both: Both, monkeypatc
         store = _core.okvs_encode(seed, *hashes, columns, os.urandom(16))
         return *_core.element_hashes(salt, own.data, own.offsets), seed, store
 
-    monkeypatch.setattr(rr22, "_encoded", narrow)
+    monkeypatch.setattr(rr22, "encoded", narrow)
     found = run(both, range(agreed), range(agreed), terms()).results
     assert found[0].size == 0  # what the store does not hold has no tag that the receiver can know
 

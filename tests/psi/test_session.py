@@ -15,7 +15,8 @@ from lingqu.kinds.channel import Buffer, Channel, Tag
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused, TableChanged, Unavailable
 from lingqu.psi import DECLARATION, RR22, RR22_MALICIOUS, Result, Terms, elements, intersect, join_session, open_session
 from lingqu.psi.parts import bound, filled
-from lingqu.psi.session import HELLO, Session, opening_cost
+from lingqu.psi.rr22 import MALICIOUS
+from lingqu.psi.session import HELLO, ONCE, Session, opening_cost
 from lingqu.psi.tables import BOTH, ELEMENTS, GATE, cost
 
 Both = Callable[..., Any]
@@ -214,7 +215,7 @@ class Breaks:
         self._channel.send(to, data, tag)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ONCE])
 @pytest.mark.parametrize("after", [1, 2, 3, 7, 14])
 def test_what_was_done_is_not_done_again(both: Both, tmp_path: Path, name: str, after: int) -> None:
     agreed = terms(name)
@@ -237,6 +238,42 @@ def test_what_was_done_is_not_done_again(both: Both, tmp_path: Path, name: str, 
     assert found[0].tolist() == expected(FIRST, SECOND)
     assert found[1] is None
     assert reports[0] == len(FIRST) * len(before[0] & before[1]) // 4
+
+
+def test_against_malicious_parties_a_run_that_broke_off_begins_anew(both: Both, tmp_path: Path) -> None:
+    """A peer that may repeat a part could bring other keys to it, and learn of more than its announced number."""
+    agreed, salts = terms(MALICIOUS), []
+    for after in (20, 1000):
+
+        def run(channel: Channel, keys: Keys) -> Any:
+            session = opened(channel, keys, agreed, tmp_path, most=100)
+            assert session.done(range(4)) == []
+            salts.append(session._state.salt)
+            session.run(channel)
+            return session.rows()
+
+        def second(channel: Channel, after: int = after) -> Any:
+            return run(Breaks(channel, after), SECOND)  # type: ignore[arg-type]
+
+        if after == 20:
+            with pytest.raises(ProtocolViolation, match="broken off"):
+                both(lambda c: run(c, FIRST), second)
+            assert list((tmp_path / "0").glob("done-*"))
+        else:
+            assert both(lambda c: run(c, FIRST), second).results[0].tolist() == expected(FIRST, SECOND)
+    assert len(set(salts)) == 2
+
+
+def test_a_malicious_peer_that_asks_for_a_part_again_is_refused(both: Both, tmp_path: Path) -> None:
+    sessions = both(
+        lambda c: opened(c, FIRST, terms(MALICIOUS), tmp_path, most=100),
+        lambda c: opened(c, SECOND, terms(MALICIOUS), tmp_path, most=100),
+    ).results
+    both(lambda c: sessions[0].run(c, range(2)), lambda c: sessions[1].run(c, range(2)))
+    for path in (tmp_path / "1").glob("done-000001"):
+        path.unlink()
+    with pytest.raises(ProtocolViolation, match="again"):
+        both(lambda c: sessions[0].run(c), lambda c: sessions[1].run(c))
 
 
 def test_another_table_gets_another_salt_and_starts_over(both: Both, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Private set intersection: which keys two parties have in common, disclosed as far as their terms say."""
 
 from lingqu.psi.agreement import Result, Terms
+from lingqu.psi.declaration import ECDH_P256, ECDH_SM2, MANY
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
 from lingqu.psi.files import Outcome, intersect_files
@@ -13,7 +14,10 @@ from lingqu.psi.tables import DECLARATION, RR22, RR22_MALICIOUS
 
 __all__ = [
     "DECLARATION",
+    "ECDH_P256",
+    "ECDH_SM2",
     "FORMS",
+    "MANY",
     "PART",
     "PROTOCOLS",
     "RR22",

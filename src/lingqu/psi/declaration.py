@@ -1,42 +1,48 @@
 """What the intersection protocols declare: threat, cost and disclosure.
 
 Sizes. left, right: the sides' numbers of elements; recipients: 1 (the left side) or 2.  The left side is psi.rr22's
-receiver.
+receiver.  Of psi.many: leader and others, each party's number of elements; parties; found, where all are told.
 """
 
 from __future__ import annotations
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
-from lingqu.psi import rr22
+from lingqu.psi import many, rr22
 from lingqu.psi.agreement import MESSAGE, tag_bytes
-from lingqu.psi.ecdh import NAME, POINT
+from lingqu.psi.ecdh import GROUPS, NAME, P256, SM2
 
 SIZES = Reveals(to=Audience.COMPUTE, fact=Fact.ROW_COUNT, about="how many different keys either side has")
 ELEMENTS = Reveals(to=Audience.RECIPIENT, fact=Fact.INTERSECTION, about="which of its own keys the other side has too")
 NUMBER = Reveals(to=Audience.RECIPIENT, fact=Fact.INTERSECTION_SIZE, about="how many keys both sides have")
 
 
-def _cost(sizes: Sizes) -> Cost:
-    left, right = sizes["left"], sizes["right"]
-    answered = left + (right if sizes.get("recipients", 1) == 2 else 0)
-    return Cost(3, 2 * MESSAGE + POINT * (left + right) + tag_bytes((left, right)) * answered)
+def _commuting(name: str, group: str, title: str, hashing: str) -> Declaration:
+    def cost(sizes: Sizes) -> Cost:
+        left, right = sizes["left"], sizes["right"]
+        answered = left + (right if sizes.get("recipients", 1) == 2 else 0)
+        points = GROUPS[name].point * (left + right)
+        return Cost(3, 2 * MESSAGE + points + tag_bytes((left, right)) * answered)
 
-
-DECLARATION = Declaration(
-    name=NAME,
-    title="Private set intersection by commuting exponents",
-    source="Meadows (S&P 1986); De Cristofaro, Gasti, Tsudik (CANS 2012); RFC 9380, RFC 9496",
-    threat=Threat(
-        Adversary.SEMI_HONEST, 2, 1, "decisional Diffie-Hellman on ristretto255, hashing to the group a random oracle"
-    ),
-    operations={
-        "intersect": Operation("intersect", _cost, "Meadows (S&P 1986)", (SIZES, ELEMENTS)),
-        "intersection_size": Operation(
-            "intersection_size", _cost, "De Cristofaro, Gasti, Tsudik (CANS 2012), section 3", (SIZES, NUMBER)
+    return Declaration(
+        name=name,
+        title=f"Private set intersection by commuting exponents{title}",
+        source=f"Meadows (S&P 1986); De Cristofaro, Gasti, Tsudik (CANS 2012); {hashing}",
+        threat=Threat(
+            Adversary.SEMI_HONEST, 2, 1, f"decisional Diffie-Hellman on {group}, hashing to the group a random oracle"
         ),
-    },
-)
+        operations={
+            "intersect": Operation("intersect", cost, "Meadows (S&P 1986)", (SIZES, ELEMENTS)),
+            "intersection_size": Operation(
+                "intersection_size", cost, "De Cristofaro, Gasti, Tsudik (CANS 2012), section 3", (SIZES, NUMBER)
+            ),
+        },
+    )
+
+
+DECLARATION = _commuting(NAME, "ristretto255", "", "RFC 9380, RFC 9496")
+ECDH_P256 = _commuting(P256, "P-256", " on P-256", "RFC 9380, P256_XMD:SHA-256_SSWU_RO_")
+ECDH_SM2 = _commuting(SM2, "SM2's curve", " on SM2's curve", "GB/T 32918.5; RFC 9380's construction with SM3")
 
 _ASSUMED = (
     "LPN with regular noise, of expand-convolute and local codes, computational Diffie-Hellman on ristretto255, "
@@ -85,6 +91,38 @@ RR22_MALICIOUS = Declaration(
             lambda sizes: rr22.cost(sizes["left"], sizes["right"], sizes.get("recipients", 1), safe=True),
             "Raghuraman, Rindal (CCS 2022), section 4",
             (SIZES, ELEMENTS),
+        ),
+    },
+)
+
+
+def _many(sizes: Sizes) -> Cost:
+    others = (sizes["others"],) * (sizes["parties"] - 1)
+    return many.cost((sizes["leader"], *others), 0, sizes.get("found"))
+
+
+MANY = Declaration(
+    name=many.NAME,
+    title="Intersection of the sets of three or more parties by zero sharing and programmed functions",
+    source="Kolesnikov et al. (CCS 2017); Raghuraman, Rindal (CCS 2022); Bienstock et al. (USENIX Security 2023)",
+    threat=Threat(
+        Adversary.SEMI_HONEST,
+        3,
+        2,
+        "three or more parties, all but one of which may collude and choose their sets; "
+        f"{_ASSUMED}; AES a pseudorandom function",
+    ),
+    operations={
+        "intersect_many": Operation(
+            "intersect_many",
+            _many,
+            "Kolesnikov, Matania, Pinkas, Rosulek, Trieu (CCS 2017), figure 8",
+            (
+                Reveals(to=Audience.COMPUTE, fact=Fact.ROW_COUNT, about="how many different keys each party has"),
+                Reveals(
+                    to=Audience.RECIPIENT, fact=Fact.INTERSECTION, about="which of its own keys all other parties have"
+                ),
+            ),
         ),
     },
 )

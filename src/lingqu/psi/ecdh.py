@@ -1,17 +1,22 @@
-"""psi.ecdh: intersection by commuting exponents on ristretto255; least traffic, two rounds of curve work.
+"""psi.ecdh: intersection by commuting exponents on a group; least traffic, two rounds of curve work.
 
 Every element x becomes H(x)^a under its owner's fresh secret; the peer raises it to H(x)^(ab).  Equal elements then
 have equal tags, others tags that look random.  Who is to learn the elements gets its own tags back in its own order;
 who is to learn their number only gets them shuffled.
 Source: Meadows (S&P 1986); Huberman, Franklin, Hogg (EC 1999); De Cristofaro, Gasti, Tsudik (CANS 2012) for the size.
-Hashing: RFC 9380, ristretto255_XMD:SHA-512_R255MAP_RO_; group: RFC 9496.
-Adversary: semi-honest, one of two.  Assumption: decisional Diffie-Hellman on ristretto255, the hash a random oracle.
+psi.ecdh        ristretto255 (RFC 9496), hashing RFC 9380's ristretto255_XMD:SHA-512_R255MAP_RO_
+psi.ecdh.p256   P-256, hashing RFC 9380's P256_XMD:SHA-256_SSWU_RO_
+psi.ecdh.sm2    SM2's curve (GB/T 32918.5); the same with SM3 and Z = -9, which is ours and no registered suite
+Adversary: semi-honest, one of two.  Assumption: decisional Diffie-Hellman on the group, the hash a random oracle.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +28,39 @@ from lingqu.psi.agreement import Agreement, Result, Terms, agree, random_order, 
 from lingqu.psi.elements import Elements
 
 NAME = "psi.ecdh"
+P256 = "psi.ecdh.p256"
+SM2 = "psi.ecdh.sm2"
 POINT = 32
+COMPRESSED = 33
+Bytes = NDArray[np.uint8]
 CHUNK = 1 << 13
 """Elements a message: the peer works on one while the next is made."""
-_DOMAIN = b"lingqu-psi-ecdh-v1-ristretto255_XMD:SHA-512_R255MAP_RO_-"
 
-Bytes = NDArray[np.uint8]
+
+class Secret(Protocol):
+    """One secret scalar of a group."""
+
+    def map(self, tag: bytes, data: Bytes, offsets: NDArray[np.int64]) -> Bytes:
+        """Each element hashed to the group, times the scalar."""
+
+    def multiply(self, points: Bytes) -> Bytes:
+        """Each encoded point times the scalar; ValueError naming the first that is no element, or the identity."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """point: bytes of an encoded element.  domain: of the hash.  secret: a scalar from 64 uniform bytes."""
+
+    point: int
+    domain: bytes
+    secret: Callable[[bytes], Secret]
+
+
+GROUPS = {
+    NAME: Group(POINT, b"lingqu-psi-ecdh-v1-ristretto255_XMD:SHA-512_R255MAP_RO_-", _core.GroupKey),
+    P256: Group(COMPRESSED, b"lingqu-psi-ecdh-v1-P256_XMD:SHA-256_SSWU_RO_-", partial(_core.CurveKey, "p256")),
+    SM2: Group(COMPRESSED, b"lingqu-psi-ecdh-v1-SM2_XMD:SM3_SSWU_RO_-", partial(_core.CurveKey, "sm2")),
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +80,7 @@ class Intersection:
 def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
     """Intersect this party's set with its peer's; both call it with the same terms.
 
-    Cost: 3 rounds; 64 bytes of each side, 32 bytes an element of either, and a tag an element of every recipient
+    Cost: 3 rounds; 64 bytes of each side, a point an element of either, and a tag an element of every recipient
     (see `tag_bytes`).  Work: two exponentiations an element of each side, at each party
     one.  Memory: the sets, and 32 bytes an element of both.
     Discloses: both sizes to both; to recipients the size, or their elements that the peer has too.
@@ -65,7 +97,8 @@ class _Session:
         self.peer = 1 - channel.party
         self.own = own
         self.agreement = agreement
-        self.key = _core.GroupKey(secrets.token_bytes(64))
+        self.group = GROUPS[agreement.terms.protocol]
+        self.key = self.group.secret(secrets.token_bytes(64))
         self.order = random_order(len(own))
         self.width = tag_bytes(agreement.sizes)
 
@@ -90,7 +123,7 @@ class _Session:
 
     def _send_points(self) -> None:
         """The own elements' points, in an order of this party's choice alone."""
-        tag = _DOMAIN + self.agreement.salt
+        tag = self.group.domain + self.agreement.salt
         for start in range(0, len(self.own), CHUNK):
             data, offsets = self.own.take(self.order[start : start + CHUNK])
             self.channel.send(self.peer, self.key.map(tag, data, offsets).data.cast("B"))
@@ -100,7 +133,7 @@ class _Session:
         chunks = []
         for start in range(0, size, CHUNK):
             count = min(CHUNK, size - start)
-            chunks.append(np.frombuffer(self.channel.receive(self.peer, POINT * count), np.uint8))
+            chunks.append(np.frombuffer(self.channel.receive(self.peer, self.group.point * count), np.uint8))
         return chunks
 
     def _raise(self, theirs: list[Bytes]) -> Bytes:
@@ -114,9 +147,9 @@ class _Session:
                 raise ProtocolViolation(
                     f"{name} sent what is no group element, in chunk {number}: {error}.", "Check its software."
                 ) from None
-            seen.append(points.reshape(-1, POINT))
-            tags.append(_tags(raised, self.width))
-        if _repeats(np.concatenate(seen) if seen else np.zeros((0, POINT), np.uint8)):
+            seen.append(points.reshape(-1, self.group.point))
+            tags.append(_tags(raised.reshape(-1, self.group.point), self.width))
+        if _repeats(np.concatenate(seen) if seen else np.zeros((0, self.group.point), np.uint8)):
             raise ProtocolViolation(f"{name} sent one element twice.", "A set has every element once.")
         return np.concatenate(tags) if tags else np.zeros((0, self.width), np.uint8)
 
@@ -145,8 +178,8 @@ class _Session:
 
 
 def _tags(points: Bytes, width: int) -> Bytes:
-    """The bytes of every point that are compared; the first is left out, as its lowest bit is always 0."""
-    return np.ascontiguousarray(points.reshape(-1, POINT)[:, 1 : 1 + width])
+    """The bytes of every point that are compared; the first is left out, as some of its bits are always 0."""
+    return np.ascontiguousarray(points[:, 1 : 1 + width])
 
 
 def _values(tags: Bytes) -> NDArray[np.void]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Adversary, Cost
-from lingqu.psi import ecdh, rr22
+from lingqu.psi import ecdh, many, rr22
 from lingqu.psi.agreement import Result, Terms
 from lingqu.psi.declaration import DECLARATION, RR22, RR22_MALICIOUS
 from lingqu.psi.ecdh import Intersection
@@ -19,7 +19,12 @@ from lingqu.psi.elements import Elements
 
 Run = Callable[[Channel, Elements, Terms], Intersection]
 
-PROTOCOLS: dict[str, Run] = {ecdh.NAME: ecdh.intersect, rr22.NAME: rr22.intersect, rr22.MALICIOUS: rr22.intersect}
+PROTOCOLS: dict[str, Run] = {
+    **dict.fromkeys(ecdh.GROUPS, ecdh.intersect),
+    rr22.NAME: rr22.intersect,
+    rr22.MALICIOUS: rr22.intersect,
+    many.NAME: many.intersect,
+}
 
 _DECLARED = {ecdh.NAME: DECLARATION, rr22.NAME: RR22, rr22.MALICIOUS: RR22_MALICIOUS}
 # Seconds of a core of 2023's servers, by `make bench-psi`: to begin, and an element of either side.

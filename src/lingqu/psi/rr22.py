@@ -82,7 +82,7 @@ def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) 
     width = _width(agreement.sizes, safe)
     columns = _core.okvs_columns(len(own))
     with ThreadPoolExecutor(1) as other:
-        encoding: Future[Store] = other.submit(_encoded, own, agreement.salt, columns)
+        encoding: Future[Store] = other.submit(encoded, own, agreement.salt, columns)
         taken = vole.start_taking(channel, columns, _code(agreement), safe)
         promised = bytes(channel.receive(peer, COMMITMENT, Tag.SEED)) if safe else b""
         keys, values, seed, store = encoding.result()
@@ -109,7 +109,7 @@ def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) 
     return Intersection(int(found.sum()), np.flatnonzero(found))
 
 
-def _encoded(own: Elements, salt: bytes, columns: int) -> Store:
+def encoded(own: Elements, salt: bytes, columns: int) -> Store:
     """A seed under which the store can be solved, and the store; a seed fails with probability below 2^-40."""
     keys, values = _core.element_hashes(salt, own.data, own.offsets)
     for _ in range(_ATTEMPTS):

@@ -30,11 +30,14 @@ from lingqu.kinds.mechanism import Cost
 from lingqu.psi.agreement import LARGEST, Result, Terms
 from lingqu.psi.parts import PART, Parts, filled, parted
 from lingqu.psi.protocols import intersect
+from lingqu.psi.rr22 import MALICIOUS
 from lingqu.psi.spill import Batches, Spill
 
 HELLO = 32 + 8 + 32 + 16
 NONCE = 32
 STATE = "session.json"
+ONCE = (MALICIOUS,)
+"""Protocols whose sessions begin anew after a crash: a malicious peer could bring other keys to a part's second run."""
 Report = Callable[[int, int], None]
 
 
@@ -126,6 +129,9 @@ class Session:
         peer, size = 1 - channel.party, -(-len(parts) // 8)
         channel.send(peer, np.packbits(have).data.cast("B"), Tag.BLOCKS)
         theirs = np.unpackbits(np.frombuffer(channel.receive(peer, size, Tag.BLOCKS), np.uint8), count=len(parts))
+        if self._state.terms.protocol in ONCE and bool(np.any(have & (1 - theirs))):
+            name = channel.parties[peer]
+            raise ProtocolViolation(f"{name} asks for a part again.", "Start a new session.", party=name)
         return [part for part, done in zip(parts, have & theirs, strict=True) if not done]
 
     def _intersect(self, channel: Channel, part: int) -> None:
@@ -186,7 +192,7 @@ def open_session(
     if rows > terms.largest:
         raise Refused(f"{rows} rows are more than the agreed {terms.largest}.", "Agree on more.", term="set-size")
     subject = hashlib.sha256(b"lingqu psi session 1" + terms.canonical() + most.to_bytes(8, "little")).digest()
-    earlier = _resumable(channel.party, batches, rows, subject.hex(), folder)
+    earlier = None if terms.protocol in ONCE else _resumable(channel.party, batches, rows, subject.hex(), folder)
     salt, both, again = _agreed(channel, terms, rows, peer_rows, subject, earlier)
     if earlier is not None and again:
         return earlier

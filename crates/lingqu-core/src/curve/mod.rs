@@ -4,6 +4,7 @@ mod field8;
 mod formulas;
 #[cfg(target_arch = "x86_64")]
 mod points8;
+pub mod weierstrass;
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;

@@ -1,0 +1,135 @@
+"""psi.ecdh on P-256 and SM2's curve: published vectors, agreement with sets, declared messages, hostile points."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lingqu import _core
+from lingqu.kinds.channel import Buffer, Channel, Tag
+from lingqu.kinds.errors import ProtocolViolation
+from lingqu.psi import ECDH_P256, ECDH_SM2, Elements, Result, Terms, elements, intersect
+
+Both = Callable[..., Any]
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "p256.json").read_text())
+DECLARED = {"p256": ECDH_P256, "sm2": ECDH_SM2}
+# Primes and constants of the curves (SEC 2, section 2.4.2; GB/T 32918.5, A.1), and a generator's x.
+CURVES = {
+    "p256": (2**256 - 2**224 + 2**192 + 2**96 - 1, 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B),
+    "sm2": (2**256 - 2**224 - 2**96 + 2**64 - 1, 0x28E9FA9E9D9F5E344D5A9E4BCF6509A7F39789F515AB8F92DDBCBD414D940E93),
+}
+ONE = bytes(47) + b"\1" + bytes(16)
+
+
+def octets(data: bytes) -> Any:
+    return np.frombuffer(data, np.uint8)
+
+
+def on_curve(curve: str, x: int) -> bool:
+    prime, b = CURVES[curve]
+    return pow(x**3 - 3 * x + b, (prime - 1) // 2, prime) == 1
+
+
+@pytest.mark.parametrize("case", VECTORS["hash_to_curve"], ids=lambda case: case["message"][:8] or "empty")
+def test_hashing_to_p256_is_as_in_rfc_9380(case: dict[str, str]) -> None:
+    data = octets(case["message"].encode())
+    offsets = np.array([0, len(data)])
+    found = bytes(_core.CurveKey("p256", ONE).map(VECTORS["tag"].encode(), data, offsets))
+    assert found[1:].hex() == case["x"]
+    assert found[0] == 2 + int(case["y"], 16) % 2
+
+
+@pytest.mark.parametrize("curve", list(CURVES))
+def test_hashed_elements_are_different_points_of_the_curve(curve: str) -> None:
+    data = octets(b"".join(number.to_bytes(2, "big") for number in range(200)))
+    points = bytes(_core.CurveKey(curve, ONE).map(b"tag", data, np.arange(201, dtype=np.int64) * 2))
+    xs = {int.from_bytes(points[start + 1 : start + 33], "big") for start in range(0, len(points), 33)}
+    assert len(xs) == 200
+    assert all(on_curve(curve, x) for x in xs)
+
+
+def terms(curve: str, **other: Any) -> Terms:
+    return Terms(protocol=f"psi.ecdh.{curve}", forms=("exact/1",), **other)
+
+
+def held(values: Any) -> Elements:
+    return elements([list(values)], ["exact/1"]) if values else elements([np.zeros(0, np.int64)], ["exact/1"])
+
+
+def run(both: Both, one: Any, two: Any, agreed: Terms, wrap: Any = None) -> Any:
+    return both(lambda c: intersect(c, held(one), agreed), lambda c: intersect(c, held(two), agreed), wrap)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.sets(st.text(max_size=3), max_size=20), st.sets(st.text(max_size=3), max_size=20), st.sampled_from([*CURVES]))
+def test_agrees_with_sets(both: Both, one: set[str], two: set[str], curve: str) -> None:
+    left, right = sorted(one), sorted(two)
+    found = run(both, left, right, terms(curve, recipients=(0, 1))).results
+    for own, result in ((left, found[0]), (right, found[1])):
+        assert {own[i] for i in result.elements} == one & two
+    found = run(both, left, right, terms(curve, result=Result.SIZE)).results
+    assert found[0].size == len(one & two)
+
+
+@pytest.mark.parametrize("curve", list(CURVES))
+def test_traffic_is_as_declared(both: Both, curve: str) -> None:
+    shapes = []
+    for two in (range(60), range(1000, 1060)):
+        traffic = run(both, range(50), two, terms(curve)).traffic
+        shapes.append([(t.sent, t.messages, t.rounds) for t in traffic])
+    assert shapes[0] == shapes[1]
+    declared = DECLARED[curve].cost("intersect", {"left": 50, "right": 60, "recipients": 1})
+    assert declared.bytes == sum(sent for sent, _, _ in shapes[0])
+    assert declared.rounds == max(rounds for _, _, rounds in shapes[0])
+
+
+class Hostile:
+    """A channel whose message of number 1, the first points, is altered."""
+
+    def __init__(self, channel: Channel, alter: Callable[[bytes], bytes]) -> None:
+        self._channel = channel
+        self._left = 1
+        self._alter = alter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    def send(self, to: int, data: Buffer, tag: Tag = Tag.ELEMENTS) -> None:
+        changed = self._alter(bytes(data)) if self._left == 0 else data
+        self._left -= 1
+        self._channel.send(to, changed, tag)
+
+
+def first(point: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: point + data[len(point) :]
+
+
+@pytest.mark.parametrize("curve", list(CURVES))
+@pytest.mark.parametrize("what", ["off the curve", "identity", "not canonical", "hybrid", "twice", "short", "tenfold"])
+def test_hostile_points_end_the_session(both: Both, curve: str, what: str) -> None:
+    """The groups have prime order, so there are no elements of low or mixed order to send."""
+    prime = CURVES[curve][0]
+    off = next(x for x in range(5, 99) if not on_curve(curve, x))
+    on = next(x for x in range(5, 99) if on_curve(curve, x))
+    alter = {
+        "off the curve": first(b"\2" + off.to_bytes(32, "big")),
+        "identity": first(bytes(33)),
+        "not canonical": first(b"\2" + (prime + on).to_bytes(32, "big")),
+        "hybrid": first(b"\6" + on.to_bytes(32, "big")),
+        "twice": lambda data: data[:33] + data[:33] + data[66:],
+        "short": lambda data: data[:-33],
+        "tenfold": lambda data: 10 * data,
+    }[what]
+    with pytest.raises(ProtocolViolation):
+        run(both, range(20), range(15), terms(curve), lambda channel: Hostile(channel, alter))
+    if what == "not canonical":
+        # The same number, reduced, is a point: it is the encoding that is refused.
+        key = _core.CurveKey(curve, ONE)
+        assert bytes(key.multiply(octets(b"\2" + on.to_bytes(32, "big"))))[1:] == on.to_bytes(32, "big")
