@@ -217,6 +217,14 @@ mod tests {
             let answer: Vec<u16> =
                 answers.flat_map(|(table, query)| product::answer(table, columns, query, 1, 1)).collect();
             let decoded = prepared.decode(index, &answer).unwrap();
+            let pairs = answer.iter().zip(&prepared.products[index]).zip(&decoded);
+            let squares = pairs.map(|((word, product), byte)| {
+                let noisy = (u32::from(*word) << DROPPED).wrapping_sub(*product);
+                f64::from(noisy.wrapping_sub(u32::from(*byte) << SCALE) as i32).powi(2)
+            });
+            // Rounding the hint by 2^16 under a ternary secret is most of it: 2^16 sqrt(1280 * 2 / 3 / 12) = 552,700.
+            let deviation = (squares.sum::<f64>() / answer.len() as f64).sqrt();
+            assert!((400_000.0..720_000.0).contains(&deviation), "{deviation}");
             for (section, column) in chosen.iter().enumerate() {
                 for row in 0..rows {
                     assert_eq!(decoded[section * rows + row], sections[section][row * columns + *column as usize]);
