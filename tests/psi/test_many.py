@@ -70,7 +70,8 @@ def test_agrees_with_sets(sets: list[set[str]], leader: int | None) -> None:
             assert {own[i] for i in result.elements} == common
             assert result.size == len(common)
         else:
-            assert result.elements is result.size is None
+            assert result.elements is None
+            assert result.size is None
 
 
 @pytest.mark.parametrize("told", [(0,), (0, 1, 2), (0, 1, 2, 3)])

@@ -253,7 +253,7 @@ def test_against_malicious_parties_a_run_that_broke_off_begins_anew(both: Both, 
             return session.rows()
 
         def second(channel: Channel, after: int = after) -> Any:
-            return run(Breaks(channel, after), SECOND)  # type: ignore[arg-type]
+            return run(Breaks(channel, after), SECOND)
 
         if after == 20:
             with pytest.raises(ProtocolViolation, match="broken off"):
