@@ -13,7 +13,7 @@ from lingqu.engine.supervisor import Supervisor
 from lingqu.node import serve, supplies
 from lingqu.share.two import supplies as portions
 
-SMALL = 150_000
+SMALL = 30_000
 
 if __name__ == "__main__":
     portions.PORTION = SMALL
