@@ -270,7 +270,7 @@ def killed(trio: Trio, contract: str, victim: Bureau) -> str:
     job = trio.civil.call("analyst", "POST", "/v1/jobs", {"contract": contract, "purpose": PURPOSE})["id"]
     folder = victim.home.path / "kept" / contract.removeprefix("sha256:") / "intersect"
     pause = threading.Event()
-    while len(list(folder.glob("done-*"))) < 3:
+    while len(list(folder.glob("done-??????"))) < 3:
         if trio.civil.call("analyst", "GET", f"/v1/jobs/{job}")["state"] not in ("admitting", "running"):
             break
         pause.wait(0.01)
@@ -289,7 +289,7 @@ def test_the_run_after_a_kill_does_the_rest(trio: Trio, many: dict[str, Any], vi
     contract = agree(trio, many, uses=9)
     assert any(killed(trio, contract, trio.nodes[victim]) == "failed" for _ in range(5)), "no kill met a run under way"
     kept = [node.home.path / "kept" / contract.removeprefix("sha256:") for node in (trio.civil, trio.human)]
-    done = [{path.name for path in (folder / "intersect").glob("done-*")} for folder in kept]
+    done = [{path.name for path in (folder / "intersect").glob("done-??????")} for folder in kept]
     assert done[0] & done[1]
     assert len(done[0] ^ done[1]) <= 1
     job = run(trio, contract)
