@@ -27,12 +27,12 @@ COMMON = {
     "divisor": 10,
     "keys": 1,
 }
-COMMON |= {"value_bits": 32, "limbs": 2, "exponent": 3, "asked_columns": 1, "held_columns": 1}
+COMMON |= {"value_bits": 32, "limbs": 2, "exponent": 3, "asked_columns": 1, "held_columns": 1, "parties": 3}
 
 
 def sizes(rows: int) -> dict[str, int]:
     """Example sizes of an operation over that many rows."""
-    by_rows = ("rows", "left", "right", "asked", "held", "elements", "size", "count")
+    by_rows = ("rows", "left", "right", "asked", "held", "elements", "size", "count", "leader", "others")
     return {**COMMON, **dict.fromkeys(by_rows, rows)}
 
 

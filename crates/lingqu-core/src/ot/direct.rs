@@ -74,7 +74,7 @@ pub struct Sender {
 impl Sender {
     /// seed: fresh randomness. label: what both parties call this session.
     pub fn new(seed: &[u8; 32], label: &Label) -> Self {
-        let hash = Sha512::new_with_prefix(b"lingqu COT delta").chain_update(seed).chain_update(0u64.to_le_bytes());
+        let hash = Sha512::new_with_prefix(b"lingqu direct delta").chain_update(seed).chain_update(0u64.to_le_bytes());
         let digest = hash.finalize();
         let delta = Block::from_le_bytes(std::array::from_fn(|i| digest[i])) | 1;
         Sender { delta, base: base::Receiver::new(seed, label, !delta) }
