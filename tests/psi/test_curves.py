@@ -19,6 +19,7 @@ from lingqu.psi import ECDH_P256, ECDH_SM2, Elements, Result, Terms, elements, i
 
 Both = Callable[..., Any]
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "p256.json").read_text())
+WYCHEPROOF = json.loads((Path(__file__).parent / "vectors" / "wycheproof_p256.json").read_text())["tests"]
 DECLARED = {"p256": ECDH_P256, "sm2": ECDH_SM2}
 # Primes and constants of the curves (SEC 2, section 2.4.2; GB/T 32918.5, A.1), and a generator's x.
 CURVES = {
@@ -53,6 +54,54 @@ def test_hashed_elements_are_different_points_of_the_curve(curve: str) -> None:
     xs = {int.from_bytes(points[start + 1 : start + 33], "big") for start in range(0, len(points), 33)}
     assert len(xs) == 200
     assert all(on_curve(curve, x) for x in xs)
+
+
+def refused(key: _core.CurveKey, encoding: bytes) -> bool:
+    """Alone, and as the second of two points whose bytes are otherwise whole."""
+    try:
+        key.multiply(octets(encoding))
+    except ValueError:
+        pass
+    else:
+        return False
+    good = bytes(key.map(b"tag", octets(b"x"), np.array([0, 1])))
+    with pytest.raises(ValueError, match=r"element 1|33 bytes"):
+        key.multiply(octets(good + encoding))
+    return True
+
+
+def test_wycheproofs_invalid_points_are_refused() -> None:
+    """As they are, and their x coordinates in our encoding wherever these belong to no point or are not reduced."""
+    key, prime = _core.CurveKey("p256", ONE), CURVES["p256"][0]
+    invalid = [case for case in WYCHEPROOF if case["result"] == "invalid" and case["public"]]
+    assert [case["tcId"] for case in invalid] == [n for n in range(332, 356) if n != 348]
+    for case in invalid:
+        point = bytes.fromhex(case["public"])
+        assert refused(key, point), case
+        x = int.from_bytes(point[1:33], "big")
+        if x >= prime or not on_curve("p256", x):
+            assert all(refused(key, bytes([sign]) + point[1:33]) for sign in (2, 3)), case
+
+
+def test_wycheproofs_empty_point_is_no_point() -> None:
+    """Case 348. No bytes are no points here, so that a peer cannot pass them off as one."""
+    assert [case["tcId"] for case in WYCHEPROOF if not case["public"]] == [348]
+    assert not len(_core.CurveKey("p256", ONE).multiply(octets(b"")))
+
+
+def test_wycheproofs_valid_points_are_multiplied_as_published() -> None:
+    """Only compressed points are accepted: uncompressed bytes are refused, whole or cut to a point's length."""
+    valid = [case for case in WYCHEPROOF if case["result"] != "invalid"]
+    assert len(valid) == 331
+    assert any(case["public"].startswith("03") for case in valid)
+    for case in valid:
+        point = bytes.fromhex(case["public"])
+        key = _core.CurveKey("p256", bytes.fromhex(case["private"]).rjust(48, b"\0") + bytes(16))
+        if point[0] == 4:
+            assert refused(key, point), case
+            assert refused(key, point[:33]), case
+            point = bytes([2 + point[64] % 2]) + point[1:33]
+        assert bytes(key.multiply(octets(point)))[1:].hex() == case["shared"], case
 
 
 def terms(curve: str, **other: Any) -> Terms:
