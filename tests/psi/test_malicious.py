@@ -75,6 +75,13 @@ def test_it_is_chosen_against_malicious_parties_and_tells_one() -> None:
     assert choose((1 << 20, 1 << 20), adversary=Adversary.MALICIOUS_ABORT).protocol == MALICIOUS
     with pytest.raises(BadInput, match="one recipient"):
         intersect(None, held(range(3)), terms(recipients=(0, 1)))  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"psi\.rr22\.malicious tells one recipient") as raised:
+        choose((1 << 20, 1 << 20), recipients=2, adversary=Adversary.MALICIOUS_ABORT)
+    assert "one recipient" in raised.value.cure
+    for sizes in ((10, 10), (1 << 20, 1 << 20)):
+        chosen = choose(sizes, recipients=2)
+        assert chosen.protocol != MALICIOUS
+        assert "tells one recipient" in chosen.reason
 
 
 # Messages of the holder of delta, the sender: terms, base elements, trees, promise, proof and promised value, tags.

@@ -26,6 +26,8 @@ PROTOCOLS: dict[str, Run] = {
     many.NAME: many.intersect,
 }
 
+_TO_ONE = {rr22.MALICIOUS}
+"""Those that tell one recipient."""
 _DECLARED = {ecdh.NAME: DECLARATION, rr22.NAME: RR22, rr22.MALICIOUS: RR22_MALICIOUS}
 # Seconds of a core of 2023's servers, by `make bench-psi`: to begin, and an element of either side.
 _START = {ecdh.NAME: 0.0, rr22.NAME: 0.06, rr22.MALICIOUS: 0.07}
@@ -76,7 +78,8 @@ def choose(
 ) -> Choice:
     """The quickest protocol that gives this result against this adversary, and why.
 
-    sizes: elements of the receiver and of the sender.  BadInput names what each lacks when none fits.
+    sizes: elements of the receiver and of the sender.  recipients: how many learn the result, 1 or 2.
+    BadInput names what each lacks when none fits.
     """
     line = line or Line()
     operation = "intersection_size" if result is Result.SIZE else "intersect"
@@ -86,11 +89,16 @@ def choose(
             lacking.append(f"{name} tells more than the number")
         elif not declaration.threat.adversary.withstands(adversary):
             lacking.append(f"{name} holds against {declaration.threat.adversary.value} parties")
+        elif recipients > 1 and name in _TO_ONE:
+            lacking.append(f"{name} tells one recipient")
         else:
             size = {"left": sizes[0], "right": sizes[1], "recipients": recipients}
             known[name] = seconds(name, declaration.cost(operation, size), sizes, line)
     if not known:
-        raise BadInput(f"No intersection protocol fits: {'; '.join(lacking)}.", "Ask for less, or of other parties.")
+        raise BadInput(
+            f"No intersection protocol fits: {'; '.join(lacking)}.",
+            "Ask for less, for one recipient, or of other parties.",
+        )
     best = min(known, key=lambda name: known[name])
     others = [f"{name} about {known[name]:.2g} s" for name in known if name != best] + lacking
     return Choice(best, known[best], f"{best} about {known[best]:.2g} s" + "".join(f"; {other}" for other in others))
