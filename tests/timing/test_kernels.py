@@ -1,7 +1,8 @@
 """Whether a kernel's time depends on the secrets it works on, after Reparaz, Balasch, Verbauwhede, "Dude, is my code
 constant time?" (DATE 2017).
 
-A kernel runs many times on inputs of two classes in random order: one fixed extreme, or fresh random words.  Both are
+A kernel runs many times on inputs of two classes in random order: one fixed extreme, or fresh random words; for the
+answers of an intersection, sets that have all of the answering party's elements, or none.  Both are
 copied into the same memory before the clock starts, so that caches see the same addresses.  Welch's t compares the two
 classes' times, once as measured and once for every threshold that cuts off the slowest runs (interrupts).  |t| stays
 below 5 when the classes' times have one distribution.  A busy machine widens both classes alike; it can hide a leak,
@@ -23,6 +24,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lingqu import _core
+from lingqu.psi import elements
 
 MEASUREMENTS = int(os.environ.get("MEASUREMENTS", "100000"))
 LIMIT = 5.0
@@ -38,12 +40,16 @@ Kernel = Callable[[list[Words]], object]
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel and how many arrays of secret words it takes; `fixed` is the word of the fixed class."""
+    """A kernel and how many arrays of secret words it takes; `fixed` is the word of the fixed class.
+
+    made: both classes' inputs instead, POOL of them of `arrays` arrays of words each.
+    """
 
     run: Kernel
     arrays: int
     fixed: int = 0
     width: int = 64
+    made: Callable[[], tuple[Words, Words]] | None = None
 
 
 def _mine() -> _core.Prg:
@@ -76,6 +82,64 @@ def _answers(a: list[Words]) -> object:
     return _core.lookup_answers(a[0], a[1][:LOOKED], a[2][:LOOKED], a[3][: LOOKED // 2], bytes(range(256)), 2)
 
 
+def _answering(curve: str, points: int) -> Case:
+    """psi.ecdh's answer to a peer's points: those of this party's own elements at all times, or of others."""
+
+    def secret(byte: int) -> _core.GroupKey | _core.CurveKey:
+        uniform = bytes([byte] * 64)
+        return _core.CurveKey(curve, uniform) if curve else _core.GroupKey(uniform)
+
+    own, peer = secret(1), secret(2)
+    size = points * (33 if curve else 32)
+
+    def sent(start: int) -> Words:
+        """The peer's points for some elements, with zeros up to a whole word."""
+        held = elements([list(range(start, start + points))], ["exact/1"])
+        encoded = peer.map(b"domain", held.data, held.offsets).tobytes()
+        return np.frombuffer(encoded + bytes(-size % 8), np.uint64)
+
+    def made() -> tuple[Words, Words]:
+        none = [sent(points * i) for i in range(1, POOL + 1)]
+        return np.stack(none)[:, None], np.stack([sent(0)] * POOL)[:, None]
+
+    return Case(lambda a: own.multiply(a[0].view(np.uint8)[:size]), 1, made=made)
+
+
+class Sender:
+    """psi.rr22's sender from the receiver's masked store to its tags; all its elements are the receiver's, or none."""
+
+    def __init__(self) -> None:
+        self.keyed = (bytes(range(16)), 8)
+        self.delta = (0x0123456789ABCDEF, 0xFEDCBA9876543210)
+        self.columns = _core.okvs_columns(LOOKED)
+        self.own = self.hashes(0)
+
+    @staticmethod
+    def hashes(start: int) -> tuple[Words, Words]:
+        """Of elements from a number on."""
+        held = elements([list(range(start, start + LOOKED))], ["exact/1"])
+        return _core.element_hashes(bytes(32), held.data, held.offsets)
+
+    def store(self, start: int) -> Words:
+        store = _core.okvs_encode(self.keyed[0], *self.hashes(start), self.columns, random.randbytes(16))
+        assert store is not None
+        return store
+
+    def made(self) -> tuple[Words, Words]:
+        """a + p, with p the receiver's store, and b."""
+        draw = np.random.default_rng(random.SystemRandom().getrandbits(64))
+        shape = (POOL, 2, 2 * self.columns)
+        none, all_of_them = (draw.integers(0, 1 << 64, shape, np.uint64, endpoint=False) for _ in range(2))
+        for i in range(POOL):
+            none[i, 0] ^= self.store(LOOKED * (i + 1))
+            all_of_them[i, 0] ^= self.store(0)
+        return none, all_of_them
+
+    def answer(self, a: list[Words]) -> NDArray[np.uint8]:
+        store = _core.gf128_scale_add(self.delta, a[0], a[1])
+        return _core.rr22_tags(self.keyed, *self.own, store, self.delta, None)
+
+
 MINE, NEXT = _mine(), _mine()
 LOOKED = WORDS // 8
 EARLIER, LATER = (np.arange(i, WORDS // 2 - 1 + i, dtype=np.uint32) for i in (0, 1))
@@ -84,6 +148,7 @@ LOOKUP_COLUMNS, LOOKUP_ROWS = 2 * WORDS, 4
 TABLE = np.arange(LOOKUP_COLUMNS * LOOKUP_ROWS, dtype=np.uint64).astype(np.uint8)
 HINT = _core.pir_hint(bytes(16), 0, TABLE, LOOKUP_COLUMNS, 1)
 ASKED = _core.PirQueries(bytes(16), bytes(16), LOOKUP_COLUMNS, [HINT] * 64, 1)
+SENDER = Sender()
 CASES: dict[str, Case] = {
     "and_shares": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4),
     "and_shares of ones": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4, (1 << 64) - 1),
@@ -106,20 +171,27 @@ CASES: dict[str, Case] = {
     "matmul": Case(lambda a: _core.matmul(a[0], a[1], SIZES, False), 2),
     "lookup, answer": Case(lambda a: _core.pir_answer(TABLE, LOOKUP_COLUMNS, a[0].view(np.uint32), 1), 1),
     "lookup, decoding": Case(lambda a: ASKED.decode(0, a[0].view(np.uint16)[: 64 * LOOKUP_ROWS]), 1),
+    "intersection, answer by ecdh": _answering("", 8),
+    "intersection, answer by ecdh on P-256": _answering("p256", 1),
+    "intersection, answer by rr22": Case(SENDER.answer, 2, made=SENDER.made),
     "generator": Case(lambda a: _core.Prg(a[0][:2].tobytes()).words(WORDS), 1),
 }
+
+
+def _drawn(case: Case, draw: np.random.Generator) -> tuple[Words, Words]:
+    mask = np.uint64((1 << case.width) - 1)
+    shape = (POOL, case.arrays, WORDS)
+    return (
+        np.full(shape, np.uint64(case.fixed) & mask, np.uint64),
+        draw.integers(0, 1 << 64, shape, np.uint64, endpoint=False) & mask,
+    )
 
 
 def times(case: Case, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Which class every run took its input from, and its nanoseconds."""
     draw = np.random.default_rng(random.SystemRandom().getrandbits(64))
-    mask = np.uint64((1 << case.width) - 1)
-    shape = (POOL, case.arrays, WORDS)
-    pools = (
-        np.full(shape, np.uint64(case.fixed) & mask, np.uint64),
-        draw.integers(0, 1 << 64, shape, np.uint64, endpoint=False) & mask,
-    )
-    memory = [np.empty(WORDS, np.uint64) for _ in range(case.arrays)]
+    pools = case.made() if case.made else _drawn(case, draw)
+    memory = [np.empty(pools[0].shape[2], np.uint64) for _ in range(case.arrays)]
     classes = draw.integers(0, 2, count).astype(bool)
     picks = draw.integers(0, POOL, count)
     taken = np.empty(count)
@@ -167,3 +239,13 @@ def test_a_kernel_that_leaks_is_found() -> None:
         return [word for word in a[0] if word]
 
     assert greatest_t(*times(Case(leaky, 1), 2000)) > LIMIT
+
+
+@pytest.mark.parametrize(("start", "shared"), [(0, LOOKED), (LOOKED // 2, LOOKED // 2), (LOOKED, 0)])
+def test_the_sender_compared_is_the_protocols(start: int, shared: int) -> None:
+    """The receiver's tags come of c = a delta + b; as many of them are the sender's as elements are."""
+    a, b = np.random.default_rng(1).integers(0, 1 << 64, (2, 2 * SENDER.columns), np.uint64, endpoint=False)
+    theirs = SENDER.answer([a ^ SENDER.store(start), b])
+    c = _core.gf128_scale_add(SENDER.delta, a, b)
+    mine = _core.rr22_tags(SENDER.keyed, *SENDER.hashes(start), c, None, None)
+    assert int(_core.shared_tags(mine, theirs, 8)[0].sum()) == shared
