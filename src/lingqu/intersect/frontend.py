@@ -17,7 +17,7 @@ from lingqu.plan.frontend import OperatorFn
 from lingqu.plan.inputs import Projected, ScanArguments
 from lingqu.plan.outputs import FoundArguments, FoundColumn
 from lingqu.plan.plan import Output, Plan, Setting, Told
-from lingqu.psi import FORMS, Result
+from lingqu.psi import Result, require_forms
 from lingqu.psi.parts import parted
 from lingqu.psi.runner import FOUND, Key, KeyType, Side, TableArguments
 from lingqu.psi.tables import BOTH, ELEMENTS, SIZE
@@ -237,9 +237,7 @@ def _check(spec: IntersectSpec, used: list[Asset], setting: Setting) -> None:
                 "Let an owner ask, or ask in SQL for numbers over the join.",
                 term="recipients",
             )
-    unknown = [form for form in spec.forms if form not in FORMS]
-    if unknown:
-        raise BadInput(f"There is no normal form {unknown[0]!r}.", f"Known forms: {', '.join(FORMS)}.")
+    require_forms(spec.forms)
     for side, asset in zip(spec.tables, used, strict=True):
         _check_side(side, asset, asset.owner in setting.recipients)
 

@@ -18,7 +18,7 @@ from lingqu.plan.frontend import OperatorFn
 from lingqu.plan.inputs import Projected, ScanArguments
 from lingqu.plan.outputs import FoundArguments, FoundColumn
 from lingqu.plan.plan import Output, Plan, Setting, Told
-from lingqu.psi import FORMS
+from lingqu.psi import require_forms
 
 MANNER = "look keys up under the protocol"
 _EMPTY = {
@@ -183,9 +183,7 @@ def _check(spec: LookupSpec, asset: Asset, setting: Setting) -> None:
         raise Refused(
             f"A lookup is computed by {asker} and {asset.owner}.", "Name these parties, or none.", term="parties"
         )
-    unknown = [form for form in spec.forms if form not in FORMS]
-    if unknown:
-        raise BadInput(f"There is no normal form {unknown[0]!r}.", f"Known forms: {', '.join(FORMS)}.")
+    require_forms(spec.forms)
     for name, form in zip(spec.keys, spec.forms, strict=True):
         kind = _column(asset, name).type
         if kind not in (ColumnType.STRING, ColumnType.INT, ColumnType.DATE):

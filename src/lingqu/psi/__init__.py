@@ -5,7 +5,7 @@ from lingqu.psi.declaration import ECDH_P256, ECDH_SM2, MANY
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
 from lingqu.psi.files import Outcome, intersect_files
-from lingqu.psi.forms import FORMS, normalise
+from lingqu.psi.forms import FORMS, normalise, require_forms
 from lingqu.psi.parts import PART
 from lingqu.psi.protocols import PROTOCOLS, Choice, Line, choose, intersect
 from lingqu.psi.runner import run
@@ -37,5 +37,6 @@ __all__ = [
     "join_session",
     "normalise",
     "open_session",
+    "require_forms",
     "run",
 ]
