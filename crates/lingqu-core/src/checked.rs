@@ -71,13 +71,16 @@ pub fn choose_rows(
 ) -> Option<(Factors, Masked)> {
     let (length, count) = (x.0.length(), choices.len() + unions.len());
     let mut out = Masked::new(count * length);
+    if out.own.is_empty() {
+        return Some((Factors { x: Default::default(), y: Default::default() }, out));
+    }
     let halves: Vec<(Vec<u64>, Vec<u64>)> = [(x.0, &mut out.own), (x.1, &mut out.first)]
         .into_iter()
         .map(|(rows, linear)| {
             let row = |number: u32| rows.row(number as usize);
             let (mut left, mut right) = (zeros(count * length), zeros(count * length));
-            let mut copies = left.chunks_exact_mut(length.max(1));
-            let (mut sums, mut bases) = (right.chunks_exact_mut(length.max(1)), linear.chunks_exact_mut(length.max(1)));
+            let mut copies = left.chunks_exact_mut(length);
+            let (mut sums, mut bases) = (right.chunks_exact_mut(length), linear.chunks_exact_mut(length));
             for (by, upper, lower) in choices {
                 let (by, upper, lower) = (row(*by)?, row(*upper)?, row(*lower)?);
                 copies.next()?.copy_from_slice(by);
