@@ -134,6 +134,9 @@ def test_a_cancelled_job_ends_everywhere_and_frees_its_use(trio: Trio) -> None:
 
 
 def test_the_three_histories_agree(trio: Trio) -> None:
-    bundles = [node.call("auditor", "POST", "/v1/export", {}) for node in trio.nodes.values()]
-    report = verify(bundles, None)
+    # A node may still note another's checkpoint while the bundles are exported one after the other.
+    for _ in range(10):
+        report = verify([node.call("auditor", "POST", "/v1/export", {}) for node in trio.nodes.values()], None)
+        if report.ok:
+            break
     assert report.ok, str(report)

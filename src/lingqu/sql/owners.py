@@ -285,7 +285,7 @@ def absent_word(key: InputKey) -> int:
 def _whole(value: Local) -> str:
     """SQL of a value as a 64-bit integer, 0 for null: days, microseconds of timestamps, 0 and 1 of booleans."""
     if value.type is ColumnType.DATE:
-        return f"COALESCE(date_diff('day', DATE '1970-01-01', {value.sql}), 0)"
+        return f"COALESCE(CAST({value.sql} AS DATE) - DATE '1970-01-01', 0)"
     if value.type is ColumnType.TIMESTAMP:
         return f"COALESCE(epoch_us({value.sql}), 0)"
     return f"COALESCE(CAST({value.sql} AS BIGINT), 0)"
