@@ -230,7 +230,12 @@ def test_messages_that_came_before_and_while_one_waits_keep_their_order(world: W
         a.send(1, bytes([i]))
     c.send(0, b"go")  # by when the keeper may have taken some of them
     assert a.receive(2, 2) == b"go"
-    timer = threading.Timer(0.1, lambda: [a.send(1, bytes([i])) for i in range(200, 256)])
+
+    def rest() -> None:
+        for i in range(200, 256):
+            a.send(1, bytes([i]))
+
+    timer = threading.Timer(0.1, rest)
     timer.start()
     assert b"".join(b.receive(0, 1) for _ in range(256)) == bytes(range(256))
     timer.join()
