@@ -257,7 +257,7 @@ def test_a_full_disk_stops_the_making_and_hurts_no_job(duo: Duo) -> None:
     def squeeze() -> None:
         while not stop.wait(0.005):
             for worker in duo.human.workers():
-                with suppress(ProcessLookupError, PermissionError):
+                with suppress(ProcessLookupError, PermissionError, FileNotFoundError):  # it may end in between
                     if b"--worker" in Path(f"/proc/{worker}/cmdline").read_bytes():
                         resource.prlimit(worker, resource.RLIMIT_FSIZE, (20_000, before[1]))
 
