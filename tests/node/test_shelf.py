@@ -22,7 +22,7 @@ class Portions:
 def fitting(room: int) -> tuple[tuple[str, ...], str]:
     shelf = Shelf("contract", cast(Any, None), cast(Any, Portions()), (10, 10, 20, 10), Path("nowhere"))
     owner = object.__new__(Supplies)
-    return owner._fitting(shelf, ["0", "1", "2", "3"], room), shelf.cause
+    return owner._fitting(shelf, ["0", "1", "2", "3"], room)
 
 
 def test_portions_are_begun_in_order_up_to_the_bound() -> None:

@@ -279,21 +279,41 @@ def test_a_full_disk_stops_the_making_and_hurts_no_job(duo: Duo) -> None:
 def test_what_a_node_holds_is_bounded_and_may_be_nothing(tmp_path: Path) -> None:
     nodes = Duo(tmp_path, supplies=SuppliesConfig(free=0))
     config = nodes.human.home.config()
-    tight = SuppliesConfig(bytes=1_000_000, free=0)  # a portion is taken to need a megabyte beyond its contents
-    nodes.human.home.config_file.write_text(config.model_copy(update={"supplies": tight}).toml(), encoding="utf-8")
+
+    def bound(**supplies: int) -> None:
+        tight = config.model_copy(update={"supplies": SuppliesConfig(free=0, **supplies)})
+        nodes.human.home.config_file.write_text(tight.toml(), encoding="utf-8")
+
+    def full(contract: str) -> bool:
+        leader = nodes.shelf(nodes.civil, contract)
+        return leader["state"] == "waiting" and "room" in leader["cause"]
+
+    bound(bytes=1_000_000)  # a portion is taken to need a megabyte beyond its contents until it is there
     try:
         nodes.start()
         nodes.pair()
         nodes.register(400)
-        contract = nodes.agree(uses=2)
-        wait(lambda: "room" in nodes.shelf(nodes.civil, contract)["cause"], lambda: str(nodes.state(contract)))
+        contract = nodes.agree(uses=3)
+        wait(lambda: full(contract), lambda: str(nodes.state(contract)))
         for node in nodes.nodes.values():
             assert nodes.shelf(node, contract)["portions"] == 0 < nodes.shelf(node, contract)["portions_wanted"]
         job = nodes.run(contract)
         assert done(nodes, job)
         nodes.human.stop()
-        off = config.model_copy(update={"supplies": SuppliesConfig(runs=0)})
-        nodes.human.home.config_file.write_text(off.toml(), encoding="utf-8")
+        bound(bytes=1_490_000)  # room for two, while the third lacks some kilobytes
+        nodes.human.start(SMALL)
+        wait(
+            lambda: full(contract) and len(nodes.portions(nodes.human, contract)) > 1,
+            lambda: str(nodes.state(contract)),
+        )
+        for node in nodes.nodes.values():
+            assert 2 <= nodes.shelf(node, contract)["portions"] < nodes.shelf(node, contract)["portions_wanted"] / 2
+        assert nodes.shelf(nodes.human, contract)["bytes"] < 1_490_000
+        job = nodes.run(contract)
+        assert done(nodes, job)
+        assert all(figures["ahead"]["bytes"] > 0 < figures["online"]["bytes"] for figures in used(nodes, job))
+        nodes.human.stop()
+        bound(runs=0)
         nodes.human.start(SMALL)
         wait(lambda: not nodes.portions(nodes.human, contract))
         wait(lambda: "makes no correlations ahead" in nodes.shelf(nodes.civil, contract)["cause"])

@@ -254,7 +254,7 @@ class Supplies:
 
     def _try(self, shelf: Shelf, standing: Standing) -> float:
         try:
-            self._lead(shelf, standing)
+            made = self._lead(shelf, standing)
         except LingquError as error:
             shelf.cause = error.cause
             LOG.info("%s: correlations are not made ahead: %s", shelf.contract, error)
@@ -264,10 +264,14 @@ class Supplies:
             shelf.pause = min(2 * shelf.pause, LONGEST_PAUSE)
             return pause
         shelf.pause = FIRST_PAUSE
-        return IDLE_SECONDS
+        # Portions take less than they were given room for, so more may fit now.
+        return 0.0 if made else IDLE_SECONDS
 
-    def _lead(self, shelf: Shelf, standing: Standing) -> None:
-        """Compare with the peer, and make what lacks of the runs that are wanted, as far as both have room."""
+    def _lead(self, shelf: Shelf, standing: Standing) -> bool:
+        """Compare with the peer, and make what lacks of the runs that are wanted, as far as both have room.
+
+        Returns whether there was anything to make.
+        """
         peer = shelf.plan.parties[1]
         answer = self._transport.send(peer, self._held(shelf), about=COMPARING)
         if not isinstance(answer, m.SuppliesHeld) or answer.contract != shelf.contract:
@@ -275,9 +279,10 @@ class Supplies:
         self._reconcile(shelf, answer.held)
         held = shelf.held()
         shelf.sure = held.keys() <= set(answer.held)
-        names = self._fitting(shelf, self._missing(shelf, standing, held), min(self._room(), answer.room))
+        names, full = self._fitting(shelf, self._missing(shelf, standing, held), min(self._room(), answer.room))
         if not names:
-            return
+            shelf.cause = full
+            return False
         preparation = secrets.token_hex(16)
         making = self._begin(shelf, peer, names, preparation)
         assert making.worker is not None
@@ -297,6 +302,8 @@ class Supplies:
             making.over.wait()
         if making.error is not None:
             raise making.error
+        shelf.cause = full
+        return True
 
     def _missing(self, shelf: Shelf, standing: Standing, held: Mapping[str, int]) -> list[str]:
         """Names of the portions that lack, unfinished runs first."""
@@ -308,15 +315,15 @@ class Supplies:
             lacking += shelf.source.names(count)
         return lacking
 
-    def _fitting(self, shelf: Shelf, names: list[str], room: int) -> tuple[str, ...]:
+    def _fitting(self, shelf: Shelf, names: list[str], room: int) -> tuple[tuple[str, ...], str]:
+        """The portions that there is room for, and why not the others; empty where all fit."""
         fitting: list[str] = []
         for name in names[: max(0, MOST - len(shelf.held()))]:
             room -= shelf.size(name)
             if room < 0:
-                shelf.cause = "There is no room for more (supplies.bytes, supplies.free), here or at the peer."
-                break
+                return tuple(fitting), "There is no room for more (supplies.bytes, supplies.free), here or at the peer."
             fitting.append(name)
-        return tuple(fitting)
+        return tuple(fitting), ""
 
     def _wanted(self, standing: Standing) -> int:
         """Runs to hold: as many as configured, no more than the contract still allows."""
