@@ -159,18 +159,20 @@ OPENINGS = {"reveal", "reveal_bits"}
 """What these show is the result itself."""
 
 
-def views(protocol: Parties, name: str, values: type[Values], seeds: range) -> list[bytes]:
-    """Everything that each party received in runs over values of these seeds; None: zeros."""
+def views(protocol: Parties, name: str, values: type[Values], seeds: range) -> tuple[list[bytes], list[Any]]:
+    """Everything that each party received in runs over values of these seeds (None: zeros), and the traffic's shape."""
     prepare, work, _ = CASES[name][0]
     operands: Callable[[Values], Any] = OPERANDS.get((name, 0), prepare)
     received = [bytearray() for _ in range(protocol.count)]
+    shapes = []
     for seed in seeds:
         ran = protocol(work, lambda m, seed=seed: operands(values(m, None if values is Values else seed)))
+        shapes.append(ran.shape)
         for message in ran.sent:
             received[message.to] += message.data
         if min(map(len, received)) >= SEEN:
             break
-    return [bytes(view) for view in received]
+    return [bytes(view) for view in received], shapes
 
 
 def distance(one: bytes, other: bytes) -> float:
@@ -181,9 +183,13 @@ def distance(one: bytes, other: bytes) -> float:
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - OPENINGS))
 def test_what_a_party_sees_is_what_a_simulator_makes_of_sizes(protocol: Parties, name: str) -> None:
-    """The simulator knows sizes alone and runs the protocol on zeros; a view over edge values looks the same."""
-    real = views(protocol, name, Edges, range(MOST_RUNS))
-    simulated = views(protocol, name, Values, range(MOST_RUNS))
+    """The simulator knows sizes alone and runs the protocol on zeros; a view over edge values looks the same.
+
+    So does the shape of the traffic: who sends what to whom, in which order, how many bytes.
+    """
+    real, shapes = views(protocol, name, Edges, range(MOST_RUNS))
+    simulated, expected = views(protocol, name, Values, range(MOST_RUNS))
+    assert shapes == expected
     for one, other in zip(real, simulated, strict=True):
         assert len(one) == len(other)
         assert distance(one, other) < VIEW_LIMIT
