@@ -25,6 +25,7 @@ COMMON = {
     "inner": 1,
     "width": 64,
     "divisor": 10,
+    "sums": 2,
     "keys": 1,
 }
 COMMON |= {"value_bits": 32, "limbs": 2, "exponent": 3, "asked_columns": 1, "held_columns": 1, "parties": 3}

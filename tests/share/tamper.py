@@ -220,6 +220,7 @@ OPERATIONS: dict[str, Work] = {
     "to_bits": lambda m, v: [m.reveal_bits(m.to_bits(v["x"]))],
     "to_shared": lambda m, v: [m.reveal(m.to_shared(v["p"]))],
     "inject": lambda m, v: [m.reveal(m.inject(v["f"]))],
+    "weigh": lambda m, v: [m.reveal(m.weigh(m.stack([v["f"], v["f"]]), np.array([[3, -1], [0, 5]], np.int64)))],
     "shuffle": lambda m, v: [_sorted(m, m.shuffle([v["x"], v["p"]]))],
     "sort": lambda m, v: [m.reveal(m.apply(m.sort([v["p"]]), [v["x"]])[0])],
     "apply": lambda m, v: [m.reveal(m.apply(m.permutation(v["order"]), [v["x"]])[0])],

@@ -141,6 +141,10 @@ def unary(
     return lambda v: v.shared(7, 3, below=below, least=least), function, {"rows": 7, "columns": 3, **sizes}
 
 
+def _weighed(rows: int, bits: int, sums: int) -> dict[str, int]:
+    return {"rows": rows, "bits": bits, "sums": sums}
+
+
 def quantiles(thousandths: int) -> tuple[Any, Any, dict[str, int]]:
     return (
         lambda v: (v.shared(12, below=99), v.shared(12, below=2)),
@@ -254,7 +258,18 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
         (lambda v: v.bits(30), lambda m, x: m.inject(x), {"rows": 30}),
         (lambda v: v.bits(300_000), lambda m, x: m.inject(x), {"rows": 300_000}),
     ],
-    "to_bits": [(lambda v: v.shared(100), lambda m, x: m.to_bits(x), {"rows": 100})],
+    "weigh": [
+        (lambda v: v.bits(3, 40), lambda m, x: m.weigh(x, np.array([[1, -2, 4], [5, 6, 1 << 62]])), _weighed(40, 3, 2)),
+        (lambda v: v.bits(1, 2, 3), lambda m, x: m.weigh(x, np.array([[-1]])), _weighed(6, 1, 1)),
+        (lambda v: v.bits(5, 0), lambda m, x: m.weigh(x, np.ones((2, 5), np.int64)), _weighed(0, 5, 2)),
+        (lambda v: v.bits(0, 5), lambda m, x: m.weigh(x, np.ones((1, 0), np.int64)), _weighed(5, 0, 1)),
+    ],
+    "to_bits": [
+        (lambda v: v.shared(100), lambda m, x: m.to_bits(x), {"rows": 100}),
+        (lambda v: v.shared(70), lambda m, x: m.to_bits(x, 26, 20), {"rows": 70, "bits": 26, "low": 20}),
+        (lambda v: v.shared(3), lambda m, x: m.to_bits(x, 2), {"rows": 3, "bits": 2}),
+        (lambda v: v.shared(3), lambda m, x: m.to_bits(x, 64, 63), {"rows": 3, "bits": 64, "low": 63}),
+    ],
     "to_shared": [(lambda v: v.bits(30, width=9), lambda m, x: m.to_shared(x), {"rows": 30, "bits": 9})],
     "shuffle": [(lambda v: v.shared(30, 4), lambda m, x: m.shuffle([x]), {"rows": 30, "columns": 4})],
     "sort": [

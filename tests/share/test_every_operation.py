@@ -38,6 +38,7 @@ UNITS = {
     "norm": 1500,
     "inverse_sqrt": 4,
     "power": 1500,
+    "log": 1,
     "reciprocal": 4,
     "divide": 4,
     "divide_signed": 4,

@@ -14,6 +14,7 @@ EXAMPLES: tuple[tuple[str, dict[str, int]], ...] = (
     ("multiply", {"rows": 1000}),
     ("truncate", {"rows": 1000}),
     ("inject", {"rows": 1000}),
+    ("weigh", {"rows": 1000, "bits": 6, "sums": 2}),
     ("less_than", {"rows": 1000}),
     ("equal", {"rows": 1000}),
     ("to_bits", {"rows": 1000}),

@@ -319,14 +319,20 @@ class Machine(Protocol):
     def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
         """x where the bit (or shared 0 or 1) is one, y where it is zero."""
 
-    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
-        """The lowest bits of integers, as words of that width."""
+    def to_bits(self, x: Shared, bits: int = 64, low: int = 0) -> SharedBits:
+        """The lowest `bits` bits of integers without the `low` lowest of them, as words of width bits - low."""
 
     def to_shared(self, x: SharedBits) -> Shared:
         """Words as non-negative integers (as ring elements at width 64)."""
 
     def inject(self, x: SharedBits) -> Shared:
         """A bit (width 1) as 0 or 1."""
+
+    def weigh(self, bits: SharedBits, weights: NDArray[np.int64]) -> Shared:
+        """Sums of single bits over the first axis times public weights: (sums, *bits[0].shape).
+
+        weights: (sums, len(bits)), modulo 2**64.  Costs less than an injection of each bit where the sums are fewer.
+        """
 
     # Rows: the first axis is the row
 

@@ -72,6 +72,21 @@ def compare(bits: int) -> int:
     return bits
 
 
+def window(bits: int, low: int) -> int:
+    """How many bits stand from place `low` up to place `bits`."""
+    if not 0 <= low < compare(bits):
+        raise BadInput(f"Bits from place {low} to {bits} are none.", "Give a lower place below the upper one.")
+    return bits - low
+
+
+def weights(bits: SharedBits, given: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Public weights of single bits over the first axis, one row a sum."""
+    single(bits)
+    if bits.ndim == 0 or given.ndim != 2 or given.shape[1] != len(bits):
+        raise BadInput("Weights have a row a sum and a column a bit.", "Stack the bits over the first axis.")
+    return given
+
+
 def fraction(bits: int) -> int:
     """A reciprocal's number of fractional bits."""
     if not FRACTION_BITS <= bits <= 50:

@@ -10,6 +10,7 @@ from lingqu.kinds.errors import BadInput
 from lingqu.share.api import FRACTION_BITS, INTEGER_LIMIT, Machine, Shared
 from lingqu.share.domain import within
 from lingqu.share.reals import NORMAL_BITS, normal_reciprocal, scaled_product
+from lingqu.share.steering import set_bits
 
 DIVIDEND_BITS = 59
 """Dividends are below 2**59 in absolute value."""
@@ -72,8 +73,8 @@ def _floor_division(machine: Machine, x: Shared, y: Shared, bits: int) -> tuple[
             break
     multiples = np.arange(-3, 4, dtype=np.int64).reshape((-1,) + (1,) * y.ndim)
     edges = machine.scale(y[None].broadcast_to((7, *y.shape)), multiples)
-    below = machine.inject(machine.less_than(rest[None].broadcast_to(edges.shape), edges, bits=35))
-    count = machine.add(machine.negate(machine.sum(below, axis=0)), 3)
+    below = set_bits(machine, machine.less_than(rest[None].broadcast_to(edges.shape), edges, bits=35))
+    count = machine.add(machine.negate(below), 3)
     return machine.add(quotient, count), machine.subtract(rest, machine.multiply(count, y))
 
 

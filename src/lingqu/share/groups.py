@@ -298,12 +298,12 @@ def _weights(
         reached = machine.scale(size, part) if part else machine.add(machine.scale(size, 0), 1)
         left = machine.subtract(reached, machine.scale(place, unit))
         edges = np.array([[1], [unit + 1]], np.int64)
-        below = machine.inject(machine.less_than(left[None].broadcast_to((2, len(place))), edges, bits=bits))
-        return machine.subtract(below[1], below[0])
+        below = machine.less_than(left[None].broadcast_to((2, len(place))), edges, bits=bits)
+        return machine.weigh(below, np.array([[-1, 1]], np.int64))[0]
     left = machine.subtract(machine.scale(machine.subtract(size, 1), part), machine.scale(place, unit))
     edges = np.array([[1 - unit], [0], [unit]], np.int64)
-    below = machine.inject(machine.less_than(left[None].broadcast_to((3, len(place))), edges, bits=bits))
-    sides = machine.subtract(below[1:], below[:-1])
+    below = machine.less_than(left[None].broadcast_to((3, len(place))), edges, bits=bits)
+    sides = machine.weigh(below, np.array([[-1, 1, 0], [0, -1, 1]], np.int64))
     heights = machine.stack([machine.add(left, unit), machine.add(machine.negate(left), unit)])
     return machine.sum(machine.multiply(sides, heights), axis=0)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import INTEGER_LIMIT, Machine, Shared, SharedBits
 from lingqu.share.domain import within
+from lingqu.share.steering import set_bits
 
 DIVISOR_LIMIT = 1 << 31
 FACTOR_BITS = 30
@@ -29,20 +29,6 @@ def round_shift(machine: Machine, x: Shared, bits: int) -> Shared:
     return machine.subtract(machine.add(low, 1), below)
 
 
-def powers_of_two(machine: Machine, flags: Shared, exponents: NDArray[np.int64]) -> Shared:
-    """Products of 2**exponent where the flag is 1, over the first axis: a tree of ceil(log2(flags)) rounds.
-
-    flags: (bits, *shape).  exponents: up to 32, as many axes as they have agree with the flags' first ones.
-    """
-    steps = (np.left_shift(1, exponents) - 1).reshape(exponents.shape + (1,) * (flags.ndim - exponents.ndim))
-    factors = machine.add(machine.scale(flags, steps), 1)
-    while len(factors) > 1:
-        half = len(factors) // 2
-        both = machine.multiply(factors[:half], factors[half : 2 * half])
-        factors = machine.concat([both, factors[2 * half :]])
-    return factors[0]
-
-
 def leading_place(machine: Machine, found: SharedBits) -> SharedBits:
     """The bits of the highest row that is set, lowest first, and last whether one is set.
 
@@ -61,15 +47,13 @@ def leading_place(machine: Machine, found: SharedBits) -> SharedBits:
 
 def absolute(machine: Machine, x: Shared) -> Shared:
     """|x|, exact.  x: |x| < 2**62.  Cost: a comparison with 0, an injection, a product.  Discloses: nothing."""
-    negative = machine.inject(machine.less_than(x, 0))
-    return machine.multiply(x, machine.add(machine.scale(negative, -2), 1))
+    return machine.select(machine.less_than(x, 0), machine.negate(x), x)
 
 
 def sign(machine: Machine, x: Shared) -> Shared:
     """-1, 0 or 1 as an integer.  x: |x| < 2**62.  Cost: two comparisons and injections side by side."""
     both = machine.stack([x, machine.negate(x)])
-    flags = machine.inject(machine.less_than(both, 0))
-    return machine.subtract(flags[1], flags[0])
+    return machine.weigh(machine.less_than(both, 0), np.array([[-1, 1]], np.int64))[0]
 
 
 def minimum(machine: Machine, x: Shared, y: Shared) -> Shared:
@@ -138,6 +122,6 @@ def _corrected(
     multiples = np.arange(first + 1, last + 1, dtype=np.int64) * divisor
     edges = multiples.reshape((-1,) + (1,) * rest.ndim)
     width = max(-bounds[0], bounds[1], int(np.abs(multiples).max(initial=1))).bit_length() + 2
-    below = machine.inject(machine.less_than(rest[None], edges, bits=width))
-    count = machine.add(machine.negate(machine.sum(below, axis=0)), last)
+    below = set_bits(machine, machine.less_than(rest[None], edges, bits=width))
+    count = machine.add(machine.negate(below), last)
     return machine.add(quotient, count), machine.subtract(rest, machine.scale(count, divisor))

@@ -25,6 +25,7 @@ from lingqu.share.relation import (
     running_xor,
     same_group,
 )
+from lingqu.share.steering import moved
 
 Kind = Literal["inner", "left", "right", "full"]
 Unique = Literal["left", "right", "none"]
@@ -252,7 +253,7 @@ def _expanded(machine: Machine, left: _Side, right: _Side, kind: Kind, bound: in
     if not keep_right:
         return joined
     starts = machine.logical_not(counted.follows)
-    first = machine.multiply(machine.inject(starts), counted.left).reshape(-1, 1)
+    first = moved(machine, starts, counted.left).reshape(-1, 1)
     met, _ = copy_down(machine, starts, first)
     home = as_values(machine.unapply(counted.order, [met])[0])[left.rows :, 0]
     alone = machine.subtract(right.relation.valid, machine.multiply(home, right.relation.valid))
@@ -323,12 +324,12 @@ def _counted(machine: Machine, left: _Side, right: _Side, keep_left: bool) -> _C
     merged = _merge(machine, left, right, table, words)
     is_left, rank = merged.table[:, 0], machine.cumsum(merged.table[:, 1])
     ends = machine.logical_not(_next(machine, merged.follows))
-    at_ends = machine.multiply(machine.inject(ends), rank)[::-1].reshape(-1, 1)
+    at_ends = moved(machine, ends, rank)[::-1].reshape(-1, 1)
     after = copy_down(machine, ends[::-1], at_ends)[0][::-1, 0]
     times = machine.multiply(is_left, machine.subtract(after, rank))
     met = is_left
     if keep_left:
-        lonely = machine.multiply(machine.inject(machine.equal(times, 0)), is_left)
+        lonely = moved(machine, machine.equal(times, 0), is_left)
         times, met = machine.add(times, lonely), machine.subtract(is_left, lonely)
     return _Counted(merged.order, merged.follows, is_left, rank, times, rank, met, merged.table[:, 2:], merged.words)
 

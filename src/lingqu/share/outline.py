@@ -92,11 +92,14 @@ class Tally(Protocol):
     def select(self, flags: int, count: int) -> None:
         """Machine.select of `count` elements by so many bits, which may be fewer."""
 
-    def to_bits(self, count: int, bits: int = 64) -> None:
+    def to_bits(self, count: int, bits: int = 64, low: int = 0) -> None:
         """Machine.to_bits."""
 
     def integers(self, count: int, width: int = 1) -> None:
         """Machine.to_shared; width 1 is Machine.inject."""
+
+    def weigh(self, count: int, bits: int, sums: Sequence[int]) -> None:
+        """Machine.weigh of so many bits of `count` elements; sums: how many of the bits count in each."""
 
     def shuffle(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
         """Machine.shuffle."""
@@ -381,10 +384,11 @@ class Outline:
         self.tally.select(bit.size, chosen.size)
         return chosen
 
-    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
+    def to_bits(self, x: Shared, bits: int = 64, low: int = 0) -> SharedBits:
         """As Machine.to_bits."""
-        self.tally.to_bits(x.size, checks.compare(bits))
-        return shaped_bits(x.shape, bits)
+        width = checks.window(bits, low)
+        self.tally.to_bits(x.size, bits, low)
+        return shaped_bits(x.shape, width)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""
@@ -394,6 +398,12 @@ class Outline:
     def inject(self, x: SharedBits) -> Shared:
         """As Machine.inject."""
         return self.to_shared(checks.single(x))
+
+    def weigh(self, bits: SharedBits, weights: NDArray[np.int64]) -> Shared:
+        """As Machine.weigh."""
+        used = np.count_nonzero(checks.weights(bits, weights), axis=1)
+        self.tally.weigh(prod(bits.shape[1:]), len(bits), used.tolist())
+        return shaped((len(weights), *bits.shape[1:]))
 
     # Rows
 

@@ -285,10 +285,10 @@ class Plain:
             raise RangeError("A selector is neither 0 nor 1.", "Select by a bit.")
         return words.astype(bool)
 
-    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
+    def to_bits(self, x: Shared, bits: int = 64, low: int = 0) -> SharedBits:
         """As Machine.to_bits."""
-        width = checks.compare(bits)
-        return _bits(x.parts[0] & np.uint64((1 << width) - 1), width)
+        width = checks.window(bits, low)
+        return _bits((x.parts[0] >> np.uint64(low)) & _mask(width), width)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""
@@ -298,6 +298,10 @@ class Plain:
         """As Machine.inject."""
         checks.single(x)
         return _share(_word(x))
+
+    def weigh(self, bits: SharedBits, weights: NDArray[np.int64]) -> Shared:
+        """As Machine.weigh."""
+        return _share(np.tensordot(ring(checks.weights(bits, weights)), _word(bits), 1))
 
     def shuffle(self, columns: Sequence[Column]) -> list[Column]:
         """As Machine.shuffle."""
@@ -379,6 +383,7 @@ DECLARATION = Declaration(
             "to_bits",
             "to_shared",
             "inject",
+            "weigh",
             "shuffle",
             "sort",
             "apply",

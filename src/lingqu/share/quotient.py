@@ -15,11 +15,11 @@ def divide_signed(machine: Machine, x: Shared, y: Shared) -> Shared:
 
     Relative error 2**-24 and 3 units in the last place.  A y of 0 gives RangeError in the plain twin and a
     meaningless value in a protocol.
-    Cost: a comparison, an injection, two products side by side, Machine.divide.  Discloses: nothing.
+    Cost: a comparison, two selections side by side, Machine.divide.  Discloses: nothing.
     """
     x, y = broadcast(x, y)
-    side = machine.add(machine.scale(machine.inject(machine.less_than(y, 0)), -2), 1)
-    both = machine.multiply(machine.stack([x, y]), side[None])
+    both = machine.stack([x, y])
+    both = machine.select(machine.less_than(y, 0)[None], machine.negate(both), both)
     return divide_positive(machine, both[0], both[1])
 
 

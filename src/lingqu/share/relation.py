@@ -12,6 +12,7 @@ import numpy as np
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import Column, Machine, Permutation, Shared, SharedBits
+from lingqu.share.steering import moved
 
 Key = tuple[SharedBits, ...]
 
@@ -42,10 +43,11 @@ class Relation:
 def filter_rows(machine: Machine, relation: Relation, keep: SharedBits | Shared) -> Relation:
     """Make the rows invalid where `keep` is 0.
 
-    keep: a bit or a shared 0 or 1 a row.  Cost: one multiplication (and one injection of a bit).  Discloses: nothing.
+    keep: a bit or a shared 0 or 1 a row.  Cost: one multiplication, or one selection by bits.  Discloses: nothing.
     """
-    flag = machine.inject(keep) if isinstance(keep, SharedBits) else keep
-    return Relation(relation.columns, relation.keys, machine.multiply(relation.valid, flag))
+    valid = relation.valid
+    kept = moved(machine, keep, valid) if isinstance(keep, SharedBits) else machine.multiply(valid, keep)
+    return Relation(relation.columns, relation.keys, kept)
 
 
 def beside(machine: Machine, columns: Sequence[Shared]) -> Shared:

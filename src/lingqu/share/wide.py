@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lingqu.kinds.errors import RangeError
 from lingqu.share.api import INTEGER_LIMIT, Machine, Shape, Shared, SharedBits
 from lingqu.share.domain import within
+from lingqu.share.steering import set_bits
 
 LIMB_BITS = 30
 LIMB = 1 << LIMB_BITS
@@ -65,9 +66,9 @@ def widen(machine: Machine, x: Shared, bound: int = INTEGER_LIMIT - 1) -> Wide:
             return Wide((x,), (bound,))
         low, high = _split(machine, x.reshape(1, *x.shape))
         return Wide((low[0], high[0]), (LIMB, (bound >> LIMB_BITS) + 2))
-    bits = machine.to_bits(x)
-    top = machine.inject(machine.stack([machine.bit(bits, 62), machine.bit(bits, 63)]))
-    fourths = machine.subtract(top[0], machine.scale(top[1], 2))
+    bits = machine.to_bits(x, low=62)
+    top = machine.stack([machine.bit(bits, 0), machine.bit(bits, 1)])
+    fourths = machine.weigh(top, np.array([[1, -2]], np.int64))[0]
     rest = machine.subtract(x, machine.scale(fourths, 1 << 62))
     low, high = _split(machine, machine.subtract(rest, LIMB).reshape(1, *x.shape))
     return Wide((machine.add(low[0], LIMB), machine.add(high[0], machine.scale(fourths, 1 << 32))), (2 * LIMB, 1 << 34))
@@ -251,8 +252,8 @@ def digits(machine: Machine, x: Wide) -> Shared:
 def _floors(machine: Machine, x: Shared, bits: int) -> Shared:
     """floor(x / 2**bits) for |x| < 2**(bits + 1): three comparisons at once."""
     edges = np.array([-1 << bits, 0, 1 << bits], np.int64).reshape((3,) + (1,) * x.ndim)
-    below = machine.inject(machine.less_than(x[None], edges, bits=bits + 3))
-    return machine.subtract(machine.constant(np.ones(x.shape, np.int64)), machine.sum(below, axis=0))
+    below = set_bits(machine, machine.less_than(x[None], edges, bits=bits + 3))
+    return machine.add(machine.negate(below), 1)
 
 
 def integer(opened: Sequence[int] | NDArray[np.int64]) -> int:

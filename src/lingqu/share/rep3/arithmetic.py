@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingqu import _core
 from lingqu.share.api import Words
 from lingqu.share.outline import packed
-from lingqu.share.rep3.session import Parts, Session
+from lingqu.share.rep3.session import Parts, Session, flat
 
 ONE = np.uint64(1)
 TWO = np.uint64(2)
@@ -46,6 +47,7 @@ def truncate(s: Session, x: Parts, bits: int) -> Parts:
     Cost: 2 rounds, 8 + 3/8 bits bytes an element.  Discloses: nothing.
     Source: share layout of ABY3 section 5.1; the known top bit after SIRNN (Rathee et al., S&P 2021).
     """
+    s = s.turned(len(x[0]))
     return _truncated(s, x[0] + x[1] if s.party == 0 else _third(s, x), bits)
 
 
@@ -54,6 +56,7 @@ def truncate_sum(s: Session, own: Words, bits: int) -> Parts:
 
     Parties 1 and 2 tell each other theirs, in the round in which party 0 shares.  Cost: 2 rounds, 16 bytes more.
     """
+    s = s.turned(0)
     if s.party != 0:
         s.send(3 - s.party, own)
         own = own + s.receive(3 - s.party, len(own))
@@ -105,6 +108,7 @@ def words_as_integers(s: Session, bits: Parts, width: int) -> Parts:
     Source: after ABY3 section 5.4, with the helper's share in place of oblivious transfer.
     """
     count = len(bits[0])
+    s = s.turned(count * (width - 1))
     part = None if s.party == 0 else np.empty(count, np.uint64)
     for start in range(0, max(count, 1), CHUNK_ROWS):
         rows = slice(start, min(count, start + CHUNK_ROWS))
@@ -112,6 +116,52 @@ def words_as_integers(s: Session, bits: Parts, width: int) -> Parts:
         if part is not None and terms is not None:
             part[rows] = terms
     return s.join_pair(2, part, count)
+
+
+def weigh(s: Session, bits: Parts, weights: NDArray[np.int64], count: int) -> Parts:
+    """Sums of bits times public weights, flat; bits: flat, of shape (columns of the weights, count).
+
+    As `words_as_integers`, with the weights in place of powers of two; the sums alone are joined.
+    Cost: 2 rounds, 8 bytes a bit and 16 a sum.  Discloses: nothing.
+    """
+    many = len(weights)
+    s = s.turned(len(bits[0]) - many * count)
+    half = _received_half(s, s.give(0, None if s.party else bits[0] ^ bits[1], len(bits[0])))
+    part = None
+    if half is not None:
+        d = _third(s, bits)
+        half = half * (ONE - TWO * d)
+        if s.party == 2:
+            half += d
+        terms, sums = half.reshape(weights.shape[1], count), np.zeros((many, count), np.uint64)
+        for row, column in zip(*np.nonzero(weights), strict=True):
+            sums[row] += terms[column] * np.uint64(int(weights[row, column]) % (1 << 64))
+        part = sums.reshape(-1)
+    return s.join_pair(2, part, many * count)
+
+
+def steer(s: Session, bits: tuple[Words, Words], x: tuple[Words, Words]) -> Parts:
+    """Bits times words, broadcast to the words' shape; flat.
+
+    Party 0 knows c = b_0 ^ b_1 and x_0 + x_1, and shares c and c (x_0 + x_1); parties 1 and 2 know d = b_2 and x_2, so
+    c x_2 is theirs to compute.  Then b x = c x (1 - 2 d) + d x is a sum of what these two know.
+    Cost: 2 rounds, 8 bytes a bit and 24 a word.  Discloses: nothing.
+    Source: after ABY3 section 5.4.1, with the helper's shares in place of oblivious transfer.
+    """
+    shape, flags = x[0].shape, bits[0].size
+    s = s.turned(flags)
+    known = None if s.party else bits[0] ^ bits[1]
+    chosen = _received_half(s, s.give(0, None if known is None else flat(known), flags))
+    product = None if known is None else flat(known * (x[0] + x[1]))
+    words = _received_half(s, s.give(0, product, x[0].size))
+    if chosen is None or words is None:
+        return s.join_pair(2, None, x[0].size)
+    d, third = (bits[1], x[1]) if s.party == 1 else (bits[0], x[0])
+    part = chosen.reshape(bits[0].shape) * third
+    part += words.reshape(shape)
+    part *= ONE - TWO * d
+    part += (x[0] + x[1] if s.party == 1 else x[1]) * d
+    return s.join_pair(2, flat(part), x[0].size)
 
 
 def _terms(s: Session, bits: Parts, width: int) -> Words | None:

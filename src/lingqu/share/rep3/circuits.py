@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from lingqu.share.rep3.session import Parts, Session, Tables, flat_pair
 
 Planes = tuple[Words, Words]
 """Two components, each of shape (planes, ceil(n / 64))."""
+Edges = tuple[tuple[int, int], ...]
 ALL = np.uint64((1 << 64) - 1)
 
 
@@ -94,15 +96,16 @@ def equal_pairs(s: Session, pairs: Sequence[tuple[Parts, Parts, int]]) -> Parts:
 
 def is_zero(s: Session, x: Parts) -> Parts:
     """A dense bit an element: x == 0, as x_0 + x_1 == -x_2. 7 rounds a chunk of rows."""
+    s = s.turned(len(x[0]))
     return by_chunks(x, lambda part: all_ones(s, _equal_summands(s, part)))
 
 
-def _summands(s: Session, x: Parts) -> Parts:
+def _summands(s: Session, x: Parts, bits: int = 64) -> Parts:
     """(x_0 + x_1, x_2): party 0 shares the sum, and x_2 stands in a component of its own.  1 round.
 
     So both can be read off: the XOR of the first two components is the sum.  x_2 is at parties 1 and 2.
     """
-    given = s.summed(x)
+    given = s.summed(x, bits)
     if s.party == 0:
         return given
     return (given[0], x[1]) if s.party == 1 else (x[0], given[1])
@@ -190,7 +193,7 @@ def _carries(s: Session, x: Parts, bits: int) -> Choices:
     Where the summands' bits are equal they are the carry out of their position, else the carry from below passes.  The
     lowest node is the carry into the sum, 0.  The first matrix has the complement of the summands' XOR in its rows.
     """
-    first, second = _summands(s, x)
+    first, second = _summands(s, x, bits)
     equal = planes_of(
         (np.invert(first) if s.party == 0 else first, np.invert(second) if s.party == 2 else second), bits
     )
@@ -209,6 +212,7 @@ def sign(s: Session, x: Parts, bits: int) -> Parts:
     Cost: 1 + ceil(log2(bits)) rounds a chunk of rows.
     Source: ABY3 section 5.3, with the most significant bit's carry only.
     """
+    s = s.turned(len(x[0]) * bits // 64)
     return by_chunks(x, lambda part: _sign(s, part, bits))
 
 
@@ -221,35 +225,51 @@ def _sign(s: Session, x: Parts, bits: int) -> Parts:
     return top[0] ^ carry[0][0], top[1] ^ carry[1][0]
 
 
-def to_bits(s: Session, x: Parts) -> Parts:
-    """All 64 bits of x_0 + x_1 + x_2 as words: 8 rounds a chunk of rows.
+def to_bits(s: Session, x: Parts, bits: int = 64, low: int = 0) -> Parts:
+    """Bits low to bits - 1 of x_0 + x_1 + x_2 as words: 2 + ceil(log2(bits)) rounds a chunk of rows.
 
     Source: ABY3 section 5.3; the prefix network is Sklansky's (1960), which has fewer products than Kogge and Stone's
-    at the same depth, and fan-out is free here.
+    at the same depth, and fan-out is free here; of it, what the wanted bits take.
     """
-    return by_chunks(x, lambda part: _to_bits(s, part))
+    s = s.turned(len(x[0]) * bits // 64)
+    return by_chunks(x, lambda part: _to_bits(s, part, bits, low))
 
 
-def _to_bits(s: Session, x: Parts) -> Parts:
-    carries = _carries(s, x, 64)
+@cache
+def network(bits: int, low: int) -> tuple[tuple[Edges, Edges], ...]:
+    """The levels of a prefix network: (choices, unions), each pairs (place, place that it takes from).
+
+    Without what no carry into the bits low to bits - 1 takes.
+    """
+    levels: list[tuple[Edges, Edges]] = []
+    values, unions = set(range(low, bits)), set[int]()
+    for level in reversed(range((bits - 1).bit_length())):
+        pairs = [(int(i), int(k)) for i, k in zip(*sklansky(level, bits), strict=True)]
+        chosen, joined = (tuple(pair for pair in pairs if pair[0] in wanted) for wanted in (values, unions))
+        unions |= {i for i, _ in chosen} | {k for _, k in joined}
+        values |= {k for _, k in chosen}
+        levels.append((chosen, joined))
+    return tuple(reversed(levels))
+
+
+def _to_bits(s: Session, x: Parts, bits: int, low: int) -> Parts:
+    carries = _carries(s, x, bits)
     by, values = carries.chooses, carries.values
-    for level in range(6):
-        to, origin = (rows.tolist() for rows in sklansky(level, 64))
-        later = [(i, k) for i, k in zip(to, origin, strict=True) if i >= 2 << level]
-        choices = [(by[i], values[i], values[k]) for i, k in zip(to, origin, strict=True)]
-        table = carries.chosen(s, choices, [(by[i], by[k]) for i, k in later])
+    for choices, unions in network(bits, low):
+        chosen = [(by[i], values[i], values[k]) for i, k in choices]
+        table = carries.chosen(s, chosen, [(by[i], by[k]) for i, k in unions])
         written = carries.rows
         carries.tables.append(table)
-        for row, i in enumerate(to):
+        for row, (i, _) in enumerate(choices):
             values[i] = written + row
-        for row, (i, _) in enumerate(later):
-            by[i] = written + len(to) + row
+        for row, (i, _) in enumerate(unions):
+            by[i] = written + len(choices) + row
     flat = []
     for i in (0, 1):
-        sums = carries.tables[0][i].copy()
-        _core.xor_rows(sums.reshape(-1), carries.components[i], carries.length, values)
+        sums = carries.tables[0][i][low:].copy()
+        _core.xor_rows(sums.reshape(-1), carries.components[i], carries.length, values[low:])
         flat.append(_core.from_planes(sums.reshape(-1), len(x[0])))
-    return complement(s, (flat[0], flat[1]))
+    return complement(s, (flat[0], flat[1]), np.uint64((1 << (bits - low)) - 1))
 
 
 def by_chunks(x: Parts, kernel: Callable[[Parts], Parts]) -> Parts:

@@ -98,7 +98,10 @@ COUNTED = (
     _operation("logical_and", lambda t, z: t.bits_and(_count(z), z.get("bits", 1)), f"{ARAKI_2016}, section 3.1"),
     _operation("select", lambda t, z: t.select(_count(z), _count(z)), f"{ABY3}, section 5.4"),
     _operation("inject", lambda t, z: t.integers(_count(z)), f"{ABY3}, section 5.4"),
-    _operation("to_bits", lambda t, z: t.to_bits(_count(z)), f"{ABY3}, section 5.3"),
+    _operation("weigh", lambda t, z: t.weigh(_count(z), z["bits"], (z["bits"],) * z["sums"]), f"{ABY3}, section 5.4"),
+    _operation(
+        "to_bits", lambda t, z: t.to_bits(_count(z), z.get("bits", 64), z.get("low", 0)), f"{ABY3}, section 5.3"
+    ),
     _operation("to_shared", lambda t, z: t.integers(_count(z), z["bits"]), f"{ABY3}, section 5.4"),
     _operation("shuffle", lambda t, z: t.shuffle(z["rows"], z["columns"]), ARAKI_2021),
     _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), f"{RANKING}; few bits: after {SORTING}"),

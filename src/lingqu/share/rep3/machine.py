@@ -255,15 +255,21 @@ class Rep3(Local):
 
     def select(self, bit: SharedBits | Shared, x: Shared, y: Shared) -> Shared:
         """As Machine.select: y + bit (x - y)."""
-        flag = self.inject(bit) if isinstance(bit, SharedBits) else bit
-        return self.add(y, self.multiply(flag, self.subtract(x, y)))
+        difference = self.subtract(x, y)
+        if isinstance(bit, Shared):
+            return self.add(y, self.multiply(bit, difference))
+        return self.add(y, self._steered(checks.single(bit), difference))
 
-    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
-        """As Machine.to_bits: all 64, of which the others are dropped."""
-        width = checks.compare(bits)
-        first, second = circuits.to_bits(self._session, flat_pair(x.parts))
-        mask = np.uint64((1 << width) - 1)
-        return words_of((first & mask, second & mask) if width < 64 else (first, second), x.shape, width)
+    def _steered(self, bit: SharedBits, x: Shared) -> Shared:
+        """Bits times words, broadcast."""
+        shape = np.broadcast_shapes(bit.shape, x.shape)
+        words = np.broadcast_to(x.parts[0], shape), np.broadcast_to(x.parts[1], shape)
+        return integers_of(arithmetic.steer(self._session, (bit.parts[0], bit.parts[1]), words), shape)
+
+    def to_bits(self, x: Shared, bits: int = 64, low: int = 0) -> SharedBits:
+        """As Machine.to_bits."""
+        width = checks.window(bits, low)
+        return words_of(circuits.to_bits(self._session, flat_pair(x.parts), bits, low), x.shape, width)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""
@@ -272,6 +278,11 @@ class Rep3(Local):
     def inject(self, x: SharedBits) -> Shared:
         """As Machine.inject."""
         return self.to_shared(checks.single(x))
+
+    def weigh(self, bits: SharedBits, weights: NDArray[np.int64]) -> Shared:
+        """As Machine.weigh."""
+        shape = len(checks.weights(bits, weights)), *bits.shape[1:]
+        return integers_of(arithmetic.weigh(self._session, flat_pair(bits.parts), weights, prod(shape[1:])), shape)
 
     # Rows
 

@@ -19,6 +19,8 @@ from lingqu.kinds.errors import BadInput, LingquError, ProtocolViolation
 from lingqu.share.api import Shape, Words
 
 KEY_BYTES = 16
+PATIENCE = 1 << 16
+"""Words that a party sends more than another before their parts change."""
 Parts = tuple[Words, Words]
 Tables = tuple[Sequence[Words], Sequence[Words]]
 """Both components of matrices of rows of one length, which are counted through all of them."""
@@ -62,6 +64,24 @@ def flat_pair(parts: tuple[Words, ...], shape: Shape | None = None) -> Parts:
     return flat(parts[0], shape), flat(parts[1], shape)
 
 
+class Turns:
+    """Which party is number 0 in an operation in which that one sends more than the others.
+
+    It stays the same while the messages are small: a change may cost a round.
+    """
+
+    def __init__(self) -> None:
+        self._sent = [0, 0, 0]
+        self._first = 0
+
+    def take(self, more: int) -> int:
+        """The party to send that many words more than the others."""
+        if self._sent[self._first] - min(self._sent) >= PATIENCE:
+            self._first = self._sent.index(min(self._sent))
+        self._sent[self._first] += more
+        return self._first
+
+
 class Session:
     """A party's keys and channel. Both holders of a key draw from it in the same order, whatever the data."""
 
@@ -72,9 +92,20 @@ class Session:
         self.after = (self.party + 1) % 3
         self.mine = mine
         self.next = next_
+        self._turns = Turns()
+        self._seats: tuple[Session, ...] = ()
 
     def __repr__(self) -> str:
         return f"Session(party={self.party})"
+
+    def turned(self, more: int) -> Session:
+        """This session with the parties numbered from the one on that is to send `more` words than the others.
+
+        Shares stay as they are: a party holds its own component and the next one, whichever is called the first.
+        """
+        if not self._seats:
+            self._seats = self, Turned(self, 1), Turned(self, 2)
+        return self._seats[self._turns.take(more)]
 
     def stream(self, index: int) -> Prg:
         """The generator under k_index, which this party must hold."""
@@ -128,9 +159,15 @@ class Session:
         words: Words = own ^ self.receive(self.before, len(own), BINARY) ^ self.receive(self.after, len(own), BINARY)
         return words
 
-    def summed(self, x: Parts) -> Parts:
-        """x_0 + x_1 as the XOR of components 0 and 1, component 2 being 0: 1 round, 8 bytes an element."""
-        return self.give(0, x[0] + x[1] if self.party == 0 else None, len(x[0]), BINARY)
+    def summed(self, x: Parts, bits: int = 64) -> Parts:
+        """The lowest bits of x_0 + x_1 as the XOR of components 0 and 1, component 2 being 0.
+
+        1 round, bits / 8 bytes an element.
+        """
+        words = x[0] + x[1] if self.party == 0 else None
+        if words is not None and bits < 64:
+            words &= np.uint64((1 << bits) - 1)
+        return self.give(0, words, len(x[0]), BINARY, bits)
 
     def refuse(self, error: ProtocolViolation) -> LingquError:
         """The error to raise where an opened value cannot be; a session that checks ends with it."""
@@ -173,6 +210,25 @@ class Session:
         joint = self.receive(peer, count, group, width)
         group.add_to(joint, own)
         return (joint, drawn) if self.party == index % 3 else (drawn, joint)
+
+
+class Turned(Session):
+    """A session in which the party `shift` is number 0."""
+
+    def __init__(self, base: Session, shift: int) -> None:
+        super().__init__(base.channel, base.mine, base.next)
+        self._shift = shift
+        self.party = (base.party - shift) % 3
+        self.before = (self.party - 1) % 3
+        self.after = (self.party + 1) % 3
+
+    def send(self, to: int, words: Words, group: Group = ADDITIVE, width: int = 64) -> None:
+        """As Session.send."""
+        super().send(to + self._shift, words, group, width)
+
+    def receive(self, sender: int, count: int, group: Group = ADDITIVE, width: int = 64) -> Words:
+        """As Session.receive."""
+        return super().receive(sender + self._shift, count, group, width)
 
 
 def connect(channel: Channel) -> Session:

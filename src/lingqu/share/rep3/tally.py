@@ -6,19 +6,20 @@ they overlap on a channel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lingqu._core import okvs_columns
 from lingqu.kinds.mechanism import Cost
 from lingqu.share.api import FRACTION_BITS
-from lingqu.share.bitplanes import sklansky
 from lingqu.share.lookups import SEED_BYTES, Lookup
 from lingqu.share.outline import WORD, packed
 from lingqu.share.ranking import layout, stages
-from lingqu.share.rep3.circuits import chunks
+from lingqu.share.rep3.circuits import chunks, network
 from lingqu.share.rep3.lookup import helper_of
 from lingqu.share.rep3.ranking import by_digits
 from lingqu.share.rep3.rows import DIGIT_BITS, STEP
+from lingqu.share.rep3.session import Turns
 from lingqu.share.tables import binary_bytes
 
 
@@ -34,6 +35,8 @@ class Tally:
     def __init__(self) -> None:
         self._depth = [0, 0, 0]
         self._bytes = 0
+        self._first = 0
+        self._turns = Turns()
 
     @property
     def cost(self) -> Cost:
@@ -42,10 +45,17 @@ class Tally:
 
     def wave(self, *messages: tuple[int, int, int]) -> None:
         """Messages (sender, receiver, bytes) that are all sent before any is received."""
-        arrivals = [(to % 3, self._depth[sender % 3] + 1) for sender, to, _ in messages]
+        arrivals = [((to + self._first) % 3, self._depth[(sender + self._first) % 3] + 1) for sender, to, _ in messages]
         for to, depth in arrivals:
             self._depth[to] = max(self._depth[to], depth)
         self._bytes += sum(size for _, _, size in messages)
+
+    @contextmanager
+    def turned(self, more: int) -> Iterator[None]:
+        """Session.turned, for the messages of one operation."""
+        self._first = self._turns.take(more)
+        yield
+        self._first = 0
 
     def give(self, size: int, owner: int = 0) -> None:
         """Session.give."""
@@ -84,11 +94,13 @@ class Tally:
 
     def truncate(self, count: int, bits: int) -> None:
         """Machine.truncate."""
-        self._truncate(count, bits)
+        with self.turned(count):
+            self._truncate(count, bits)
 
     def multiply_real(self, count: int) -> None:
         """Machine.multiply_real: truncated before it is reshared."""
-        self._truncate(count, FRACTION_BITS, (1, 2, WORD * count), (2, 1, WORD * count))
+        with self.turned(0):
+            self._truncate(count, FRACTION_BITS, (1, 2, WORD * count), (2, 1, WORD * count))
 
     def matmul_real(self, rows: int, inner: int, columns: int) -> None:
         """Machine.matmul_real: only the product is truncated and reshared."""
@@ -101,8 +113,9 @@ class Tally:
 
     def integers(self, count: int, width: int = 1) -> None:
         """Words as integers; width 1 is the injection of a bit."""
-        self.give(WORD * count * width)
-        self.join_pair(WORD * count)
+        with self.turned(count * (width - 1)):
+            self.give(WORD * count * width)
+            self.join_pair(WORD * count)
 
     def conjunction(self, words: int) -> None:
         """circuits.conjunction of dense words."""
@@ -122,21 +135,23 @@ class Tally:
             self.conjunction(planes // 2 * packed(count))
             planes -= planes // 2
 
-    def summed(self, count: int) -> None:
+    def summed(self, count: int, bits: int = 64) -> None:
         """Session.summed."""
-        self.give(WORD * count)
+        self.give(WORD * packed(count, bits))
 
     def is_zero(self, count: int) -> None:
         """Machine.equal."""
-        for rows in _chunks(count):
-            self.summed(rows)
-            self._all_ones(rows, 64)
+        with self.turned(count):
+            for rows in _chunks(count):
+                self.summed(rows)
+                self._all_ones(rows, 64)
 
     def less_than(self, count: int, bits: int = 64) -> None:
         """Machine.less_than."""
-        for rows in _chunks(count):
-            self.summed(rows)
-            self._choices(rows, bits)
+        with self.turned(count * bits // 64):
+            for rows in _chunks(count):
+                self.summed(rows, bits)
+                self._choices(rows, bits)
 
     def _choices(self, rows: int, nodes: int, left: int = 1) -> None:
         """circuits.Choices.combined until so many nodes are left."""
@@ -145,18 +160,25 @@ class Tally:
             self.conjunction((2 * pairs - 1) * packed(rows))
             nodes -= pairs
 
-    def to_bits(self, count: int, bits: int = 64) -> None:
+    def to_bits(self, count: int, bits: int = 64, low: int = 0) -> None:
         """Machine.to_bits."""
-        for rows in _chunks(count):
-            self.summed(rows)
-            for level in range(6):
-                to, _ = sklansky(level, 64)
-                self.conjunction((len(to) + int((to >= 2 << level).sum())) * packed(rows))
+        with self.turned(count * bits // 64):
+            for rows in _chunks(count):
+                self.summed(rows, bits)
+                for choices, unions in network(bits, low):
+                    self.conjunction((len(choices) + len(unions)) * packed(rows))
 
     def select(self, flags: int, count: int) -> None:
         """Machine.select by bits."""
-        self.integers(flags)
-        self.multiply(count)
+        with self.turned(flags):
+            self.wave((0, 1, WORD * flags), (0, 1, WORD * count))
+            self.join_pair(WORD * count)
+
+    def weigh(self, count: int, bits: int, sums: Sequence[int]) -> None:
+        """Machine.weigh."""
+        with self.turned(count * (bits - len(sums))):
+            self.give(WORD * count * bits)
+            self.join_pair(WORD * count * len(sums))
 
     def hops(self, shared: Sequence[int], opened: Sequence[int] = (), inverse: bool = False) -> None:
         """rows.Hops.run on tables of these bytes a component."""

@@ -104,7 +104,14 @@ OPERATIONS = (
     _operation("logical_and", lambda t, z: t.bits_and(_count(z), z.get("bits", 1)), "Beaver (CRYPTO 1991)"),
     _operation("select", lambda t, z: t.select(_count(z), _count(z)), f"{CRYPTFLOW2}, section 3.4"),
     _operation("inject", lambda t, z: t.integers(_count(z)), f"{CRYPTFLOW2}, section 3.4"),
-    _operation("to_bits", lambda t, z: t.to_bits(_count(z)), f"digits after {CRYPTFLOW2}; Sklansky (1960)"),
+    _operation(
+        "weigh", lambda t, z: t.weigh(_count(z), z["bits"], (z["bits"],) * z["sums"]), f"{CRYPTFLOW2}, section 3.4"
+    ),
+    _operation(
+        "to_bits",
+        lambda t, z: t.to_bits(_count(z), z.get("bits", 64), z.get("low", 0)),
+        f"digits after {CRYPTFLOW2}; Sklansky (1960)",
+    ),
     _operation("to_shared", lambda t, z: t.integers(_count(z), z["bits"]), f"{CRYPTFLOW2}, section 3.4"),
     _operation("shuffle", lambda t, z: t.shuffle(z["rows"], z["columns"]), SHUFFLE),
     _operation("sort", lambda t, z: t.sort(z["rows"], z["bits"]), RANKING),

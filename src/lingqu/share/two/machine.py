@@ -284,10 +284,11 @@ class Two(Local):
         flags, words = flat(bit.parts[0], shape), flat(difference.parts[0], shape)
         return self.add(y, _integers(arithmetic.choose(self._session, flags, words), shape))
 
-    def to_bits(self, x: Shared, bits: int = 64) -> SharedBits:
-        """As Machine.to_bits."""
-        width = checks.compare(bits)
-        return _words(circuits.to_bits(self._session, flat(x.parts[0]), width), x.shape, width)
+    def to_bits(self, x: Shared, bits: int = 64, low: int = 0) -> SharedBits:
+        """As Machine.to_bits; the lowest bits are made and dropped."""
+        width = checks.window(bits, low)
+        words = circuits.to_bits(self._session, flat(x.parts[0]), bits)
+        return _words(words >> np.uint64(low) if low else words, x.shape, width)
 
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""
@@ -296,6 +297,12 @@ class Two(Local):
     def inject(self, x: SharedBits) -> Shared:
         """As Machine.inject."""
         return self.to_shared(checks.single(x))
+
+    def weigh(self, bits: SharedBits, weights: NDArray[np.int64]) -> Shared:
+        """As Machine.weigh."""
+        shaped = checks.weights(bits, weights).reshape(*weights.shape, *(1,) * (bits.ndim - 1))
+        flags = self.inject(bits)
+        return self.stack([self.sum(self.scale(flags, row), 0) for row in shaped])
 
     # Rows
 

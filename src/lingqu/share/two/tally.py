@@ -121,6 +121,10 @@ class TwoTally:
         """arithmetic.words_as_integers."""
         self.bit_products((0,), count * width)
 
+    def weigh(self, count: int, bits: int, sums: Sequence[int]) -> None:
+        """Machine.weigh: every bit as an integer."""
+        self.integers(count * bits)
+
     def lookup(self, lanes: int, bits: int) -> None:
         """circuits.lookup."""
         each = halves(lanes)
@@ -163,7 +167,7 @@ class TwoTally:
             self.products([(digits // 2, 2 if digits > 2 else 1)], lanes)
             digits -= digits // 2
 
-    def to_bits(self, count: int, bits: int = 64) -> None:
+    def to_bits(self, count: int, bits: int = 64, low: int = 0) -> None:
         """circuits.to_bits."""
         lanes, digits = packed(count), -(-bits // DIGIT)
         self.lookup(digits * lanes, CARRY_BITS)

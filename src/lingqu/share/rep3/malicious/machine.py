@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
@@ -104,6 +106,15 @@ class MaliciousRep3(Rep3):
     def to_shared(self, x: SharedBits) -> Shared:
         """As Machine.to_shared."""
         return integers_of(arithmetic.words_as_integers(self._checked, flat_pair(x.parts), x.width), x.shape)
+
+    def weigh(self, bits: SharedBits, weights: NDArray[np.int64]) -> Shared:
+        """As Machine.weigh."""
+        shape = len(checks.weights(bits, weights)), *bits.shape[1:]
+        count = prod(bits.shape[1:])
+        return integers_of(arithmetic.weigh(self._checked, flat_pair(bits.parts), weights, count), shape)
+
+    def _steered(self, bit: SharedBits, x: Shared) -> Shared:
+        return self.multiply(self.inject(bit), x)
 
     # Lookups
 

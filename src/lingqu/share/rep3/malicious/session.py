@@ -113,8 +113,12 @@ class Checked(Session):
         self.recorded()
         return (mine, theirs), (u and u[0], v and v[0])
 
-    def summed(self, x: Parts) -> Parts:
-        """As Session.summed, by the carries, recorded."""
+    def turned(self, more: int) -> Session:
+        """Itself: claims are of fixed parties."""
+        return self
+
+    def summed(self, x: Parts, bits: int = 64) -> Parts:
+        """As Session.summed, all 64 bits by the carries, recorded."""
         count = len(x[0])
         _, (own, other) = self.carries((component(self, x, 0), component(self, x, 1)), count)
         zero = np.zeros(count, np.uint64) if self.party else None

@@ -5,7 +5,8 @@ The counts of what waits for its proof follow the session's, so a proof that com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -69,6 +70,11 @@ class Tally(unchecked.Tally):
         whole = deepcopy(self)
         whole.settle()
         return Cost(max(whole._depth), whole._bytes)
+
+    @contextmanager
+    def turned(self, more: int) -> Iterator[None]:
+        """Checked.turned."""
+        yield
 
     # Proofs
 
@@ -141,7 +147,7 @@ class Tally(unchecked.Tally):
         self._recorded_words += count
         self._recorded()
 
-    def summed(self, count: int) -> None:
+    def summed(self, count: int, bits: int = 64) -> None:
         """Checked.summed."""
         self._carries(count)
 
@@ -203,6 +209,21 @@ class Tally(unchecked.Tally):
             self._share_dot(0, width * rows, width * rows)
             for prover in (2, 1):
                 self._share_dot(prover, width * rows, rows)
+
+    def weigh(self, count: int, bits: int, sums: Sequence[int]) -> None:
+        """Machine.weigh."""
+        most = chunk_rows(max(bits, 1))
+        for start in range(0, max(count, 1), most):
+            rows = min(count - start, most)
+            self._share_dot(0, bits * rows, bits * rows)
+            for used in sums:
+                for prover in (2, 1):
+                    self._share_dot(prover, used * rows, rows)
+
+    def select(self, flags: int, count: int) -> None:
+        """Machine.select by bits: every bit as an integer, and products."""
+        self.integers(flags)
+        self.multiply(count)
 
     def _show(self, words: int) -> None:
         """Checked.show_choices."""
