@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 from tests.share.test_declaration import CASES, Values
-from tests.share.test_every_operation import OPERANDS, opened
+from tests.share.test_every_operation import OPERANDS
 
 from lingqu.kinds.errors import RangeError
 from lingqu.share import Shared, SharedBits
