@@ -59,12 +59,15 @@ def sampled(declared: Range, random: np.random.Generator) -> Array:
 
 def contained(found: Any, results: Any) -> None:
     for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(results), strict=True):
-        if isinstance(one, Range):
-            values = other.reveal()
-            assert one.shape == values.shape
-            assert bool(np.all((np.asarray(one.low) <= values) & (values <= np.asarray(one.high))))
-        else:
-            np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+        inside(one, other.reveal())
+
+
+def inside(found: Any, values: Array) -> None:
+    if isinstance(found, Range):
+        assert found.shape == values.shape
+        assert bool(np.all((np.asarray(found.low) <= values) & (values <= np.asarray(found.high))))
+    else:
+        np.testing.assert_array_equal(np.asarray(found), values)
 
 
 def sound(function: Callable[..., Any], checking: Callable[..., Any], declared: Sequence[Range], own: Any) -> None:
@@ -94,6 +97,14 @@ def test_ranges_of_array_functions_hold(name: str) -> None:
         return function(namespace, *given)
 
     judged(name, applied, lambda *ranges: check(applied, *ranges), operands)
+
+
+def test_ranges_hold_over_every_protocol(parties: Callable[..., Any]) -> None:
+    cases = [test_arrays.CASES[name] for name in test_arrays.THREE if name not in REFUSED]
+    results = parties(lambda m: [test_arrays.computed(m, *case[:2]) for case in cases]).results[0]
+    for (function, operands, _), values in zip(cases, results, strict=True):
+        found = check(lambda *given, f=function: f(namespace, *given), *map(Range.of, operands))
+        inside(found, values)
 
 
 @pytest.mark.parametrize("name", test_secure.CASES)
@@ -223,6 +234,15 @@ def test_nested_arguments_and_public_ones() -> None:
     assert float(np.max(found.high)) == pytest.approx(2.5)
     both = check(lambda p: (p["x"] + p["y"][0], 7), {"x": real(2), "y": [np.ones(2)]})
     assert (both[0].low.tolist(), both[0].high.tolist(), both[1]) == ([0, 0], [2, 2], 7)
+
+
+def test_both_sides_of_a_comparison_are_checked() -> None:
+    far = Range((2,), int64, 0, (1 << 62) + 1)
+    near = Range((2,), int64, 0, 3)
+    for function in (namespace.maximum, namespace.minimum, namespace.less):
+        for operands in ((far, near), (near, far)):
+            with pytest.raises(RangeError):
+                check(function, *operands)
 
 
 def test_a_range_says_what_its_values_are() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.share.test_declaration import CASES, Values
-from tests.share.test_every_operation import OPERANDS
+from tests.share.test_every_operation import OPERANDS, Edges
 
 from lingqu.kinds.errors import RangeError
 from lingqu.share import Shared, SharedBits
@@ -80,5 +80,6 @@ def test_every_operation_has_ranges_that_hold_its_values(name: str, place: int) 
         return
     found = work(m, operands(name, place)(Declared(m, None)))
     for seed in range(EXAMPLES):
-        twin = Plain()
-        contained(m, found, work(twin, operands(name, place)(Values(twin, seed))))
+        for kind in (Values, Edges):
+            twin = Plain()
+            contained(m, found, work(twin, operands(name, place)(kind(twin, seed))))

@@ -51,19 +51,19 @@ def within(machine: Machine, x: Shared, low: int, high: int, operation: str) -> 
         machine.require(x, low, high, operation)
 
 
-def image(rule: Callable[..., Any], domain: tuple[int, int] | None = None) -> Callable[[F], F]:
+def image(rule: Callable[..., Any], *domains: tuple[int, int]) -> Callable[[F], F]:
     """Declare what a function over a Machine does to ranges; a decorator.
 
     rule: takes the function's arguments with a machine of ranges, and gives its result as that machine's handles; what
     the function can return, by its own errors and by every protocol, lies in them.
-    domain: least and greatest integers of the first operand, checked as by `within` before the function runs.
+    domains: least and greatest integers of the first operands, checked as by `within` before the function runs.
     """
 
     def declared(function: F) -> F:
         @wraps(function)
         def over(machine: Machine, *arguments: Any, **named: Any) -> Any:
-            if domain is not None:
-                within(machine, arguments[0], *domain, function.__name__)
+            for operand, domain in zip(arguments, domains, strict=False):
+                within(machine, operand, *domain, function.__name__)
             if isinstance(machine, Bounding):
                 return rule(machine, *arguments, **named)
             return function(machine, *arguments, **named)

@@ -68,13 +68,13 @@ def sign(machine: Machine, x: Shared) -> Shared:
     return machine.weigh(machine.less_than(both, 0), np.array([[-1, 1]], np.int64))[0]
 
 
-@image(images.exact(np.minimum), INTEGERS)
+@image(images.exact(np.minimum), INTEGERS, INTEGERS)
 def minimum(machine: Machine, x: Shared, y: Shared) -> Shared:
     """The lesser of two, elementwise, broadcast.  |x|, |y| < 2**62.  Cost: a comparison and a selection."""
     return machine.select(machine.less_than(x, y), x, y)
 
 
-@image(images.greater, INTEGERS)
+@image(images.greater, INTEGERS, INTEGERS)
 def maximum(machine: Machine, x: Shared, y: Shared) -> Shared:
     """The greater of two, elementwise, broadcast.  |x|, |y| < 2**62.  Cost: a comparison and a selection."""
     return machine.select(machine.less_than(x, y), y, x)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lingqu.kinds.errors import BadInput, RangeError
 from lingqu.share.api import Shape, Shared
 from lingqu.share.arrays.array import SharedArray, wrap
-from lingqu.share.arrays.dtypes import DType, bool_, dtype_of, encoded, public_values
+from lingqu.share.arrays.dtypes import DType, bool_, dtype_of, encoded, float64, public_values
 from lingqu.share.ranges import Ranges
 
 LIBRARY = Path(__file__).parents[2]
@@ -120,6 +120,8 @@ def check_run(
         raise BadInput(f"{len(values)} arrays do not have {len(ranges)} ranges.", "Declare one for each.")
     for place, (one, own) in enumerate(zip(ranges, values, strict=True)):
         one.require(own, f"Array {place}")
+        if one.dtype.real and one.dtype != float64:
+            raise BadInput("A trial shares reals with 20 fractional bits.", "Declare the type float64.")
     machine = Ranges(parties)
     given = [one.on(machine) for one in ranges]
     if of_arrays:

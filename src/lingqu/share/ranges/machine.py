@@ -163,9 +163,9 @@ class Ranges:
         """As Machine.add."""
         other = self._other(y)
         found = self._made(bounds.both_added(self.ends(x), self.ends(other), "add"))
-        for one, by in ((x, other), (other, x)):
-            if one.shape == found.shape:
-                self._order.raised(one.parts[2], self.ends(by)[0], found.parts[2])
+        if isinstance(y, Shared) and x.shape == y.shape:
+            self._order.raised(x.parts[2], self.ends(y)[0], found.parts[2])
+            self._order.raised(y.parts[2], self.ends(x)[0], found.parts[2])
         return found
 
     def subtract(self, x: Shared, y: Shared | Public) -> Shared:
