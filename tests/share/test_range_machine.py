@@ -28,6 +28,10 @@ REFUSED = {
 """Cases whose operands, made up to count messages, do leave the range: what says so."""
 
 
+UNIQUE = {"join", "join_rows"}
+"""Where a key occurs once, as it does among many random ones, not among edges."""
+
+
 class Declared(Values):
     """The operands' ranges in place of operands."""
 
@@ -80,6 +84,6 @@ def test_every_operation_has_ranges_that_hold_its_values(name: str, place: int) 
         return
     found = work(m, operands(name, place)(Declared(m, None)))
     for seed in range(EXAMPLES):
-        for kind in (Values, Edges):
+        for kind in (Values,) if name in UNIQUE else (Values, Edges):
             twin = Plain()
             contained(m, found, work(twin, operands(name, place)(kind(twin, seed))))
