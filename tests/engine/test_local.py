@@ -18,7 +18,7 @@ from lingqu.engine.party import dump, found, load
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, RangeError
 from lingqu.kinds.mechanism import installed
 from lingqu.share import Machine, Shared
-from lingqu.share.arrays import on_arrays
+from lingqu.share.arrays import Range, fixed, float64, int64, on_arrays
 from lingqu.share.graphs import secure
 
 
@@ -165,6 +165,40 @@ def test_what_cannot_be_run_is_said_before_it_runs(trial: Local) -> None:
         with pytest.raises(BadInput):
             lingqu.local(**bad)
     assert place_of(doubled)[1] == "doubled"
+
+
+@on_arrays
+def total_square(x: Any, known: Any) -> Any:
+    xp = x.__array_namespace__()
+    return xp.sum(xp.square(x) * known)
+
+
+def squared(machine: Machine, x: Shared) -> Any:
+    return machine.reveal_real(machine.multiply_real(x, x))
+
+
+def test_what_may_overflow_is_refused_before_it_is_shared(trial: Local) -> None:
+    ages = np.array([23.0, 41.0])
+    narrow = Range((2,), float64, 0, 120)
+    result = trial.run(squared, ages, ranges=[narrow]).result
+    assert isinstance(result, np.ndarray)
+    np.testing.assert_allclose(result, ages**2, atol=1e-4)
+    with pytest.raises(RangeError, match=r"An operand of truncate may reach 2\^62.6, .* at test_local.py:\d+\."):
+        trial.run(squared, ages, ranges=[Range((2,), float64, 0, 2500)])
+    with pytest.raises(RangeError, match=r"Array 0 has entries outside its declared range\."):
+        trial.run(squared, ages * 10, ranges=[narrow])
+    known = np.array([True, False])
+    flags = Range.of(known)
+    trial.run(total_square, ages, known, ranges=[narrow, flags])
+    with pytest.raises(RangeError, match=r"of multiply may reach 2\^.*, in square at test_local.py:"):
+        trial.run(total_square, ages, known, ranges=[Range((2,), float64, -1e7, 1e7), flags])
+    inputs = [np.ones(2), np.ones((6, 2)), np.ones(6)]
+    with pytest.raises(RangeError, match=r", in JAX's dot_general test_local.py:\d+\."):
+        trial.run(slope, *inputs, ranges=[Range(one.shape, float64, 0, 1600) for one in inputs])
+    for wrong in ([], [Range((2,), int64, 0, 99)], [Range((3,), float64, 0, 99)], [Range((2,), fixed(16), 0, 99)]):
+        with pytest.raises(BadInput):
+            trial.run(squared, ages, ranges=wrong)
+    assert trial.pids, "the trial goes on"
 
 
 def test_two_parties_compute_alone() -> None:

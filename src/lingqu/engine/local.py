@@ -30,6 +30,8 @@ from lingqu.engine.party import MAX_LINE, dump, load
 from lingqu.identity import Certificate, NodeKey
 from lingqu.kinds.errors import BadInput, LingquError, PartyLost, Unavailable
 from lingqu.kinds.mechanism import Adversary, installed
+from lingqu.share.arrays.ranges import Range, check_run
+from lingqu.share.arrays.trial import takes_arrays
 
 NAMES = ("alpha", "beta", "gamma")
 REAP_SECONDS = 2.0
@@ -188,6 +190,7 @@ class Local:
         *arrays: Array,
         owners: Sequence[int] | None = None,
         repeat: int = 1,
+        ranges: Sequence[Range] | None = None,
     ) -> Report:
         """Share the arrays, run `function(machine, *shares)` in every party and collect what each returned.
 
@@ -198,6 +201,8 @@ class Local:
         arrays: integers and booleans become integers, floats fixed-point reals.  owners: who inputs each, by
         its index; by default the first array is party 0's, the second party 1's, and so on in turn.
         repeat: runs on the same shares, for stable times; the last run's result and operations are reported.
+        ranges: what each array may hold.  RangeError before anything is shared, and the trial goes on, where an array
+        holds something else, or where a step of the function could leave its range for some values of these ranges.
         Sharing the arrays is not part of the figures.  Raises the failing party's error with its name in `party`;
         after that the trial has ended.
         """
@@ -214,6 +219,8 @@ class Local:
         for array in inputs:
             if array.dtype.kind not in "iubf":
                 raise BadInput(f"An array of {array.dtype} cannot be shared.", "Give integers, booleans or floats.")
+        if ranges is not None:
+            check_run(function, ranges, takes_arrays(function), len(self._names), inputs)
         described = [
             {"owner": owner, "shape": array.shape, "kind": array.dtype.kind}
             for owner, array in zip(whose, inputs, strict=True)

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from lingqu.kinds.errors import BadInput
+from lingqu.share import images
 from lingqu.share.api import FRACTION_BITS, INTEGER_LIMIT, Machine, Shared
-from lingqu.share.domain import within
+from lingqu.share.domain import image, within
 from lingqu.share.reals import NORMAL_BITS, normal_reciprocal, scaled_product
 from lingqu.share.steering import set_bits
 
@@ -32,13 +33,23 @@ def divide_exact(
     side.  Discloses: nothing.
     Source: Newton's reciprocal after Catrina, Saxena (FC 2010); the rest is divided again until comparisons settle it.
     """
-    if not 2 <= bits <= DIVIDEND_BITS:
-        raise BadInput(f"A dividend of {bits} bits is outside 2 to {DIVIDEND_BITS}.", "Narrow it, or divide in parts.")
+    _dividends(machine, x, bits, "divide_exact")
     shape = np.broadcast_shapes(x.shape, y.shape)
     x, y = x.broadcast_to(shape), y.broadcast_to(shape)
-    limit = (1 << bits) - 1
-    within(machine, x, -limit, limit, "divide_exact")
     within(machine, y, -DIVISOR_MOST, DIVISOR_MOST, "divide_exact")
+    return _divide_exact(machine, x, y, rounding, bits)
+
+
+def _dividends(machine: Machine, x: Shared, bits: int, operation: str) -> None:
+    """BadInput for a number of bits that cannot be, RangeError for dividends that have more."""
+    if not 2 <= bits <= DIVIDEND_BITS:
+        raise BadInput(f"A dividend of {bits} bits is outside 2 to {DIVIDEND_BITS}.", "Narrow it, or divide in parts.")
+    limit = (1 << bits) - 1
+    within(machine, x, -limit, limit, operation)
+
+
+@image(images.whole_quotient)
+def _divide_exact(machine: Machine, x: Shared, y: Shared, rounding: Rounding, bits: int) -> tuple[Shared, Shared]:
     if rounding == "floor":
         turn = _direction(machine, y)
         both = machine.multiply(machine.stack([x, y]), turn[None])
@@ -85,6 +96,15 @@ def divide_or_null(
 
     Cost: as divide_exact, an equality test, an injection, a product.  Discloses: nothing.
     """
+    _dividends(machine, x, bits, "divide_or_null")
+    within(machine, y, -DIVISOR_MOST, DIVISOR_MOST, "divide_or_null")
+    return _divide_or_null(machine, x, y, rounding, bits)
+
+
+@image(images.quotient_or_null)
+def _divide_or_null(
+    machine: Machine, x: Shared, y: Shared, rounding: Rounding, bits: int
+) -> tuple[Shared, Shared, Shared]:
     shape = np.broadcast_shapes(x.shape, y.shape)
     zero = machine.inject(machine.equal(y, 0)).broadcast_to(shape)
     found = divide_exact(machine, x, machine.add(y, zero), rounding, bits)
@@ -144,8 +164,11 @@ def shift_right(machine: Machine, x: Shared, bits: int) -> Shared:
     if not 0 <= bits <= 61:
         raise BadInput(f"A shift by {bits} is outside 0 to 61.", "Shift by less.")
     within(machine, x, 1 - INTEGER_LIMIT, INTEGER_LIMIT - 1, "shift_right")
-    if bits == 0:
-        return x
+    return _shift_right(machine, x, bits) if bits else x
+
+
+@image(images.exact(lambda x, bits: x >> bits))
+def _shift_right(machine: Machine, x: Shared, bits: int) -> Shared:
     low = machine.truncate(x, bits)
     rest = machine.subtract(x, machine.scale(low, 1 << bits))
     below = machine.inject(machine.less_than(rest, 1 << bits, bits=bits + 2))

@@ -15,9 +15,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from lingqu.kinds.errors import BadInput
+from lingqu.share import images
 from lingqu.share.api import FRACTION_BITS, REAL_LIMIT, Machine, Shared, SharedBits
 from lingqu.share.curves import CURVE_BITS, CURVE_LIMIT
-from lingqu.share.domain import within
+from lingqu.share.domain import image, within
+from lingqu.share.images import monotone
 from lingqu.share.integers import leading_place, round_shift
 from lingqu.share.ordering import maximum_along
 from lingqu.share.steering import Power, moved, products_of_bits, spelled
@@ -83,6 +85,10 @@ def _rounded(machine: Machine, x: Shared, bits: int) -> Shared:
     return machine.add(machine.truncate(x, bits), 1)
 
 
+HALF_UNIT = 0.6 / ONE
+
+
+@image(monotone(np.exp, absolute=HALF_UNIT, relative=5e-6, floor=0), (1 - CURVE_LIMIT, EXP_HIGHEST * ONE))
 def exp(machine: Machine, x: Shared) -> Shared:
     """The exponential.
 
@@ -91,7 +97,6 @@ def exp(machine: Machine, x: Shared) -> Shared:
     Source: after Aly, Smart, "Benchmarking privacy preserving scientific operations" (ACNS 2019): 2**n from the bits
     of the integer part, 2**f by a polynomial.
     """
-    within(machine, x, 1 - CURVE_LIMIT, EXP_HIGHEST * ONE, "exp")
     mantissa, power, bits = _split_power(machine, x, EXP_SHIFT, 6)
     low = power.times(machine, mantissa)
     shift = EXP_SHIFT + EXP_BITS - FRACTION_BITS
@@ -139,6 +144,11 @@ def softmax(machine: Machine, x: Shared) -> Shared:
     within(machine, x, 1 - CURVE_LIMIT // 2, CURVE_LIMIT // 2 - 1, "softmax")
     if x.ndim == 0 or not 1 <= x.shape[-1] <= 1 << 20:
         raise BadInput("Softmax needs 1 to 2^20 entries along the last axis.", "Give it a longer or shorter axis.")
+    return _softmax(machine, x)
+
+
+@image(images.softmax)
+def _softmax(machine: Machine, x: Shared) -> Shared:
     highest = maximum_along(machine, x, -1)[..., None]
     powers = _decay(machine, machine.subtract(x, highest))
     twice = _rounded(machine, machine.sum(powers, axis=powers.ndim - 1)[..., None], 29 - FRACTION_BITS)
@@ -208,6 +218,7 @@ def _log(machine: Machine, x: Shared) -> Shared:
     return machine.add(whole, mantissa)
 
 
+@image(monotone(np.log, absolute=4e-7 + HALF_UNIT), (1, REAL_MOST))
 def log(machine: Machine, x: Shared) -> Shared:
     """The natural logarithm.
 
@@ -215,7 +226,6 @@ def log(machine: Machine, x: Shared) -> Shared:
     the logarithm is small) and 0.55 units in the last place.
     Cost: 36 rounds, 691 bytes an element between three.  Discloses: nothing.
     """
-    within(machine, x, 1, REAL_MOST, "log")
     return round_shift(machine, _log(machine, x), LOG_BITS - FRACTION_BITS)
 
 
@@ -226,6 +236,7 @@ def _root(machine: Machine, u: Shared, odd: Shared, even_factor: float, odd_fact
     return _rounded(machine, machine.multiply(_rounded(machine, u, 26), factor), 30)
 
 
+@image(monotone(np.sqrt, absolute=HALF_UNIT, relative=2e-6, floor=0), (0, REAL_MOST))
 def sqrt(machine: Machine, x: Shared) -> Shared:
     """The square root.
 
@@ -233,20 +244,19 @@ def sqrt(machine: Machine, x: Shared) -> Shared:
     Returns fixed point: relative error 2e-6 and half a unit in the last place.
     Cost: 42 rounds, 858 bytes an element between three.  Discloses: nothing.
     """
-    within(machine, x, 0, REAL_MOST, "sqrt")
     w, powers, known = _normal(machine, x, [[0, 1, 2, 4, 8, 16]], ODD_AND_FILLED, True)
     mantissa = _root(machine, _polynomial(machine, w, SQRT_COEFFICIENTS, 3), known[0], 0.5**0.5, 1)
     size = machine.multiply(powers[0], known[1])
     return round_shift(machine, machine.multiply(mantissa, size), FRACTION_BITS)
 
 
+@image(monotone(lambda x: x**-0.5, absolute=HALF_UNIT, relative=3e-6, falling=True, floor=0), (1, REAL_MOST))
 def inverse_sqrt(machine: Machine, x: Shared) -> Shared:
     """1 / sqrt(x).
 
     x: fixed point of any shape, 2**-20 <= x < 2**41.  Returns fixed point: relative error 3e-6 and half a unit in
     the last place.  Cost: 39 rounds, 823 bytes an element between three.  Discloses: nothing.
     """
-    within(machine, x, 1, REAL_MOST, "inverse_sqrt")
     w, powers, known = _normal(machine, x, [[0, -1, -2, -4, -8, -16]], ODD_AND_FILLED[:1])
     mantissa = _root(machine, _polynomial(machine, w, INVERSE_SQRT_COEFFICIENTS, 3), known[0], 2**0.5, 1)
     return round_shift(machine, machine.multiply(mantissa, powers[0]), FRACTION_BITS + 11)
@@ -268,6 +278,11 @@ def power(machine: Machine, x: Shared, exponent: float) -> Shared:
     if not abs(exponent) <= 16:
         raise BadInput(f"The power {exponent} is outside -16 to 16.", "Take the power in two steps.")
     within(machine, x, 1, REAL_MOST, "power")
+    return _real_power(machine, x, exponent)
+
+
+@image(images.power)
+def _real_power(machine: Machine, x: Shared, exponent: float) -> Shared:
     product = machine.scale(_rounded(machine, _log(machine, x), LOG_BITS - 26), round(exponent * (1 << 26)))
     return exp(machine, _rounded(machine, product, 52 - FRACTION_BITS))
 

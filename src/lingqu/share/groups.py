@@ -12,6 +12,7 @@ import numpy as np
 from lingqu.kinds.errors import BadInput
 from lingqu.share import wide
 from lingqu.share.api import INTEGER_LIMIT, Column, Machine, Shared, SharedBits
+from lingqu.share.domain import Bounding, image
 from lingqu.share.ordering import SortKey, key_bits
 from lingqu.share.relation import Key, Relation, as_bits, as_values, beside, copy_down, head, require_names, same_group
 
@@ -275,6 +276,12 @@ def quantile_unit(fraction: Fraction, kind: Literal["continuous", "discrete"] = 
     return fraction.denominator if kind == "continuous" else 1
 
 
+def _places_and_sizes(machine: Bounding, follows: SharedBits) -> tuple[Shared, Shared]:
+    rows = np.arange(len(follows), dtype=np.int64)
+    return machine.between(np.zeros_like(rows), rows), machine.between(np.ones_like(rows), len(rows))
+
+
+@image(_places_and_sizes)
 def _place_and_size(machine: Machine, follows: SharedBits) -> tuple[Shared, Shared]:
     """A row's place in its group, from 0, and the group's size."""
     places = np.arange(len(follows), dtype=np.int64)
@@ -288,6 +295,13 @@ def _place_and_size(machine: Machine, follows: SharedBits) -> tuple[Shared, Shar
     return place, machine.add(machine.subtract(last, first), 1)
 
 
+def _parts_of_unit(
+    machine: Bounding, place: Shared, size: Shared, fraction: Fraction, kind: Literal["continuous", "discrete"]
+) -> Shared:
+    return machine.between(np.zeros(place.shape, np.int64), quantile_unit(fraction, kind))
+
+
+@image(_parts_of_unit)
 def _weights(
     machine: Machine, place: Shared, size: Shared, fraction: Fraction, kind: Literal["continuous", "discrete"]
 ) -> Shared:

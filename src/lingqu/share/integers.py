@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from lingqu.kinds.errors import BadInput
+from lingqu.share import images
 from lingqu.share.api import INTEGER_LIMIT, Machine, Shared, SharedBits
-from lingqu.share.domain import within
+from lingqu.share.domain import image, within
 from lingqu.share.steering import set_bits
 
 DIVISOR_LIMIT = 1 << 31
 FACTOR_BITS = 30
 """Bits of a public divisor's scaled inverse."""
+INTEGERS = (1 - INTEGER_LIMIT, INTEGER_LIMIT - 1)
+"""The domain of comparisons."""
 CHUNK_BITS = 31
 """Bits of the dividend that one step of a division looks at."""
 
@@ -22,6 +25,13 @@ def round_shift(machine: Machine, x: Shared, bits: int) -> Shared:
     x: integers, |x| < 2**62 - 2**(bits - 1).  bits: 1 to 61.
     Cost: a truncation, a comparison of bits + 2 bits, an injection.  Discloses: nothing.
     """
+    half = 1 << (bits - 1)
+    within(machine, x, half + 1 - INTEGER_LIMIT, INTEGER_LIMIT - half - 1, "round_shift")
+    return _round_shift(machine, x, bits)
+
+
+@image(images.exact(lambda x, bits: (x + (1 << (bits - 1))) >> bits))
+def _round_shift(machine: Machine, x: Shared, bits: int) -> Shared:
     raised = machine.add(x, 1 << (bits - 1))
     low = machine.truncate(raised, bits)
     rest = machine.subtract(raised, machine.scale(low, 1 << bits))
@@ -45,22 +55,26 @@ def leading_place(machine: Machine, found: SharedBits) -> SharedBits:
     return machine.concat([place[:, 0], found])
 
 
+@image(images.absolute, INTEGERS)
 def absolute(machine: Machine, x: Shared) -> Shared:
     """|x|, exact.  x: |x| < 2**62.  Cost: a comparison with 0, an injection, a product.  Discloses: nothing."""
     return machine.select(machine.less_than(x, 0), machine.negate(x), x)
 
 
+@image(images.exact(np.sign), INTEGERS)
 def sign(machine: Machine, x: Shared) -> Shared:
     """-1, 0 or 1 as an integer.  x: |x| < 2**62.  Cost: two comparisons and injections side by side."""
     both = machine.stack([x, machine.negate(x)])
     return machine.weigh(machine.less_than(both, 0), np.array([[-1, 1]], np.int64))[0]
 
 
+@image(images.exact(np.minimum), INTEGERS, INTEGERS)
 def minimum(machine: Machine, x: Shared, y: Shared) -> Shared:
     """The lesser of two, elementwise, broadcast.  |x|, |y| < 2**62.  Cost: a comparison and a selection."""
     return machine.select(machine.less_than(x, y), x, y)
 
 
+@image(images.greater, INTEGERS, INTEGERS)
 def maximum(machine: Machine, x: Shared, y: Shared) -> Shared:
     """The greater of two, elementwise, broadcast.  |x|, |y| < 2**62.  Cost: a comparison and a selection."""
     return machine.select(machine.less_than(x, y), y, x)
@@ -80,9 +94,14 @@ def divide_whole(machine: Machine, x: Shared, divisor: int) -> tuple[Shared, Sha
     """
     if not 1 <= divisor < DIVISOR_LIMIT:
         raise BadInput(f"The divisor {divisor} is outside 1 to 2^31 - 1.", "Divide by a smaller number in two steps.")
-    within(machine, x, 1 - INTEGER_LIMIT, INTEGER_LIMIT - 1, "divide_whole")
+    within(machine, x, *INTEGERS, "divide_whole")
     if divisor == 1:
         return x, machine.scale(x, 0)
+    return _divide_whole(machine, x, divisor)
+
+
+@image(images.divided)
+def _divide_whole(machine: Machine, x: Shared, divisor: int) -> tuple[Shared, Shared]:
     scale = FACTOR_BITS - 1 + divisor.bit_length()
     inverse = (1 << scale) // divisor
     quotient, rest, low, high = machine.scale(x, 0), x, 1 - INTEGER_LIMIT, INTEGER_LIMIT - 1

@@ -16,7 +16,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput
+from lingqu.share import images
 from lingqu.share.api import FRACTION_BITS, Machine, Shape, Shared, ring
+from lingqu.share.domain import image
 from lingqu.share.functions import sqrt
 
 Operand = Shared | NDArray[Any]
@@ -122,6 +124,7 @@ def moveaxis(x: Shared, source: int | Axes, destination: int | Axes) -> Shared:
     return x.moved(lambda p: np.moveaxis(p, source, destination))
 
 
+@image(images.norm)
 def norm(machine: Machine, x: Shared, axis: int | None = None) -> Shared:
     """The Euclidean norm of fixed point along an axis, or of all entries.
 
@@ -146,8 +149,8 @@ def einsum(machine: Machine, subscripts: str, x: Operand, y: Operand, bits: int 
     Cost: as contract.  Discloses: nothing.
     """
     left, right, result = _letters(subscripts, x.ndim, y.ndim)
-    x, left = _without_lone(x, left, set(right) | set(result))
-    y, right = _without_lone(y, right, set(left) | set(result))
+    x, left = _without_lone(machine, x, left, set(right) | set(result))
+    y, right = _without_lone(machine, y, right, set(left) | set(result))
     both = [letter for letter in left if letter in right]
     batch = [letter for letter in both if letter in result]
     summed = [letter for letter in both if letter not in result]
@@ -180,12 +183,12 @@ def _letters(subscripts: str, first: int, second: int) -> tuple[list[str], list[
     return list(left), list(right), list(result)
 
 
-def _without_lone(x: Operand, letters: list[str], others: set[str]) -> tuple[Operand, list[str]]:
+def _without_lone(machine: Machine, x: Operand, letters: list[str], others: set[str]) -> tuple[Operand, list[str]]:
     """Sum axes that nothing else names, in the ring."""
     lone = tuple(i for i, letter in enumerate(letters) if letter not in others)
-    if not lone:
-        return x, letters
-    return moved(x, lambda p: p.sum(axis=lone, dtype=p.dtype)), [i for i in letters if i in others]
+    for axis in reversed(lone):
+        x = machine.sum(x, axis) if isinstance(x, Shared) else x.sum(axis=axis, dtype=x.dtype)
+    return x, [i for i in letters if i in others]
 
 
 # Convolution

@@ -13,21 +13,23 @@ from typing import Literal
 import numpy as np
 
 from lingqu.kinds.errors import BadInput
+from lingqu.share import images
 from lingqu.share.api import FRACTION_BITS, Column, Machine, Permutation, Shared, SharedBits
-from lingqu.share.domain import within
-from lingqu.share.integers import round_shift
+from lingqu.share.domain import image, within
+from lingqu.share.integers import INTEGERS, round_shift
 
 ONE = 1 << FRACTION_BITS
 QUANTILE_LIMIT = 1 << 40
 
 
-def _front(x: Shared, axis: int) -> Shared:
+def _front(machine: Machine, x: Shared, axis: int, operation: str) -> Shared:
     """The axis brought to the front; BadInput when there is none or it is empty."""
     if not -x.ndim <= axis < x.ndim:
         raise BadInput(f"An array of {x.ndim} axes has no axis {axis}.", "Count axes from 0, or from the last with -1.")
     if x.shape[axis] == 0:
         raise BadInput("There is no extreme of an empty axis.", "Give at least one entry along the axis.")
-    return Shared(tuple(np.moveaxis(part, axis, 0) for part in x.parts))
+    within(machine, x, *INTEGERS, operation)
+    return x.moved(lambda p: np.moveaxis(p, axis, 0))
 
 
 def _tournament(machine: Machine, entries: Shared, greatest: bool) -> Shared:
@@ -51,16 +53,21 @@ def minimum_along(machine: Machine, x: Shared, axis: int = -1) -> Shared:
     x: |x| < 2**62.  Cost: a comparison and a selection a match, 9 rounds for each of ceil(log2(n)) levels.
     Discloses: nothing.  BadInput for an empty axis.
     """
-    return _tournament(machine, _front(x, axis)[:, None], False)[0]
+    return _extreme(machine, _front(machine, x, axis, "minimum_along"), False)
 
 
 def maximum_along(machine: Machine, x: Shared, axis: int = -1) -> Shared:
     """The greatest value along an axis; as minimum_along."""
-    return _tournament(machine, _front(x, axis)[:, None], True)[0]
+    return _extreme(machine, _front(machine, x, axis, "maximum_along"), True)
 
 
-def _placed(machine: Machine, x: Shared, axis: int, greatest: bool) -> Shared:
-    entries = _front(x, axis)
+@image(images.extreme)
+def _extreme(machine: Machine, entries: Shared, greatest: bool) -> Shared:
+    return _tournament(machine, entries[:, None], greatest)[0]
+
+
+@image(images.place)
+def _placed(machine: Machine, entries: Shared, greatest: bool) -> Shared:
     places = np.arange(len(entries)).reshape((-1,) + (1,) * (entries.ndim - 1))
     indices = machine.constant(np.broadcast_to(places, entries.shape))
     return _tournament(machine, machine.stack([entries, indices], 1), greatest)[1]
@@ -68,12 +75,12 @@ def _placed(machine: Machine, x: Shared, axis: int, greatest: bool) -> Shared:
 
 def argmin(machine: Machine, x: Shared, axis: int = -1) -> Shared:
     """Where along an axis the least value is first; as minimum_along, with one more product a match."""
-    return _placed(machine, x, axis, False)
+    return _placed(machine, _front(machine, x, axis, "argmin"), False)
 
 
 def argmax(machine: Machine, x: Shared, axis: int = -1) -> Shared:
     """Where along an axis the greatest value is first; as minimum_along, with one more product a match."""
-    return _placed(machine, x, axis, True)
+    return _placed(machine, _front(machine, x, axis, "argmax"), True)
 
 
 def prefix_sums(machine: Machine, x: Shared, axis: int = 0) -> Shared:
@@ -188,6 +195,16 @@ def quantile(
         )
     if interpolation == "linear":
         within(machine, x, 1 - QUANTILE_LIMIT, QUANTILE_LIMIT - 1, "quantile")
+    offset = 1 << (bits - 1)
+    within(machine, x, 1 - offset, offset - 1, "quantile")
+    return _quantile(machine, x, valid, share, interpolation, bits)
+
+
+@image(images.hull_with_zero)
+def _quantile(
+    machine: Machine, x: Shared, valid: Shared, share: Fraction, interpolation: Literal["lower", "linear"], bits: int
+) -> Shared:
+    rows = len(valid)
     key = SortKey(x, present=valid, bits=bits)
     ordered = _values(sort_by(machine, [key], [machine.multiply(x, valid)])[0])
     place = machine.scale(machine.subtract(machine.sum(valid), 1), share.numerator)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from lingqu.share.api import Machine, Shared
+from lingqu.share.api import FRACTION_BITS, REAL_LIMIT, Machine, Shared
+from lingqu.share.domain import image
+from lingqu.share.images import quotient
 
 WIDENED_BITS = 12
 """Both operands are raised by this, so that divisors from 2**-12 to 2**18 are in Machine.divide's domain."""
 
 
+LEAST_DIVISOR = 1 << (FRACTION_BITS - WIDENED_BITS)
+MOST_DIVISOR = 1 << (FRACTION_BITS + 30 - WIDENED_BITS)
+DIVIDEND_LIMIT = REAL_LIMIT << (FRACTION_BITS - 2 - WIDENED_BITS)
+DIVIDENDS = (1 - DIVIDEND_LIMIT, DIVIDEND_LIMIT - 1)
+QUOTIENT = quotient(LEAST_DIVISOR, MOST_DIVISOR)
+
+
+@image(QUOTIENT, DIVIDENDS)
 def divide_signed(machine: Machine, x: Shared, y: Shared) -> Shared:
     """x / y for fixed point |x| < 2**27 and 2**-12 <= |y| <= 2**18.
 
@@ -23,6 +33,7 @@ def divide_signed(machine: Machine, x: Shared, y: Shared) -> Shared:
     return divide_positive(machine, both[0], both[1])
 
 
+@image(QUOTIENT, DIVIDENDS)
 def divide_positive(machine: Machine, x: Shared, y: Shared) -> Shared:
     """x / y as divide_signed, for y > 0.  Cost: that of Machine.divide.  Discloses: nothing."""
     raised = 1 << WIDENED_BITS

@@ -12,6 +12,8 @@ import numpy as np
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import Column, Machine, Permutation, Shared, SharedBits
+from lingqu.share.domain import image
+from lingqu.share.images import spread_down
 from lingqu.share.steering import moved
 
 Key = tuple[SharedBits, ...]
@@ -122,6 +124,7 @@ def same_group(machine: Machine, words: Sequence[SharedBits], valid: SharedBits)
     return machine.concat([machine.constant_bits(np.zeros(1, np.uint64), 1), same])
 
 
+@image(spread_down)
 def copy_down(
     machine: Machine, marks: SharedBits, table: Shared, words: Sequence[SharedBits] = ()
 ) -> tuple[Shared, list[SharedBits]]:

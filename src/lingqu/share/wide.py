@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lingqu.kinds.errors import RangeError
 from lingqu.share.api import INTEGER_LIMIT, Machine, Shape, Shared, SharedBits
-from lingqu.share.domain import within
+from lingqu.share.domain import Bounding, image, within
 from lingqu.share.steering import set_bits
 
 LIMB_BITS = 30
@@ -66,14 +66,33 @@ def widen(machine: Machine, x: Shared, bound: int = INTEGER_LIMIT - 1) -> Wide:
             return Wide((x,), (bound,))
         low, high = _split(machine, x.reshape(1, *x.shape))
         return Wide((low[0], high[0]), (LIMB, (bound >> LIMB_BITS) + 2))
+    return Wide(_both_limbs(machine, x), (2 * LIMB, 1 << 34))
+
+
+def _limbs_of_any(machine: Bounding, x: Shared) -> tuple[Shared, Shared]:
+    zero = np.zeros(x.shape, np.int64)
+    return machine.between(zero, 2 * LIMB), machine.between(zero - (1 << 34), 1 << 34)
+
+
+@image(_limbs_of_any)
+def _both_limbs(machine: Machine, x: Shared) -> tuple[Shared, Shared]:
+    """Every int64 as two limbs: its upper two bits are taken off before the others are split."""
     bits = machine.to_bits(x, low=62)
     top = machine.stack([machine.bit(bits, 0), machine.bit(bits, 1)])
     fourths = machine.weigh(top, np.array([[1, -2]], np.int64))[0]
     rest = machine.subtract(x, machine.scale(fourths, 1 << 62))
     low, high = _split(machine, machine.subtract(rest, LIMB).reshape(1, *x.shape))
-    return Wide((machine.add(low[0], LIMB), machine.add(high[0], machine.scale(fourths, 1 << 32))), (2 * LIMB, 1 << 34))
+    return machine.add(low[0], LIMB), machine.add(high[0], machine.scale(fourths, 1 << 32))
 
 
+def _limb_and_carry(machine: Bounding, limbs: Shared) -> tuple[Shared, Shared]:
+    machine.require(limbs, LIMB - INTEGER_LIMIT, INTEGER_LIMIT - 1 - LIMB, "a carry")
+    low, high = machine.ends(limbs)
+    carries = ((low + LIMB) >> LIMB_BITS) - 1, (high + LIMB) >> LIMB_BITS
+    return machine.between(np.full(limbs.shape, -LIMB), LIMB), machine.between(*carries)
+
+
+@image(_limb_and_carry)
 def _split(machine: Machine, limbs: Shared) -> tuple[Shared, Shared]:
     """(low, high) with limb = low + high 2**30 and |low| <= 2**30, whatever the truncation is short of."""
     high = machine.truncate(machine.add(limbs, LIMB), LIMB_BITS)
@@ -207,6 +226,17 @@ def narrow(machine: Machine, x: Wide, bound: int) -> Shared:
     return folded(machine, x, 1)[0]
 
 
+def _folded_range(machine: Bounding, x: Wide, count: int) -> tuple[Shared, ...]:
+    """The last limb by Python's integers, as what is added on the way may leave the ring; RangeError from 2**62 on."""
+    limbs = [*x.limbs[:count], *[machine.between(np.zeros(x.shape, np.int64), 0)] * (count - len(x.limbs))]
+    above = [[end.astype(object) for end in machine.ends(limb)] for limb in (limbs[-1], *x.limbs[count:])]
+    ends = [sum((one[i] << (LIMB_BITS * place) for place, one in enumerate(above)), start=0) for i in (0, 1)]
+    if any(abs(int(end)) >= INTEGER_LIMIT for side in ends for end in np.asarray(side, object).reshape(-1)):
+        raise RangeError("The last limb of a wide integer may reach 2^62.", "Keep more limbs.")
+    return (*limbs[:-1], machine.between(*(np.asarray(side, object).astype(np.int64) for side in ends)))
+
+
+@image(_folded_range)
 def folded(machine: Machine, x: Wide, count: int) -> tuple[Shared, ...]:
     """The first limbs, the last of which takes all above it: exact where that stays below 2**62.  Cost: none."""
     limbs = list(x.limbs[:count]) + [machine.scale(x.limbs[0], 0)] * (count - len(x.limbs))
@@ -225,6 +255,19 @@ def limbs_needed(magnitude: int, rows: int) -> int:
     raise RangeError(f"A sum of {rows} values up to {float(magnitude):g} exceeds 126 bits.", "Use a larger unit.")
 
 
+def _digits_range(machine: Bounding, x: Wide) -> Shared:
+    """The two low digits are what they can be; the rest is what the limbs leave of 90 bits."""
+    ends = [[end.astype(object) for end in machine.ends(limb)] for limb in x.limbs]
+    both = [sum((one[i] << (LIMB_BITS * place) for place, one in enumerate(ends)), start=0) for i in (0, 1)]
+    if any(abs(int(end)) >= WIDE_LIMIT for side in both for end in np.asarray(side, object).reshape(-1)):
+        raise RangeError("A wide integer may reach 2^126.", "Declare narrower ranges, or scale the values down.")
+    rest = [np.asarray(np.asarray(side, object) >> sum(DIGITS), object).astype(np.int64) for side in both]
+    lower = [np.zeros(x.shape, np.int64), np.zeros(x.shape, np.int64)]
+    upper = [np.full(x.shape, (1 << bits) - 1, np.int64) for bits in DIGITS]
+    return machine.between(np.stack([*lower, rest[0]], axis=-1), np.stack([*upper, rest[1]], axis=-1))
+
+
+@image(_digits_range)
 def digits(machine: Machine, x: Wide) -> Shared:
     """The value's own digits, which say nothing of how it was computed: the form in which it may be opened.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from lingqu.kinds.errors import BadInput
 from lingqu.share import checks
 from lingqu.share.api import Machine, Shape, Shared, SharedBits
 from lingqu.share.arrays.dtypes import DType, bool_, dtype_of, encoded, int64, public_values
+
+if TYPE_CHECKING:
+    from lingqu.share.arrays.ranges import Range
 
 VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 Operand = Any
@@ -411,13 +414,24 @@ def wrap(machine: Machine, handle: Shared | SharedBits, dtype: DType | None = No
 
 
 def share(
-    machine: Machine, owner: int, values: Any | None, shape: Shape | None = None, dtype: DType | None = None
+    machine: Machine,
+    owner: int,
+    values: Any | None,
+    shape: Shape | None = None,
+    dtype: DType | None = None,
+    declared: Range | None = None,
 ) -> SharedArray:
     """Share an owner's values.
 
     values: at the owner, of the agreed shape; None elsewhere.  shape, dtype: as agreed; needed where values are None.
-    BadInput without them.  RangeError for reals that do not fit.  Cost: that of Machine.input.  Discloses: the shape.
+    declared: the agreed range, shape and type in one.
+    BadInput without them.  RangeError for reals that do not fit, and at the owner for values outside the declared
+    range.  Cost: that of Machine.input.  Discloses: the shape.
     """
+    if declared is not None:
+        shape, dtype = declared.shape, declared.dtype
+        if values is not None and machine.owns(owner):
+            declared.require(values, "An array to be shared")
     if values is None and (shape is None or dtype is None):
         raise BadInput("The shape and type of another party's values are not known.", "Agree on shape= and dtype=.")
     array = None if values is None else np.asarray(values)

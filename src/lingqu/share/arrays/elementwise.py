@@ -371,14 +371,26 @@ def not_equal(x1: Operand, x2: Operand, /) -> SharedArray:
 
 def maximum(x1: Operand, x2: Operand, /) -> SharedArray:
     """The greater.  Cost: a comparison and a selection."""
-    x, y = arrays_of(x1, x2)
-    return by_numpy(np.maximum, x, y) if machine_of(x, y) is None else where(less(x, y), y, x)
+    return _chosen(x1, x2, np.maximum, integers.maximum)
 
 
 def minimum(x1: Operand, x2: Operand, /) -> SharedArray:
     """The lesser.  Cost: a comparison and a selection."""
+    return _chosen(x1, x2, np.minimum, integers.minimum)
+
+
+def _chosen(
+    x1: Operand, x2: Operand, exact: Callable[..., Any], choose: Callable[[Machine, Shared, Shared], Shared]
+) -> SharedArray:
+    """One of two by a comparison of both."""
     x, y = arrays_of(x1, x2)
-    return by_numpy(np.minimum, x, y) if machine_of(x, y) is None else where(less(x, y), x, y)
+    machine = machine_of(x, y)
+    if machine is None:
+        return by_numpy(exact, x, y)
+    dtype = result_of(x, y)
+    if dtype == bool_:
+        return logical_or(x, y) if exact is np.maximum else logical_and(x, y)
+    return SharedArray(machine, choose(machine, numbers(machine, x, dtype), numbers(machine, y, dtype)), dtype)
 
 
 def clip(x: SharedArray, /, min: Operand | None = None, max: Operand | None = None) -> SharedArray:

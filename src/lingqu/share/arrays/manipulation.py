@@ -130,7 +130,7 @@ def astype(x: SharedArray, dtype: DType, /, *, copy: bool = True, device: str | 
 
 def broadcast_to(x: SharedArray, /, shape: Shape) -> SharedArray:
     """Repeated to a larger shape."""
-    return x.moved(lambda p: np.broadcast_to(p, shape))
+    return x if x.shape == shape else x.moved(lambda p: np.broadcast_to(p, shape))
 
 
 def broadcast_arrays(*arrays: SharedArray) -> list[SharedArray]:

@@ -13,8 +13,9 @@ from jax import lax
 from numpy.typing import NDArray
 
 from lingqu.kinds.errors import BadInput
+from lingqu.share.arrays import elementwise as e
 from lingqu.share.arrays import manipulation as m
-from lingqu.share.arrays.array import SharedArray
+from lingqu.share.arrays.array import SharedArray, as_public
 from lingqu.share.graphs.rules import RULES, Context, Params, Value, arrays, rule
 
 Places = NDArray[np.int32]
@@ -56,7 +57,7 @@ def _concatenate(context: Context, params: Params, *operands: Value) -> SharedAr
 def _split(context: Context, params: Params, x: SharedArray) -> list[SharedArray]:
     ends = np.cumsum(params["sizes"])
     lead = (slice(None),) * params["axis"]
-    return [x[(*lead, slice(int(e - n), int(e)))] for e, n in zip(ends, params["sizes"], strict=True)]
+    return [x[(*lead, slice(int(end - n), int(end)))] for end, n in zip(ends, params["sizes"], strict=True)]
 
 
 def numbered(*shapes: tuple[int, ...]) -> list[Places]:
@@ -142,16 +143,27 @@ def _scattered_to(x: Value, places: NDArray[Any], update: Value, params: Params)
 
 
 def added_at(x: SharedArray, places: Places, count: int) -> SharedArray:
-    """Entries summed into `count` numbered places; those at -1 are left out.  Cost: none."""
+    """Entries summed into `count` numbered places; those at -1 are left out.
+
+    Neighbours of one place are added pair by pair, until every place has one entry.  Cost: none.
+    """
     flat = places.reshape(-1)
-    kept = flat >= 0
-
-    def sums(part: NDArray[Any]) -> NDArray[Any]:
-        found = np.zeros(count, part.dtype)
-        np.add.at(found, flat[kept], part.reshape(-1)[kept])
-        return found
-
-    return x.moved(sums)
+    order = np.argsort(flat, stable=True)[np.count_nonzero(flat < 0) :]
+    to, found = flat[order], m.take(m.reshape(x, (-1,)), order)
+    while bool(np.any(to[1:] == to[:-1])):
+        starts = np.flatnonzero(np.concatenate([[True], to[1:] != to[:-1]]))
+        rank = np.arange(len(to)) - np.repeat(starts, np.diff(np.append(starts, len(to))))
+        first = np.flatnonzero(rank % 2 == 0)
+        paired = np.append(rank, 0)[first + 1] % 2 == 1
+        alone, both = first[~paired], first[paired]
+        sums = e.add(m.take(found, both), m.take(found, both + 1))
+        found, to = m.concat([m.take(found, alone), sums]), to[np.concatenate([alone, both])]
+        order = np.argsort(to, stable=True)
+        found, to = m.take(found, order), to[order]
+    whole = m.concat([e.cast(as_public(np.zeros(1)), x.dtype), found])
+    at = np.zeros(count, np.int64)
+    at[to] = np.arange(1, len(to) + 1)
+    return m.take(whole, at)
 
 
 @rule("scatter-add", "scatter_add")

@@ -117,14 +117,16 @@ RULES["is_finite"] = lambda context, params, x: _everywhere(True, x)
 
 @rule("max")
 def _max(context: Context, params: Params, x: Value, y: Value) -> SharedArray:
-    less = _less(x, y)
-    return _chosen(less, *arrays(y, x))
+    if _infinite(x) or _infinite(y):
+        return _chosen(_less(x, y), *arrays(y, x))
+    return e.maximum(*arrays(x, y))
 
 
 @rule("min")
 def _min(context: Context, params: Params, x: Value, y: Value) -> SharedArray:
-    less = _less(x, y)
-    return _chosen(less, *arrays(x, y))
+    if _infinite(x) or _infinite(y):
+        return _chosen(_less(x, y), *arrays(x, y))
+    return e.minimum(*arrays(x, y))
 
 
 def _chosen(condition: SharedArray, x: SharedArray, y: SharedArray) -> SharedArray:

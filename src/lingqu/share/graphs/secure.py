@@ -5,17 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
-from typing import Any
+from typing import Any, Protocol, cast, overload
 
 from lingqu.kinds.errors import Unavailable
 from lingqu.share.api import FRACTION_BITS
 from lingqu.share.arrays.array import SharedArray, as_public
 from lingqu.share.arrays.dtypes import fixed
-from lingqu.share.arrays.elementwise import cast, machine_of
+from lingqu.share.arrays.elementwise import cast as converted
+from lingqu.share.arrays.elementwise import machine_of
+from lingqu.share.arrays.ranges import checked
 from lingqu.share.arrays.trial import on_arrays
 
 KEPT_TRACES = 64
 """Traces of one function that are remembered, the oldest given up first."""
+
+
+class Secured(Protocol):
+    """A JAX function on shares."""
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """The function of shared arrays."""
+
+    def check(self, *arguments: Any, **named: Any) -> Any:
+        """What the function returns, with a Range in place of every array of shares, as `share.arrays.check`.
+
+        RangeError names the primitive and the line that calls it.  Cost: some NumPy arrays; nothing is shared.
+        """
+
+
+@overload
+def secure(
+    function: Callable[..., Any],
+    *,
+    fraction_bits: int = FRACTION_BITS,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+) -> Secured: ...
+
+
+@overload
+def secure(
+    function: None = None,
+    *,
+    fraction_bits: int = FRACTION_BITS,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Sequence[str] = (),
+) -> Callable[[Callable[..., Any]], Secured]: ...
 
 
 def secure(
@@ -24,7 +59,7 @@ def secure(
     fraction_bits: int = FRACTION_BITS,
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Sequence[str] = (),
-) -> Callable[..., Any]:
+) -> Secured | Callable[[Callable[..., Any]], Secured]:
     """The same function on shares; also a decorator.
 
     function: of JAX, jitted or not, with any pytrees of arrays; what `jax.grad` and `jax.vmap` return too.
@@ -34,7 +69,8 @@ def secure(
     The function is traced once for the shapes and types of its arguments, and each primitive is computed by its rule
     on shares; ranges and errors are those of `lingqu.share.arrays`.  Shared integers have 64 bits even where JAX's
     types have 32.
-    Returns a function of SharedArrays (NumPy arrays and numbers are public) that returns SharedArrays.
+    Returns a function of SharedArrays (NumPy arrays and numbers are public) that returns SharedArrays; its `check`
+    takes declared ranges in their place and finds beforehand what may leave fixed point's range.
     BadInput for a primitive without a rule, by name and before anything is sent; for a loop whose end, or an index
     which, depends on shares; for a Python branch on a value.  Unavailable without JAX.
     Cost: the sum of its primitives'.  Discloses: nothing; shapes and the function are public.
@@ -56,7 +92,9 @@ def secure(
 
         static = {i % len(arguments) for i in places if -len(arguments) <= i < len(arguments)}
         call = trace.Call.of(original, arguments, named, static, names)
-        values = [cast(one, real) if isinstance(one, SharedArray) and one.dtype.real else one for one in call.leaves]
+        values = [
+            converted(one, real) if isinstance(one, SharedArray) and one.dtype.real else one for one in call.leaves
+        ]
         values = [one.values if isinstance(one, SharedArray) and one.public else one for one in values]
         key = call.key(values)
         if key not in traces:
@@ -69,7 +107,15 @@ def secure(
         leaves = [one if isinstance(one, SharedArray) else as_public(one) for one in found]
         return call.rebuilt(trace_of.tree, leaves)
 
-    return on_arrays(secured)
+    def check(*arguments: Any, **named: Any) -> Any:
+        _require_jax()
+        import jax
+
+        return checked(secured, arguments, named, jax.tree.map)
+
+    found = on_arrays(secured)
+    setattr(found, "check", check)  # noqa: B010 - functions have no such attribute for mypy
+    return cast(Secured, found)
 
 
 def _require_jax() -> None:
