@@ -17,10 +17,22 @@ from pydantic import Field, JsonValue, model_validator
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.documents import Document
 from lingqu.kinds.programs import Value
-from lingqu.kinds.schema import ColumnName
+from lingqu.kinds.schema import ColumnName, ColumnType
 
 Columns = Mapping[str, NDArray[np.generic]]
 """Columns by name, all of one length."""
+
+
+class Scanned(Document):
+    """A column as an owner's scan gives it.  title: its name in the table.  value: the scanned column with its values.
+
+    nulls: the scanned boolean that is true where it is null, or None.
+    """
+
+    title: str
+    value: str
+    type: ColumnType
+    nulls: str | None = None
 
 
 MOST_GIVEN = 4096
