@@ -228,7 +228,7 @@ class Client:
 
         first, second, more: the tables, one of them this organisation's.  on: the key columns, each with as many names
         as there are tables where they name it differently.  forms: the normal form of each key, or one for all:
-        "identity/1", "name/1", "phone/1".  columns: by table, what a recipient gets of its own rows beside the keys.
+        "identity/1", "name/1", "pinyin/1".  columns: by table, what a recipient gets of its own rows beside the keys.
         result: "elements", every recipient's own rows whose key is in all, or, of two tables, "size", how many keys
         are, from minimum_group on.  largest: the most rows that a table may have, by table or for each.
         published: of two tables, the other one is published once as tags and kept for the contract: for few own rows
