@@ -28,18 +28,24 @@ def register(node: Bureau, table: str, lines: list[str]) -> None:
     node.call("manager", "POST", "/v1/tables", document)
 
 
+def known(node: Bureau, table: str, version: int) -> None:
+    """Wait until a node's catalogue has a version of a table."""
+    pause = threading.Event()
+    while (table, version) not in [
+        (one["id"], one["version"]) for one in node.call("analyst", "GET", "/v1/catalog")["assets"]
+    ]:
+        pause.wait(0.1)
+
+
 @pytest.fixture(scope="module")
 def more(trio: Trio) -> Trio:
     """Beside the others a table at the third node (p0030 to p0099), and a small and a larger one."""
     register(trio.big, "permits", ["person_id,kind", *(f"p{i:04d},k{i % 3}" for i in range(30, 100))])
     register(trio.civil, "asked", ["person_id,note", *(f"p{i:04d},n{i}" for i in range(290, 310))])
     register(trio.human, "listed", ["person_id", *(f"p{i:04d}" for i in range(300))])
-    pause = threading.Event()
     for node in (trio.civil, trio.human, trio.big):
-        while not {THIRD, FEW, VERY_MANY} <= {
-            one["id"] for one in node.call("analyst", "GET", "/v1/catalog")["assets"]
-        }:
-            pause.wait(0.1)
+        for table in (THIRD, FEW, VERY_MANY):
+            known(node, table, 1)
     return trio
 
 
@@ -139,6 +145,36 @@ def test_a_client_that_lost_the_tags_gets_them_again(more: Trio) -> None:
         sum(one["bytes"] for one in ASKING.measured(more, job, nodes))
         == ASKING.declared(more.civil, against())["bytes"]
     )
+
+
+def test_a_further_contract_goes_on_with_the_tags_of_an_earlier_one(more: Trio) -> None:
+    """Once the large table is registered again with other rows: only what came and went is sent."""
+    nodes = [more.civil, more.human]
+    register(more.human, "growing", ["person_id", *(f"p{i:04d}" for i in range(300))])
+    known(more.civil, "human-resources/growing", 1)
+    program = against()
+    program["tables"][1]["table"] = "human-resources/growing"
+    first = ASKING.agree(more.civil, nodes[1:], program)
+    ASKING.run(more, nodes, first)
+    register(more.human, "growing", ["person_id", *(f"p{i:04d}" for i in range(5, 303))])
+    known(more.civil, "human-resources/growing", 2)
+    again = ASKING.agree(more.civil, nodes[1:], program)
+    job = ASKING.run(more, nodes, again)
+    assert [row[0] for row in release(more.civil, job)["rows"]] == [f"p{i:04d}" for i in range(290, 303)]
+    keys = [(kept(more.human, contract) / "holder" / "key").read_bytes() for contract in (first, again)]
+    assert keys[0] == keys[1]
+    size = (kept(more.civil, again) / "published" / "tags").stat().st_size
+    sent = sum(one["bytes"] for one in ASKING.measured(more, job, nodes))
+    declared = ASKING.declared(more.civil, program)["bytes"]
+    assert declared - size < sent < declared - size / 2
+    terms = more.human.call("analyst", "GET", f"/v1/contracts/{again}")["terms"]
+    assert any("came and went since" in line["about"] for line in terms["statement"]["learned"][CIVIL])
+    more.human.call("owner", "POST", f"/v1/contracts/{first}/revoke", {"reason": "no more"})
+    more.human.call("owner", "POST", f"/v1/contracts/{again}/revoke", {"reason": "no more"})
+    until(more.civil, again, "revoked", threading.Event().wait)
+    until(more.civil, first, "revoked", threading.Event().wait)
+    job = ASKING.run(more, nodes, ASKING.agree(more.civil, nodes[1:], program))
+    assert sum(one["bytes"] for one in ASKING.measured(more, job, nodes)) == declared  # revoked ones give nothing on
 
 
 @pytest.mark.parametrize("curve", ["psi.ecdh.p256", "psi.ecdh.sm2"])

@@ -66,6 +66,7 @@ class Errand:
     report: told how many rows of how many are done.
     folder: this party's own, for this contract alone: what an errand leaves there is there at the next run, and removed
     once the contract has ended.
+    earlier: the folder of another contract over the same program between the same parties, to read alone, or None.
     given: what this party gave the run for itself, where it asked and gave something.
     """
 
@@ -80,6 +81,7 @@ class Errand:
     proceed: Callable[[], None]
     report: Callable[[int, int], None]
     folder: Path
+    earlier: Path | None = None
     given: Given | None = None
 
     def __repr__(self) -> str:

@@ -19,6 +19,12 @@ CHANGES = Reveals(
     fact=Fact.ROW_COUNT,
     about="between versions how many keys came and went, and whether one did that it has asked about before",
 )
+RENEWED = Reveals(
+    to=Audience.RECIPIENT,
+    fact=Fact.ROW_COUNT,
+    about="where an earlier contract over this program left its tags: how many keys came and went since, and whether "
+    "one did that it has asked about before",
+)
 
 
 def _ask(sizes: Sizes) -> Cost:
@@ -50,7 +56,7 @@ DECLARATION = Declaration(
         "intersect_published": Operation("intersect_published", _first, _SOURCE, (SIZES, ELEMENTS)),
         "intersect_known": Operation("intersect_known", _ask, _SOURCE, (SIZES, ELEMENTS)),
         "intersect_refreshed": Operation("intersect_refreshed", _refresh, _SOURCE, (SIZES, ELEMENTS, CHANGES)),
-        PUBLISHED: Operation(PUBLISHED, lambda sizes: _first(sizes) + GATE, _SOURCE, (EARLIER, ELEMENTS)),
+        PUBLISHED: Operation(PUBLISHED, lambda sizes: _first(sizes) + GATE, _SOURCE, (EARLIER, ELEMENTS, RENEWED)),
     },
     effort=_effort,
 )

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from lingqu.kinds.errands import Errand, Finding
 from lingqu.kinds.errors import BadInput, Refused
+from lingqu.psi.elements import Elements
 from lingqu.psi.parts import filled
 from lingqu.psi.runner import Part
+from lingqu.psi.unbalanced.changes import changes, keep_elements, kept_elements, without
 from lingqu.psi.unbalanced.holder import Holder
 from lingqu.psi.unbalanced.published import Published
 from lingqu.psi.unbalanced.session import intersect, serve
 from lingqu.psi.unbalanced.terms import UnbalancedTerms
 
 _HOLDER = "holder"
+_KEYS = "keys"
 _PUBLISHED = "published"
 
 
@@ -24,7 +27,9 @@ def run(errand: Errand) -> Finding | None:
 
     Both sets are filled with random elements to their tables' numbers of rows.  The first run of a contract tags the
     owner's table and sends the tags; both are kept, each at its party, and go with the contract.  Later runs read no
-    row of the owner's.  Cost and disclosure: as the mechanism declares.
+    row of the owner's.  A further contract over the same program, as after a change of a table, begins with what the
+    earlier one left: keys that came and went are tagged, and their tags sent.
+    Cost and disclosure: as the mechanism declares.
     Memory: the scanned columns and their keys, and the published set at either side.
     """
     if len(errand.recipients) != 1:
@@ -38,30 +43,55 @@ def run(errand: Errand) -> Finding | None:
 
 
 def _serve(errand: Errand, part: Part, terms: UnbalancedTerms) -> None:
-    holder = _held(errand.folder / _HOLDER, part, terms)
+    holder = _held(errand, part, terms)
     errand.gate()
     serve(errand.channel, holder, terms)
     errand.report(part.side.rows, part.side.rows)
 
 
-def _held(folder: Path, part: Part, terms: UnbalancedTerms) -> Holder:
-    """What an earlier run published, or what this one does."""
+def _held(errand: Errand, part: Part, terms: UnbalancedTerms) -> Holder:
+    """What an earlier run of this contract published, or one of an earlier contract, changed, or what this run does."""
+    folder = errand.folder / _HOLDER
     with contextlib.suppress(BadInput):
         return Holder.load(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    holder = Holder.publish(filled(part.elements(), part.side.rows), terms.queries)
+    renewed = None
+    if errand.earlier is not None:
+        with contextlib.suppress(BadInput, Refused):
+            renewed = _renewed(errand.earlier / _HOLDER, part, terms.queries)
+    if renewed is None:
+        own = filled(part.elements(), part.side.rows)
+        renewed = Holder.publish(own, terms.queries), own
+    holder, own = renewed
+    keep_elements(folder / _KEYS, own)
     holder.save(folder)
     return holder
 
 
+def _renewed(folder: Path, part: Part, queries: int) -> tuple[Holder, Elements]:
+    """The next version of an earlier contract's set, and its elements.
+
+    BadInput where nothing whole is there, Refused where the set has outgrown its tags.
+    """
+    holder, before = Holder.load(folder), kept_elements(folder / _KEYS)
+    added, removed = changes(before, part.elements(), part.side.rows)
+    if len(added) or len(removed):
+        holder.update(added, removed, queries)
+    elif not holder.published.shape.holds(len(holder.published), queries):
+        raise Refused("The tags are too short for so many queries.", "Publish again.", term="set-size")
+    return holder, without(before, removed, added)
+
+
 def _ask(errand: Errand, part: Part, terms: UnbalancedTerms) -> Finding:
     own, folder = part.elements(), errand.folder / _PUBLISHED
-    known = None
-    with contextlib.suppress(BadInput):
-        known = Published.load(folder)
+    known, kept = None, False
+    for place in (folder, errand.earlier and errand.earlier / _PUBLISHED):
+        if known is None and place is not None:
+            with contextlib.suppress(BadInput):
+                known, kept = Published.load(place), place == folder
     errand.gate()
     asked = intersect(errand.channel, filled(own, part.side.rows), terms, known)
-    if known is None or known.digest != asked.published.digest:
+    if not kept or known is None or known.digest != asked.published.digest:
         shutil.rmtree(folder, ignore_errors=True)
         asked.published.save(folder)
     errand.report(part.side.rows, part.side.rows)
