@@ -187,10 +187,10 @@ def shaped(asked: Asked, folder: Path) -> None:
             if protocol in SLOW and size > SLOW_MOST:
                 continue
             row = Row(protocol, work, (rows, rows), files=False)
+            runs = asked.repeat if size < SHAPED_SIZES[-1] else 1
             with ours() as processes:
-                seconds[protocol] = checked(
-                    row, measured(processes, jobs_of(row, folder, min(asked.repeat, 3), (TRIP / 2, RATE)))
-                )["seconds"]
+                jobs = jobs_of(row, folder, runs, (TRIP / 2, RATE))
+                seconds[protocol] = checked(row, measured(processes, jobs))["seconds"]
         chosen = choose((rows, rows), Line(RATE, TRIP))
         fastest = min(seconds, key=lambda name: seconds[name])
         verdicts.append(chosen.protocol == fastest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class Kept:
             if standing is None or standing.state not in (State.IN_FORCE, State.USED_UP):
                 continue
             if (standing.terms.program, standing.terms.names, standing.terms.recipients) == asked:
-                found.append((folder.stat().st_mtime_ns, folder))
+                with contextlib.suppress(FileNotFoundError):  # revoked just now
+                    found.append((folder.stat().st_mtime_ns, folder))
         return max(found)[1] if found else None
 
     def _standing(self, folder: Path) -> Standing | None:
