@@ -158,7 +158,8 @@ def test_uses_other_purposes_and_revocation_stop_it(trio: Trio) -> None:
 
 def test_the_workers_messages_hold_no_key(trio: Trio) -> None:
     """Nor a hash of one that anybody could make, nor any other value of the tables."""
-    job = run(trio, agree(trio, spec(first={"columns": ["education"]})))
+    contract = agree(trio, spec(first={"columns": ["education"]}))
+    job = run(trio, contract)
     keys = [f"p{i:04d}".encode() for i in range(60)]
     secret = [*keys, "学士".encode(), *(hashlib.sha256(key).digest()[:8] for key in keys)]
     for party in (CIVIL, HUMAN):
@@ -166,8 +167,8 @@ def test_the_workers_messages_hold_no_key(trio: Trio) -> None:
         assert len(data) > 1_000
         assert not [one for one in secret if one in data]
         assert [one for one in secret if one in data + keys[7]] == [keys[7]]
-    for name in (CIVIL, HUMAN):
-        assert not list((trio.nodes[name].home.path / "kept").glob("*/*/*"))
+    for node in (trio.civil, trio.human):
+        assert not list(kept(node, contract).glob("*/*"))
 
 
 def test_in_python_and_on_the_command_line(trio: Trio, tmp_path: Path) -> None:
