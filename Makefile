@@ -144,9 +144,9 @@ spu:
 		touch $(SPU_VENV)/.created; } || echo "SPU could not be installed (it needs Python 3.11): only Lingqu is measured." >&2
 bench-mpc: $(VENV)/.package spu ## three parties beside SPU 0.9.5, and the machine's limits (minutes)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.mpc $(SPU_ARGUMENT) $(if $(TWO),--two) $(if $(ROWS),$(ROWS))
-bench-psi: $(VENV)/.package spu ## intersections beside SPU 0.9.5, growth, and a shaped line (minutes)
-	@$(BIN)/python -m benchmarks.psi $(SPU_ARGUMENT) $(if $(ROWS),$(ROWS))
-	@[ -n "$(ROWS)" ] || $(BIN)/python -m benchmarks.psi_lookup
+bench-psi: $(VENV)/.package spu ## intersections beside SPU 0.9.5, shares, lookups, growth, a shaped line (20 minutes; SECTIONS, ROWS)
+	@$(BIN)/python -m benchmarks.psi $(SPU_ARGUMENT) $(if $(SECTIONS),--sections $(SECTIONS)) $(if $(ROWS),--words $(ROWS)) \
+		$(if $(DIVIDE),--divide $(DIVIDE))
 
 .PHONY: format
 format: $(VENV)/.dev ## format Python and Rust

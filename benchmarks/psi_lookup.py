@@ -1,13 +1,12 @@
 """Private lookup, and a few elements against very many: one process for each side, plain TCP on the loopback.
 
-Run: python -m benchmarks.psi_lookup [--repeat N] [ROW ...]; rows are "lookup 1000000x256", "unbalanced 1000x1000000".
-"s" are the client's seconds on line; processor seconds are those of both sides; MB are the payload of both; memory is
-the peak of either process.
+The section "lookup" of `make bench-psi`; rows are "lookup 1000000x256", "unbalanced 1000x1000000".  "s" are the
+client's seconds on line; processor seconds are those of both sides; MB are the payload of both; memory is the peak of
+either process.
 """
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import resource
 import secrets
@@ -26,7 +25,6 @@ from lingqu.pir import Records, Table, Terms, connect, serve
 from lingqu.pir.records import Packed
 from lingqu.psi import Elements, elements, unbalanced
 
-ROWS = ("lookup 1000000x256", "unbalanced 1000x1000000")
 NAMES = ("client", "server")
 BATCH = 16
 
@@ -118,7 +116,7 @@ def _set(count: int, first: int = 0) -> Elements:
 
 
 def unbalanced_server(channel: Callable[[], Channel], pipe: Connection, left: int, right: int, repeat: int) -> Figures:
-    """Publish the set, answer, change 1,000 elements, answer."""
+    """Publish the set, answer, change 1,000 elements (fewer of a small set), answer."""
     own, spent = _set(right), Spent()
     holder = unbalanced.Holder.publish(own, left)
     found = spent.figures("publish")
@@ -126,7 +124,8 @@ def unbalanced_server(channel: Callable[[], Channel], pipe: Connection, left: in
     for _ in range(repeat + 2):
         unbalanced.serve(line, holder, terms)
     spent = Spent()
-    holder.update(_set(500, 2 * right), _set(500), left)
+    some = min(500, right // 4)
+    holder.update(_set(some, 2 * right), _set(some), left)
     found |= spent.figures("change 1000")
     unbalanced.serve(line, holder, terms)
     return found
@@ -205,17 +204,3 @@ def lines(row: str, found: Figures) -> Iterator[str]:
     for name, value in found.items():
         if value:
             yield f"| {name} | {value:,.{1 if value >= 100 else 4}f} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", default=ROWS)
-    parser.add_argument("--repeat", type=int, default=10)
-    given = parser.parse_args()
-    for row in given.rows:
-        print("\n".join(lines(row, measure(row, given.repeat))), flush=True)
-        print()
-
-
-if __name__ == "__main__":
-    main()

@@ -2,14 +2,13 @@
 
 A row's work gets a channel, the job, and what `prepare` made of it, and returns how many rows matched, or None where
 the party does not learn it.
-A feature adds its work to WORK and its row to ROWS; a row whose module is not installed is left out.
+A feature adds its work to WORK and its row to ROWS.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -29,8 +28,8 @@ class Row:
     """One line of the table.
 
     work: a name in WORK.  sizes: elements of the receiver and the sender.  files: CSV in and CSV out, or columns in
-    memory.  spu: SPU's protocol of the same row.  needs: a module without which the row is left out.  aims: seconds,
-    megabytes of traffic, and megabytes of memory that the row is to stay within; 0 where nothing is asked.
+    memory.  spu: SPU's protocol of the same row.  aim: seconds that the row is to stay within; 0 where nothing is
+    asked.  runs: the most runs after the warm-up, few where one takes long.
     """
 
     name: str
@@ -38,13 +37,13 @@ class Row:
     sizes: tuple[int, int]
     files: bool = True
     spu: str | None = None
-    needs: str | None = None
-    aims: tuple[float, float, float] = (0, 0, 0)
+    aim: float = 0
+    runs: int = 3
 
-    @property
-    def installed(self) -> bool:
-        """Whether what the row measures is there."""
-        return self.needs is None or importlib.util.find_spec(self.needs) is not None
+    def divided(self, by: int) -> Row:
+        """The same row over smaller sets."""
+        first, second = (max(2, size // by) for size in self.sizes)
+        return replace(self, sizes=(first, second))
 
 
 def read(path: str) -> pa.Table:
@@ -90,18 +89,26 @@ WORK: dict[str, Work] = {
 }
 MANY, MORE = 100_000, 1 << 20
 ROWS = (
-    Row("RR22 1e5", "rr22", (MANY, MANY), spu="RR22", aims=(0.12, 0, 0)),
-    Row("RR22 2^20", "rr22", (MORE, MORE), spu="RR22", aims=(1.4, 30, 500)),
-    Row("RR22 2^20 in memory", "rr22", (MORE, MORE), files=False, aims=(0.8, 30, 500)),
+    Row("RR22 1e5", "rr22", (MANY, MANY), spu="RR22", aim=0.12),
+    Row("RR22 2^20", "rr22", (MORE, MORE), spu="RR22", aim=1.4),
+    Row("RR22 2^20 in memory", "rr22", (MORE, MORE), files=False, aim=0.8),
     Row("RR22 2^20 malicious", "rr22.malicious", (MORE, MORE)),
     Row("RR22 2^20 malicious in memory", "rr22.malicious", (MORE, MORE), files=False),
     Row("KKRT 2^20", "", (MORE, MORE), spu="KKRT"),
-    Row("ECDH 1e5", "ecdh", (MANY, MANY), spu="ECDH", aims=(0.6, 0, 0)),
-    Row("ECDH 2^20", "ecdh", (MORE, MORE), spu="ECDH", aims=(6, 0, 0)),
+    Row("ECDH 1e5", "ecdh", (MANY, MANY), spu="ECDH", aim=0.6),
+    Row("ECDH 2^20", "ecdh", (MORE, MORE), spu="ECDH", aim=6, runs=1),
     Row("ECDH size alone 1e5", "ecdh size", (MANY, MANY)),
     Row("ECDH P-256 1e4", "ecdh.p256", (MANY // 10, MANY // 10)),
     Row("ECDH SM2 1e4", "ecdh.sm2", (MANY // 10, MANY // 10)),
 )
-GROWTH = tuple(Row(f"RR22 1e{log}", "rr22", (10**log, 10**log), files=False) for log in range(4, 8))
-SHAPED = ("rr22", "ecdh")
+SHAPED = {
+    "psi.rr22": "rr22",
+    "psi.rr22.malicious": "rr22.malicious",
+    "psi.ecdh": "ecdh",
+    "psi.ecdh.p256": "ecdh.p256",
+    "psi.ecdh.sm2": "ecdh.sm2",
+}
+"""Protocols on a shaped line, and their work."""
 SHAPED_SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SLOW, SLOW_MOST = ("psi.ecdh.p256", "psi.ecdh.sm2"), 1_000
+"""Protocols that nobody takes for their speed, and up to which size they are measured."""

@@ -1,13 +1,12 @@
 """Shares as the result: two owners' tables aligned with nobody learning who matched, two payload columns a side.
 
-Run: python -m benchmarks.psi_shares [--parties 2 3] [--rows 1048576] [--repeat 3].  One process a party over loopback
-TCP without TLS, keys as texts in memory and hashed within the time, half of them in both tables; the result is checked
-by opening how many matched and the sum of all payload.  One warm-up, then the median of the slowest party's runs.
+The section "shares" of `make bench-psi`.  One process a party over loopback TCP without TLS, keys as texts in memory
+and hashed within the time, half of them in both tables; the result is checked by opening how many matched and the sum
+of all payload.  One warm-up, then the median of the slowest party's runs.
 """
 
 from __future__ import annotations
 
-import argparse
 import resource
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +21,8 @@ from lingqu.share import Machine, Rows, Shared, Side, align
 SALT = bytes(range(32))
 ROWS = 1 << 20
 AIMS = {2: 10.0, 3: 4.0}
-"""Seconds to reach, by the number of parties."""
+"""Seconds to reach with as many rows, by the number of parties."""
+COLUMNS = ("row", "s", "aim s", "CPU s", "MB", "rounds", "peak MB of a party")
 KEY_BYTES = 18
 _PRIME = 7_919
 
@@ -80,23 +80,9 @@ def measured(parties: int, rows: int = ROWS, repeat: int = 3) -> Figures:
     return Figures(report.seconds, report.processor, sum(report.bytes), report.rounds, peak)
 
 
-def main() -> None:
-    """Print a line for each number of parties."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parties", type=int, nargs="+", default=[3, 2], choices=[2, 3])
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--repeat", type=int, default=3)
-    chosen = parser.parse_args()
-    print(f"{'row':42}{'s':>8}{'aim s':>8}{'CPU s':>8}{'MB':>9}{'rounds':>8}{'peak MB':>9}")
-    for parties in chosen.parties:
-        found = measured(parties, chosen.rows, chosen.repeat)
-        name = f"shares as the result, {chosen.rows} rows, {parties} parties"
-        aim = f"{AIMS[parties]:.1f}" if chosen.rows == ROWS else ""
-        print(
-            f"{name:42}{found.seconds:8.2f}{aim:>8}{found.processor:8.2f}{found.bytes / 1e6:9.1f}{found.rounds:8d}"
-            f"{found.peak / 1e6:9.0f}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+def cells(found: Figures, aim: float) -> list[str]:
+    """A row's cells behind its name, as COLUMNS."""
+    return [
+        *(f"{found.seconds:.2f}", f"{aim:g}", f"{found.processor:.2f}"),
+        *(f"{found.bytes / 1e6:.1f}", str(found.rounds), f"{found.peak / 1e6:.0f}"),
+    ]

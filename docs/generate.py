@@ -69,7 +69,7 @@ def threats(declarations: list[Declaration]) -> Iterator[str]:
     for declaration in declarations:
         threat = declaration.threat
         name = f"`{declaration.name}`" + (" (ideal)" if declaration.ideal else "")
-        bounds = f"{threat.parties} | {threat.corruptions} | {cell(threat.assumption)}"
+        bounds = f"{threat.count} | {threat.corrupt} | {cell(threat.assumption)}"
         yield f"| {name} | {threat.adversary.value} | {bounds} |"
 
 

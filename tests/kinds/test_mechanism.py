@@ -74,6 +74,15 @@ def test_an_entry_point_that_gives_no_declaration_is_refused(monkeypatch: pytest
         installed()
 
 
+def test_a_threat_of_several_numbers_of_parties() -> None:
+    many = Threat(Adversary.SEMI_HONEST, 3, 2, "channels", most=16)
+    assert str(many) == "semi-honest, all but 1 of 3 to 16 parties; channels"
+    assert [many.takes(parties) for parties in (2, 3, 16, 17)] == [False, True, True, False]
+    assert [THREAT.takes(parties) for parties in (2, 3, 4)] == [False, True, False]
+    assert str(many.among(5)) == "semi-honest, 4 of 5 parties; channels"
+    assert THREAT.among(3) == THREAT
+
+
 def test_a_threat_reads_as_a_sentence() -> None:
     assert str(THREAT) == "semi-honest, 1 of 3 parties; pairwise secure channels"
 

@@ -15,13 +15,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
-from lingqu.kinds.errands import Given
+from lingqu.kinds.errands import Given, Scanned
 from lingqu.kinds.errors import BadInput, ProtocolViolation
 from lingqu.kinds.schema import Asset, Column, ColumnProfile, ColumnType, Grade
 from lingqu.lookup import LookupSpec
 from lingqu.lookup.keys import given, read_keys
 from lingqu.lookup.rows import asked, owned, read
-from lingqu.lookup.steps import LookupArguments, Scanned
+from lingqu.lookup.steps import LookupArguments
 
 TYPES = (
     ColumnType.BOOL,

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyarrow import csv
-from tests.acceptance.recorded import sent
+from tests.node.asking import Asking, command, ended_well, kept, learned, messages, release, until, without_uses
 from tests.node.cluster import BIG, CIVIL, HUMAN, Bureau, Trio, refusal
 
 import lingqu
-from lingqu.kinds import clock
-from lingqu.kinds.errors import BadInput, Refused
-from lingqu.net.record import read_recording
+from lingqu.kinds.errors import BadInput
 from lingqu.psi.parts import parted
 from lingqu.psi.session import opening_cost
 
 PURPOSE = "who is in both registers"
+ASKING = Asking("intersect", PURPOSE, 5)
 FIRST, SECOND = "civil-affairs/residents", "human-resources/employment"
 
 
@@ -36,38 +31,16 @@ def spec(**more: Any) -> dict[str, Any]:
     return {"tables": [first, second], "forms": ["text/1"]} | more
 
 
-def asked(program: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "title": "both registers",
-        "purpose": PURPOSE,
-        "program": {"kind": "intersect", "text": json.dumps(program)},
-        "minimum_group": 5,
-        "uses": 1,
-        "expires": clock.written(clock.read(clock.now()) + timedelta(days=1)),
-    } | more
-
-
 def agree(trio: Trio, program: dict[str, Any], asker: Bureau | None = None, **more: Any) -> str:
     """A contract in force, proposed by one of the two owners."""
     asker = asker or trio.civil
-    contract: str = asker.call("analyst", "POST", "/v1/contracts", asked(program, **more))["id"]
-    other = trio.human if asker is trio.civil else trio.civil
-    other.call("owner", "POST", f"/v1/contracts/{contract}/approve", {})
-    return contract
+    return ASKING.agree(asker, [trio.human if asker is trio.civil else trio.civil], program, **more)
 
 
 def run(trio: Trio, contract: str, asker: Bureau | None = None) -> str:
     """A job that has ended well at both owners."""
     asker = asker or trio.civil
-    job: str = asker.call("analyst", "POST", "/v1/jobs", {"contract": contract, "purpose": PURPOSE})["id"]
-    for node in (asker, trio.human if asker is trio.civil else trio.civil):
-        view = trio.ended(job, node)
-        assert view["state"] == "done", view["error"]
-    return job
-
-
-def release(node: Bureau, job: str) -> Any:
-    return node.call("analyst", "GET", f"/v1/jobs/{job}/result")
+    return ASKING.run(trio, [asker, trio.human if asker is trio.civil else trio.civil], contract)
 
 
 def test_the_asker_gets_its_own_rows_in_both_and_nobody_else_anything(trio: Trio) -> None:
@@ -75,9 +48,9 @@ def test_the_asker_gets_its_own_rows_in_both_and_nobody_else_anything(trio: Trio
     terms = trio.civil.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]
     assert [party["name"] for party in terms["parties"]] == [CIVIL, HUMAN]
     assert terms["recipients"] == [CIVIL]
-    learned = {name: [line["fact"] for line in lines] for name, lines in terms["statement"]["learned"].items()}
-    assert "intersection" in learned[CIVIL]
-    assert set(learned[HUMAN]) == {"row-count", "shape"}
+    facts = learned(trio.civil, contract)
+    assert "intersection" in facts[CIVIL]
+    assert set(facts[HUMAN]) == {"row-count", "shape"}
     assert any(HUMAN in line for line in terms["statement"]["withheld"])
     job = run(trio, contract)
     found = release(trio.civil, job)
@@ -89,12 +62,9 @@ def test_the_asker_gets_its_own_rows_in_both_and_nobody_else_anything(trio: Trio
 
 def test_rounds_and_bytes_are_the_declared_ones(trio: Trio) -> None:
     contract = agree(trio, spec())
-    document = {key: asked(spec())[key] for key in ("program", "minimum_group")}
-    plan = trio.civil.call("analyst", "POST", "/v1/plans", document)["plan"]
-    step = next(one for one in plan["steps"] if one["id"] == "intersect")
+    step = ASKING.declared(trio.civil, spec())
     job = run(trio, contract)
-    views = [trio.ended(job, node) for node in (trio.civil, trio.human)]
-    measured = [next(one for one in view["steps"] if one["id"] == "intersect") for view in views]
+    measured = ASKING.measured(trio, job, (trio.civil, trio.human))
     assert sum(one["bytes"] for one in measured) == step["bytes"]
     assert max(one["rounds"] for one in measured) == step["rounds"]
     assert [(one["rows"], one["of"]) for one in measured] == [(60, 60), (45, 45)]
@@ -123,13 +93,11 @@ def test_against_malicious_parties_with_one_recipient(trio: Trio) -> None:
     assert "do instead of following the protocol" in terms["statement"]["assumes"]
     assert len(release(trio.civil, run(trio, contract))["rows"]) == 45
     for program, more in ((spec(result="size"), {}), (spec(), {"recipients": [CIVIL, HUMAN]})):
-        wanted = asked(program, adversary="malicious-with-abort", **more)
-        assert refusal(trio.civil, "analyst", "POST", "/v1/contracts", wanted).term == "techniques"
+        ASKING.refused(trio.civil, program, "techniques", adversary="malicious-with-abort", **more)
 
 
 def test_explanation_names_protocols_parts_and_who_learns_what(trio: Trio) -> None:
-    document = {key: asked(spec())[key] for key in ("program", "minimum_group")}
-    view = trio.civil.call("analyst", "POST", "/v1/plans", document)
+    view = ASKING.explained(trio.civil, spec())
     assert "person_id = person_id as text/1" in view["explain"]
     assert (
         "of every row of civil-affairs/residents whether human-resources/employment has its key too" in view["explain"]
@@ -151,9 +119,7 @@ def test_explanation_names_protocols_parts_and_who_learns_what(trio: Trio) -> No
 def test_what_cannot_be_proposed_names_its_term(
     trio: Trio, program: dict[str, Any], more: dict[str, Any], term: str
 ) -> None:
-    error = refusal(trio.civil, "analyst", "POST", "/v1/contracts", asked(program, **more))
-    assert isinstance(error, Refused)
-    assert error.term == term
+    ASKING.refused(trio.civil, program, term, **more)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +134,11 @@ def test_what_cannot_be_proposed_names_its_term(
     ],
 )
 def test_a_program_that_does_not_fit_is_no_plan(trio: Trio, program: dict[str, Any]) -> None:
-    assert isinstance(refusal(trio.civil, "analyst", "POST", "/v1/contracts", asked(program)), BadInput)
+    assert isinstance(refusal(trio.civil, "analyst", "POST", "/v1/contracts", ASKING.document(program)), BadInput)
 
 
 def test_who_owns_neither_table_cannot_ask(trio: Trio) -> None:
-    error = refusal(trio.big, "analyst", "POST", "/v1/contracts", asked(spec()))
+    error = refusal(trio.big, "analyst", "POST", "/v1/contracts", ASKING.document(spec()))
     assert error.term == "recipients"
     assert "owns neither table" in error.cause
 
@@ -186,24 +152,23 @@ def test_uses_other_purposes_and_revocation_stop_it(trio: Trio) -> None:
     assert refusal(trio.civil, "analyst", "POST", "/v1/jobs", again).term == "uses"
     revoked = agree(trio, spec(), uses=3)
     trio.human.call("owner", "POST", f"/v1/contracts/{revoked}/revoke", {"reason": "no more"})
-    pause = threading.Event()
-    while trio.civil.call("analyst", "GET", f"/v1/contracts/{revoked}")["state"] != "revoked":
-        pause.wait(0.1)
+    until(trio.civil, revoked, "revoked", threading.Event().wait)
     assert refusal(trio.civil, "analyst", "POST", "/v1/jobs", again | {"contract": revoked}).term == "revoked"
 
 
 def test_the_workers_messages_hold_no_key(trio: Trio) -> None:
     """Nor a hash of one that anybody could make, nor any other value of the tables."""
-    job = run(trio, agree(trio, spec(first={"columns": ["education"]})))
+    contract = agree(trio, spec(first={"columns": ["education"]}))
+    job = run(trio, contract)
     keys = [f"p{i:04d}".encode() for i in range(60)]
     secret = [*keys, "学士".encode(), *(hashlib.sha256(key).digest()[:8] for key in keys)]
     for party in (CIVIL, HUMAN):
-        data = sent(read_recording(trio.root / "record" / f"{job}.{party}.recording"))
+        data = messages(trio, job, party)
         assert len(data) > 1_000
         assert not [one for one in secret if one in data]
         assert [one for one in secret if one in data + keys[7]] == [keys[7]]
-    for name in (CIVIL, HUMAN):
-        assert not list((trio.nodes[name].home.path / "kept").glob("*/*/*"))
+    for node in (trio.civil, trio.human):
+        assert not list(kept(node, contract).glob("*/*"))
 
 
 def test_in_python_and_on_the_command_line(trio: Trio, tmp_path: Path) -> None:
@@ -229,24 +194,13 @@ def test_in_python_and_on_the_command_line(trio: Trio, tmp_path: Path) -> None:
         assert (60, 60) in rows
         spec_file = tmp_path / "both.json"
         spec_file.write_bytes(both.spec.canonical())
-
-    def verb(*arguments: str) -> subprocess.CompletedProcess[str]:
-        home = ("--home", str(trio.civil.home.path))
-        command = [sys.executable, "-m", "lingqu", *arguments, *home]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "160"}
-        )
-
-    shown = verb("explain", "--intersect", str(spec_file), "--minimum-group", "5")
-    assert (shown.returncode, shown.stderr) == (0, "")
-    assert "Who learns what" in shown.stdout
+    verb = command(trio.civil)
+    assert "Who learns what" in ended_well(verb("explain", "--intersect", str(spec_file), "--minimum-group", "5"))
     output = tmp_path / "both.csv"
     run_once = verb("intersect", str(spec_file), "--purpose", PURPOSE, "-o", str(output))
     assert run_once.returncode == 0, run_once.stderr
     assert csv.read_csv(output).to_pydict() == expected
-    again = verb("intersect", str(spec_file), "--purpose", PURPOSE)
-    assert again.returncode == 3
-    assert "uses" in again.stderr
+    without_uses(verb("intersect", str(spec_file), "--purpose", PURPOSE))
 
 
 @pytest.fixture(scope="module")
@@ -268,7 +222,7 @@ def many(trio: Trio) -> dict[str, Any]:
 def killed(trio: Trio, contract: str, victim: Bureau) -> str:
     """The state of a run whose worker at one node is killed (kill -9) as soon as some parts are done."""
     job = trio.civil.call("analyst", "POST", "/v1/jobs", {"contract": contract, "purpose": PURPOSE})["id"]
-    folder = victim.home.path / "kept" / contract.removeprefix("sha256:") / "intersect"
+    folder = kept(victim, contract) / "intersect"
     pause = threading.Event()
     while len(list(folder.glob("done-??????"))) < 3:
         if trio.civil.call("analyst", "GET", f"/v1/jobs/{job}")["state"] not in ("admitting", "running"):
@@ -288,18 +242,17 @@ def killed(trio: Trio, contract: str, victim: Bureau) -> str:
 def test_the_run_after_a_kill_does_the_rest(trio: Trio, many: dict[str, Any], victim: str) -> None:
     contract = agree(trio, many, uses=9)
     assert any(killed(trio, contract, trio.nodes[victim]) == "failed" for _ in range(5)), "no kill met a run under way"
-    kept = [node.home.path / "kept" / contract.removeprefix("sha256:") for node in (trio.civil, trio.human)]
-    done = [{path.name for path in (folder / "intersect").glob("done-??????")} for folder in kept]
+    folders = [kept(node, contract) for node in (trio.civil, trio.human)]
+    done = [{path.name for path in (folder / "intersect").glob("done-??????")} for folder in folders]
     assert done[0] & done[1]
     assert len(done[0] ^ done[1]) <= 1
     job = run(trio, contract)
     assert [row[0] for row in release(trio.civil, job)["rows"]] == [f"q{i:05d}" for i in range(500, 1500)]
-    views = [trio.ended(job, node) for node in (trio.civil, trio.human)]
-    sent = sum(step["bytes"] for view in views for step in view["steps"] if step["id"] == "intersect")
+    sent = sum(one["bytes"] for one in ASKING.measured(trio, job, (trio.civil, trio.human)))
     plan = trio.civil.call("analyst", "GET", f"/v1/jobs/{job}/plan")
     declared = next(step["bytes"] for step in plan["steps"] if step["id"] == "intersect")
     parts = parted((1500, 1500), most=16)
     opening = opening_cost(parts).bytes
     missing = parts.count - len(done[0] & done[1])
     assert sent == opening + (declared - opening) // parts.count * missing
-    assert not [path for folder in kept for path in folder.glob("*/*")]
+    assert not [path for folder in folders for path in folder.glob("*/*")]

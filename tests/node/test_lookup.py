@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import threading
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyarrow import csv
-from tests.acceptance.recorded import sent
+from tests.node.asking import Asking, command, ended_well, kept, learned, messages, release, until, without_uses
 from tests.node.cluster import BIG, CIVIL, HUMAN, Trio, refusal
 
 import lingqu
-from lingqu.kinds import clock
-from lingqu.kinds.errors import BadInput, Refused
-from lingqu.net.record import read_recording
+from lingqu.kinds.errors import BadInput
 
 PURPOSE = "is this person registered"
+ASKING = Asking("lookup", PURPOSE, 2)
 TABLE = "civil-affairs/residents"
 LEVELS = ("学士", "Masters", "none")
 
@@ -30,35 +24,18 @@ def spec(**more: Any) -> dict[str, Any]:
     return {"table": TABLE, "keys": ["person_id"], "forms": ["text/1"], "columns": ["education", "age"]} | more
 
 
-def asked(program: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "title": "lookups",
-        "purpose": PURPOSE,
-        "program": {"kind": "lookup", "text": json.dumps(program)},
-        "minimum_group": 2,
-        "uses": 1,
-        "expires": clock.written(clock.read(clock.now()) + timedelta(days=1)),
-    } | more
-
-
 def agree(trio: Trio, program: dict[str, Any], **more: Any) -> str:
     """A contract in force, proposed by an organisation that has no table."""
-    contract: str = trio.big.call("analyst", "POST", "/v1/contracts", asked(program, **more))["id"]
-    trio.civil.call("owner", "POST", f"/v1/contracts/{contract}/approve", {})
-    return contract
+    return ASKING.agree(trio.big, [trio.civil], program, **more)
 
 
 def order(contract: str, keys: list[str | None]) -> dict[str, Any]:
-    return {"contract": contract, "purpose": PURPOSE, "given": {"columns": {"person_id": keys}}}
+    return ASKING.order(contract, {"person_id": keys})
 
 
 def run(trio: Trio, contract: str, keys: list[str | None]) -> str:
     """A job that has ended well at both."""
-    job: str = trio.big.call("analyst", "POST", "/v1/jobs", order(contract, keys))["id"]
-    for node in (trio.big, trio.civil):
-        view = trio.ended(job, node)
-        assert view["state"] == "done", view["error"]
-    return job
+    return ASKING.run(trio, [trio.big, trio.civil], contract, {"person_id": keys})
 
 
 def test_the_asker_gets_the_rows_of_its_keys_and_the_owner_nothing(trio: Trio) -> None:
@@ -66,12 +43,12 @@ def test_the_asker_gets_the_rows_of_its_keys_and_the_owner_nothing(trio: Trio) -
     terms = trio.big.call("analyst", "GET", f"/v1/contracts/{contract}")["terms"]
     assert [party["name"] for party in terms["parties"]] == [BIG, CIVIL]
     assert (terms["recipients"], terms["owners"]) == ([BIG], [CIVIL])
-    learned = {name: [line["fact"] for line in lines] for name, lines in terms["statement"]["learned"].items()}
-    assert "result-rows" in learned[BIG]
-    assert set(learned[CIVIL]) == {"row-count", "shape"}
+    facts = learned(trio.big, contract)
+    assert "result-rows" in facts[BIG]
+    assert set(facts[CIVIL]) == {"row-count", "shape"}
     assert any(f"{CIVIL} learns neither" in line for line in terms["statement"]["withheld"])
     job = run(trio, contract, ["p0007", " P0008", None, "nobody", "p0007"])
-    found = trio.big.call("analyst", "GET", f"/v1/jobs/{job}/result")
+    found = release(trio.big, job)
     assert [column["name"] for column in found["columns"]] == ["person_id", "found", "education", "age"]
     assert found["rows"] == [
         ["p0007", True, LEVELS[1], 27],
@@ -88,14 +65,11 @@ def test_the_asker_gets_the_rows_of_its_keys_and_the_owner_nothing(trio: Trio) -
 
 def test_the_first_run_costs_what_is_declared_and_later_ones_need_no_hint(trio: Trio) -> None:
     contract = agree(trio, spec(queries=3), uses=2)
-    document = {key: asked(spec(queries=3))[key] for key in ("program", "minimum_group")}
-    plan = trio.big.call("analyst", "POST", "/v1/plans", document)["plan"]
-    step = next(one for one in plan["steps"] if one["id"] == "lookup")
+    step = ASKING.declared(trio.big, spec(queries=3))
     bytes_of = []
     for keys in (["p0001"], ["p0002", "nobody", "p0003"]):
         job = run(trio, contract, list(keys))
-        views = [trio.ended(job, node) for node in (trio.big, trio.civil)]
-        measured = [next(one for one in view["steps"] if one["id"] == "lookup") for view in views]
+        measured = ASKING.measured(trio, job, (trio.big, trio.civil))
         bytes_of.append(sum(one["bytes"] for one in measured))
         assert max(one["rounds"] for one in measured) == step["rounds"]
     assert bytes_of[0] == step["bytes"]
@@ -107,11 +81,9 @@ def test_the_transcript_does_not_depend_on_the_keys(trio: Trio) -> None:
     shapes = []
     for keys in (["p0001"], ["nobody", "p0033", "p0001"]):
         job = run(trio, agree(trio, spec()), list(keys))
-        steps = [
-            next(one for one in trio.ended(job, n)["steps"] if one["id"] == "lookup") for n in (trio.big, trio.civil)
-        ]
+        steps = ASKING.measured(trio, job, (trio.big, trio.civil))
         shapes.append([(one["bytes"], one["rounds"]) for one in steps])
-        data = {p: sent(read_recording(trio.root / "record" / f"{job}.{p}.recording")) for p in (BIG, CIVIL)}
+        data = {party: messages(trio, job, party) for party in (BIG, CIVIL)}
         for party in (BIG, CIVIL):
             assert not [
                 one for one in (b"p0001", b"p0033", b"nobody", "学士".encode(), b"Masters") if one in data[party]
@@ -123,7 +95,7 @@ def test_the_transcript_does_not_depend_on_the_keys(trio: Trio) -> None:
 def test_what_is_prepared_is_kept_for_the_contract_and_goes_with_it(trio: Trio) -> None:
     contract = agree(trio, spec(), uses=5)
     run(trio, contract, ["p0001"])
-    folders = {n.name: n.home.path / "kept" / contract.removeprefix("sha256:") for n in (trio.big, trio.civil)}
+    folders = {node.name: kept(node, contract) for node in (trio.big, trio.civil)}
     key = folders[CIVIL] / "table" / "key"
     before = key.read_bytes()
     assert (folders[BIG] / "hint").exists()
@@ -131,9 +103,7 @@ def test_what_is_prepared_is_kept_for_the_contract_and_goes_with_it(trio: Trio) 
     run(trio, contract, ["p0002"])
     assert key.read_bytes() == before
     trio.civil.call("owner", "POST", f"/v1/contracts/{contract}/revoke", {"reason": "no more"})
-    pause = threading.Event()
-    while trio.big.call("analyst", "GET", f"/v1/contracts/{contract}")["state"] != "revoked":
-        pause.wait(0.1)
+    until(trio.big, contract, "revoked", threading.Event().wait)
     assert refusal(trio.big, "analyst", "POST", "/v1/jobs", order(contract, ["p0001"])).term == "revoked"
 
 
@@ -149,9 +119,7 @@ def test_what_is_prepared_is_kept_for_the_contract_and_goes_with_it(trio: Trio) 
 def test_what_cannot_be_proposed_names_its_term(
     trio: Trio, program: dict[str, Any], more: dict[str, Any], term: str
 ) -> None:
-    error = refusal(trio.big, "analyst", "POST", "/v1/contracts", asked(program, **more))
-    assert isinstance(error, Refused)
-    assert error.term == term
+    ASKING.refused(trio.big, program, term, **more)
 
 
 @pytest.mark.parametrize(
@@ -167,11 +135,11 @@ def test_what_cannot_be_proposed_names_its_term(
     ],
 )
 def test_a_program_that_does_not_fit_is_no_plan(trio: Trio, program: dict[str, Any]) -> None:
-    assert isinstance(refusal(trio.big, "analyst", "POST", "/v1/contracts", asked(program)), BadInput)
+    assert isinstance(refusal(trio.big, "analyst", "POST", "/v1/contracts", ASKING.document(program)), BadInput)
 
 
 def test_an_owner_does_not_look_up_its_own_table(trio: Trio) -> None:
-    error = refusal(trio.civil, "analyst", "POST", "/v1/contracts", asked(spec()))
+    error = refusal(trio.civil, "analyst", "POST", "/v1/contracts", ASKING.document(spec()))
     assert "own database" in error.cure
 
 
@@ -230,16 +198,8 @@ def test_in_python_and_on_the_command_line(trio: Trio, tmp_path: Path) -> None:
             lookup.run(["p0009"] * 5)
         spec_file = tmp_path / "lookup.json"
         spec_file.write_bytes(lookup.spec.canonical())
-
-    def verb(*arguments: str) -> subprocess.CompletedProcess[str]:
-        home = ("--home", str(trio.big.home.path))
-        command = [sys.executable, "-m", "lingqu", *arguments, *home]
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "160"}
-        )
-
-    shown = verb("explain", "--lookup", str(spec_file), "--minimum-group", "2")
-    assert (shown.returncode, shown.stderr) == (0, "")
+    verb = command(trio.big)
+    ended_well(verb("explain", "--lookup", str(spec_file), "--minimum-group", "2"))
     output, keys = tmp_path / "found.csv", tmp_path / "keys.csv"
     keys.write_text("person_id,more\np0009,1\nx,2\n", encoding="utf-8")
     done = verb("lookup", str(spec_file), "--keys", str(keys), "--purpose", PURPOSE, "-o", str(output))
@@ -248,6 +208,4 @@ def test_in_python_and_on_the_command_line(trio: Trio, tmp_path: Path) -> None:
     again = verb("lookup", str(spec_file), "p0011", "--purpose", PURPOSE)
     assert again.returncode == 0, again.stderr
     assert "31" in again.stdout
-    spent = verb("lookup", str(spec_file), "p0011", "--purpose", PURPOSE)
-    assert spent.returncode == 3
-    assert "uses" in spent.stderr
+    without_uses(verb("lookup", str(spec_file), "p0011", "--purpose", PURPOSE))

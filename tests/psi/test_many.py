@@ -89,6 +89,14 @@ def test_traffic_depends_on_sizes_and_the_result_alone_and_is_as_declared(told: 
     assert declared.rounds == max(rounds for _, _, rounds in shapes[0])
 
 
+@pytest.mark.parametrize("sizes", [(2, 3, 5), (2, 4, 4), (3, 3, 4)])
+def test_another_number_than_agreed_beforehand_ends_the_session(sizes: tuple[int, ...]) -> None:
+    sets = [range(2), range(3), range(4)]
+    with pytest.raises(ProtocolViolation, match=r"elements, \d are agreed"):
+        run(sets, terms(sizes=sizes))
+    assert run(sets, terms(sizes=(2, 3, 4)))[0][0].size == 2
+
+
 def test_what_two_of_three_share_is_not_found() -> None:
     found, _ = run([range(50), range(50), range(100, 150)], terms())
     assert found[0].size == 0

@@ -211,25 +211,30 @@ class Client:
         self,
         first: str,
         second: str,
-        *,
+        *more: str,
         on: On,
         purpose: str,
         forms: str | Sequence[str] = "exact/1",
         columns: Mapping[str, Sequence[str]] | None = None,
         result: Literal["elements", "size"] = "elements",
         largest: int | Mapping[str, int] | None = None,
+        published: bool = False,
+        mechanism: str | None = None,
         minimum_group: int = 10,
         recipients: Sequence[str] | None = None,
         adversary: str = Adversary.SEMI_HONEST,
     ) -> Intersection:
-        """An intersection of two organisations' tables, not yet asked.
+        """An intersection of two to sixteen organisations' tables, not yet asked.
 
-        first, second: the tables, one of them this organisation's.  on: the key columns, a pair where the two tables
-        name them differently.  forms: the normal form of each key, or one for all: "identity/1", "name/1", "phone/1".
-        columns: by table, what a recipient gets of its own rows beside the keys.  result: "elements", every recipient's
-        own rows whose key is in both, or "size", how many keys are, from minimum_group on.
-        largest: the most rows that a table may have, by table or for both.  recipients: who learns it, both owners or
-        this organisation, which is what is taken.  purpose, adversary: as for `sql`.
+        first, second, more: the tables, one of them this organisation's.  on: the key columns, each with as many names
+        as there are tables where they name it differently.  forms: the normal form of each key, or one for all:
+        "identity/1", "name/1", "pinyin/1".  columns: by table, what a recipient gets of its own rows beside the keys.
+        result: "elements", every recipient's own rows whose key is in all, or, of two tables, "size", how many keys
+        are, from minimum_group on.  largest: the most rows that a table may have, by table or for each.
+        published: of two tables, the other one is published once as tags and kept for the contract: for few own rows
+        against very many.  mechanism: the one that must run it, in place of the planner's choice.
+        recipients: who learns it, all owners or this organisation, which is what is taken.  purpose, adversary: as for
+        `sql`.
 
         >>> both = client.intersect("bank/clients", "insurer/clients", on="id", forms="identity/1",
         ...                         purpose="joint offers")  # doctest: +SKIP
@@ -237,7 +242,7 @@ class Client:
         >>> both.propose(title="Joint clients").wait()  # doctest: +SKIP
         >>> both.run().to_pandas()  # doctest: +SKIP
         """
-        spec = specified((first, second), on, forms, columns or {}, result, largest)
+        spec = specified((first, second, *more), on, forms, columns or {}, result, largest, published, mechanism)
         return Intersection(self.remote, spec, purpose, minimum_group, Arranged(None, recipients, adversary))
 
     def lookup(

@@ -1,4 +1,4 @@
-"""Intersections of two organisations' tables: explain, propose, run."""
+"""Intersections of two or more organisations' tables: explain, propose, run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lingqu.node.remote import Progress, Remote
 if TYPE_CHECKING:
     from lingqu.intersect import IntersectSpec
 
-On = str | Sequence[str | tuple[str, str]]
+On = str | Sequence[str | tuple[str, ...]]
 
 
 class Intersection(Asked):
@@ -29,7 +29,7 @@ class Intersection(Asked):
         self.spec = spec
 
     def run(self, contract: str | Agreement | None = None, *, progress: Progress | None = None) -> Result:
-        """Run it and return this organisation's rows that are in both tables, or the number of keys; as `Query.run`.
+        """Run it and return this organisation's rows that are in all tables, or the number of keys; as `Query.run`.
 
         A run that broke off goes on where it was when it is run again: it takes another use.
         """
@@ -41,18 +41,22 @@ class Intersection(Asked):
 
 
 def specified(
-    tables: tuple[str, str],
+    tables: tuple[str, ...],
     on: On,
     forms: str | Sequence[str],
     columns: Mapping[str, Sequence[str]],
     result: str,
     largest: int | Mapping[str, int] | None,
+    published: bool,
+    mechanism: str | None,
 ) -> IntersectSpec:
     """The specification from its short form; arguments as for `Client.intersect`."""
     from lingqu.intersect import IntersectSpec
 
     names = [on] if isinstance(on, str) else list(on)
-    pairs = [(name, name) if isinstance(name, str) else (name[0], name[1]) for name in names]
+    keys = [(name,) * len(tables) if isinstance(name, str) else tuple(name) for name in names]
+    if any(len(key) != len(tables) for key in keys):
+        raise BadInput(f"A key has one column in each of the {len(tables)} tables.", "Name as many, or one for all.")
     most: Mapping[str, int | None] = largest if isinstance(largest, Mapping) else dict.fromkeys(tables, largest)
     strange = sorted({*columns, *most} - set(tables))
     if strange:
@@ -61,13 +65,15 @@ def specified(
         "tables": [
             {
                 "table": table,
-                "keys": [pair[side] for pair in pairs],
+                "keys": [key[side] for key in keys],
                 "columns": list(columns.get(table, ())),
                 "largest": most.get(table),
             }
             for side, table in enumerate(tables)
         ],
-        "forms": [forms] * len(pairs) if isinstance(forms, str) else list(forms),
+        "forms": [forms] * len(keys) if isinstance(forms, str) else list(forms),
         "result": result,
+        "published": published,
+        "mechanism": mechanism,
     }
     return IntersectSpec.parse(canonical(document))

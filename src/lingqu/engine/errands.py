@@ -37,6 +37,7 @@ def carry_out(
     *,
     job: str,
     folder: Path,
+    earlier: Path | None = None,
     report: Report = lambda step, done, total: None,
     given: Given | None = None,
 ) -> Release | None:
@@ -45,6 +46,7 @@ def carry_out(
     channel: of the compute parties, who are all parties: outside ones are Refused.
     local, bindings, on_step, gate, job: as for `execute.execute`.  The mechanism asks the gate before the reveal in its
     errand, and what follows waits for every party's.  folder: of the contract; what errands leave there stays.
+    earlier: of another contract over the same program between the same parties.
     report: told how many rows of how many a step has dealt with.  given: by this party, where it asked for the run.
     """
     check_bindings(plan.program, bindings)
@@ -65,7 +67,7 @@ def carry_out(
             elif step.operator == "release":
                 release = _released(plan, step, results[step.inputs[0]], name, job, gate)
             else:
-                errand = _Errand(plan, step, channel, gate, given)
+                errand = _Errand(plan, step, channel, gate, earlier, given)
                 results[step.id] = errand.run(runner, [results[one] for one in step.inputs], bindings, place, report)
             now = counters(lambda: channel.traffic)
             on_step(step, spent(before, now))
@@ -76,11 +78,14 @@ def carry_out(
 class _Errand:
     """One step that the mechanism runs, and whether it has asked the gate before the reveal."""
 
-    def __init__(self, plan: Plan, step: Step, channel: Channel, gate: Gate, given: Given | None) -> None:
+    def __init__(
+        self, plan: Plan, step: Step, channel: Channel, gate: Gate, earlier: Path | None, given: Given | None
+    ) -> None:
         self._plan = plan
         self._step = step
         self._channel = channel
         self._gate = gate
+        self._earlier = earlier
         self._given = given
         self._open = False
 
@@ -102,6 +107,7 @@ class _Errand:
                 proceed=lambda: self._gate(step.id, False),
                 report=lambda done, total: report(step, done, total),
                 folder=folder,
+                earlier=self._earlier,
                 given=self._given,
             )
         )

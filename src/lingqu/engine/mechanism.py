@@ -35,9 +35,9 @@ def mechanism_of(plan: Plan) -> str:
             "Run the signed plan.",
             term="adversary",
         )
-    if threat.parties != len(plan.parties):
+    if not threat.takes(len(plan.parties)):
         raise Refused(
-            f"{names[0]} runs among {threat.parties} parties, the plan has {len(plan.parties)}.",
+            f"{names[0]} runs among {threat.count} parties, the plan has {len(plan.parties)}.",
             "Run the signed plan.",
             term="parties",
         )

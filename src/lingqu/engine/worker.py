@@ -66,7 +66,8 @@ class JobLine(Document):
     job: the session's 16 bytes, hexadecimal.  party: this party's place in plan.everyone.
     certificates: the pinned certificates (PEM) of everyone, in that order.  key, certificate: this party's files.
     tables: this party's tables by asset id.  host, first, last: where to listen (0, 0: any free port).
-    directory: the job's own folder.  kept: the contract's, which outlives its jobs.
+    directory: the job's own folder.  kept: the contract's, which outlives its jobs.  earlier: the one of another
+    contract over the same program between the same parties, or None.
     given: the file of what this party gave the run for itself, or None.
     record: a folder for a recording of the messages, for tests; or None.
     supplies: the folder of the contract's correlations, or None.  making: make such ahead instead of running the plan,
@@ -87,6 +88,7 @@ class JobLine(Document):
     timeout: int
     directory: str
     kept: str
+    earlier: Path | None = None
     given: str | None = None
     record: str | None = None
     supplies: str | None = None
@@ -272,6 +274,7 @@ def carried_out(pipe: Pipe, runner: Runner, channel: Channel, rows: LocalRows, p
         pipe.gate,
         job=job.job,
         folder=Path(job.kept),
+        earlier=job.earlier,
         report=progress.rows,
         given=given,
     )

@@ -1,4 +1,4 @@
-"""Intersections of two organisations' tables: programs of kind "intersect"."""
+"""Intersections of two or more organisations' tables: programs of kind "intersect"."""
 
 from lingqu.intersect.frontend import FRONTEND, IntersectFrontend
 from lingqu.intersect.spec import IntersectSpec, TableSpec

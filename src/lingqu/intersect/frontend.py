@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from lingqu.intersect.spec import IntersectSpec, TableSpec
 from lingqu.kinds.disclosure import Fact
@@ -10,26 +11,23 @@ from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.mechanism import Declaration
 from lingqu.kinds.parties import PartyName
 from lingqu.kinds.programs import Program
-from lingqu.kinds.schema import Asset, Column, ColumnType
+from lingqu.kinds.schema import Asset, ColumnType
+from lingqu.plan import scanning
 from lingqu.plan.choose import Work
 from lingqu.plan.draft import Draft
 from lingqu.plan.frontend import OperatorFn
-from lingqu.plan.inputs import Projected, ScanArguments
 from lingqu.plan.outputs import FoundArguments, FoundColumn
 from lingqu.plan.plan import Output, Plan, Setting, Told
+from lingqu.plan.scanning import check_size, column_of, key_of, scanned, table_of
 from lingqu.psi import Result, require_forms
+from lingqu.psi.agreement import MOST_ASKED
 from lingqu.psi.parts import parted
-from lingqu.psi.runner import FOUND, Key, KeyType, Side, TableArguments
-from lingqu.psi.tables import BOTH, ELEMENTS, SIZE
+from lingqu.psi.runner import FOUND, Side, TableArguments
+from lingqu.psi.tables import BOTH, ELEMENTS, MANY_TABLES, PUBLISHED, SIZE
 
 MANNER = "intersect their keys under the protocol"
-_EMPTY = {
-    ColumnType.BOOL: "FALSE",
-    ColumnType.INT: "0",
-    ColumnType.REAL: "0",
-    ColumnType.STRING: "''",
-    ColumnType.DATE: "DATE '1970-01-01'",
-}
+NAMED = 200
+"""Characters that the names of the other tables may take in a line of the statement."""
 
 
 class IntersectFrontend:
@@ -39,28 +37,28 @@ class IntersectFrontend:
 
     def carries(self, declaration: Declaration) -> bool:
         """Mechanisms that intersect tables, in one way or another."""
-        return not declaration.ideal and not declaration.operations.keys().isdisjoint({ELEMENTS, BOTH, SIZE})
+        offered = {ELEMENTS, BOTH, SIZE, MANY_TABLES, PUBLISHED}
+        return not declaration.ideal and not declaration.operations.keys().isdisjoint(offered)
 
     def parties(self, program: Program, assets: Mapping[str, Asset], asker: PartyName) -> tuple[PartyName, ...] | None:
-        """The two owners."""
-        return tuple(_asset(assets, side.table).owner for side in IntersectSpec.parse(program.text).tables)
+        """The owners."""
+        return tuple(table_of(assets, side.table).owner for side in IntersectSpec.parse(program.text).tables)
 
     def compile(self, program: Program, assets: Mapping[str, Asset], setting: Setting) -> Plan:
         """The plan of an intersection.
 
         BadInput: unknown table, column or form, a key of a type that is none, parameters (an intersection has none).
-        Refused: recipients or parties that are not the two owners, a table larger than agreed (term "set-size"), no
-        mechanism that fits (term "techniques").
+        Refused: recipients or parties that are not the owners, a table larger than agreed (term "set-size"), no
+        mechanism that fits, or not the one that the program names (term "techniques").
         """
         if program.parameters:
             raise BadInput("An intersection has no open parameters.", "Write the values into the specification.")
         spec = IntersectSpec.parse(program.text)
-        used = [_asset(assets, side.table) for side in spec.tables]
+        used = [table_of(assets, side.table) for side in spec.tables]
         _check(spec, used, setting)
-        order = sorted((0, 1), key=lambda place: setting.parties.index(used[place].owner))
-        return _Drafting(
-            program, spec, [spec.tables[place] for place in order], [used[place] for place in order], setting
-        ).plan()
+        order = sorted(range(len(used)), key=lambda place: setting.parties.index(used[place].owner))
+        sides, owned = [spec.tables[place] for place in order], [used[place] for place in order]
+        return _Drafting(program, spec, sides, owned, _named(spec, setting)).plan()
 
 
 FRONTEND = IntersectFrontend()
@@ -77,84 +75,74 @@ class _Drafting:
         self.sides = sides
         self.assets = assets
         self.setting = setting
-        self.rows = (assets[0].rows, assets[1].rows)
+        self.receivers = [place for place, asset in enumerate(assets) if asset.owner in setting.recipients]
 
     def plan(self) -> Plan:
-        """Two scans, the intersection, the release."""
+        """A scan each, the intersection, the release."""
         draft = Draft(self.setting, MANNER)
-        scans = [self._scan(draft, place) for place in (0, 1)]
+        scans = [self._scan(draft, place) for place in range(len(self.sides))]
         sized = self.spec.result == "size"
         arguments = TableArguments(
-            sides=(self._side(0), self._side(1)),
+            sides=tuple(self._side(place) for place in range(len(self.sides))),
             forms=self.spec.forms,
             result=Result(self.spec.result),
             most=self.spec.part,
         )
-        receiver = min(self.setting.parties.index(name) for name in self.setting.recipients)
-        sizes = {
-            "left": self.rows[receiver],
-            "right": self.rows[1 - receiver],
-            "recipients": len(self.setting.recipients),
-            "most": self.spec.part,
-        }
         found = draft.shared(
             "intersect",
             "intersect",
             scans,
             arguments.arguments(),
-            [Work(SIZE if sized else BOTH if len(self.setting.recipients) == 2 else ELEMENTS, sizes)],
+            [self._work(sized)],
             reason=self._reason(sized),
             reveals=self._told(),
         )
         released = FoundArguments(
             columns={name: self._columns(name) for name in self.setting.recipients}, counted=FOUND if sized else None
         )
+        least = f", from {self.setting.minimum_group} on" if sized else ""
         receivers = " and ".join(self.setting.recipients)
-        least = f", if {self.setting.minimum_group} keys or more are in both" if sized else ", each its own rows"
         draft.shared("release", "release", [found], released.arguments(), [], reason=f"given to {receivers}{least}")
         columns = {side.table: self._read(place) for place, side in enumerate(self.sides)}
         used = {asset.id: asset for asset in self.assets}
         return draft.plan(self.program, used, columns, self._outputs(), self._withheld())
 
+    def _work(self, sized: bool) -> Work:
+        """The operation of this program, with its public sizes; who receives stands first."""
+        first = self.receivers[0]
+        rows = [self.assets[first].rows, *(asset.rows for place, asset in enumerate(self.assets) if place != first)]
+        recipients = len(self.setting.recipients)
+        if len(rows) > 2:
+            others = {f"rows{place}": count for place, count in enumerate(rows[1:], 1)}
+            return Work(MANY_TABLES, {"parties": len(rows), "leader": rows[0], "recipients": recipients, **others})
+        sizes = {"left": rows[0], "right": rows[1], "recipients": recipients, "most": self.spec.part}
+        if self.spec.published:
+            return Work(PUBLISHED, sizes)
+        return Work(SIZE if sized else BOTH if recipients == 2 else ELEMENTS, sizes)
+
     def _scan(self, draft: Draft, place: int) -> str:
-        side, asset = self.sides[place], self.assets[place]
-        projections = []
-        for name in self._read(place):
-            column = _column(asset, name)
-            label = _label(asset, name)
-            projections.append(Projected(name=label, sql=_value(column)))
-            if column.nullable:
-                projections.append(Projected(name=f"{label}_null", sql=f"({_quoted(name)} IS NULL)"))
+        asset = self.assets[place]
         return draft.local(
             f"scan{place}",
             "scan",
             asset.owner,
-            ScanArguments(asset=side.table, projections=tuple(projections)).arguments(),
+            scanning.scan(asset, self._read(place)).arguments(),
             "the owner reads its own keys; rows without a key take no part",
         )
 
     def _side(self, place: int) -> Side:
-        side, asset = self.sides[place], self.assets[place]
-        keys = []
-        for name in side.keys:
-            column = _column(asset, name)
-            label = _label(asset, name)
-            nulls = f"{label}_null" if column.nullable else None
-            keys.append(Key(value=label, type=_key_type(column), nulls=nulls))
+        asset = self.assets[place]
+        keys = tuple(scanned(asset, name) for name in self.sides[place].keys)
         shown = [] if self.spec.result == "size" else self._shown(place)
-        return Side(rows=asset.rows, keys=tuple(keys), shown=tuple(shown))
+        return Side(rows=asset.rows, keys=keys, shown=tuple(shown))
 
     def _shown(self, place: int) -> list[str]:
         """The scanned columns of a recipient's result."""
         asset = self.assets[place]
         if asset.owner not in self.setting.recipients:
             return []
-        names = []
-        for name in self._read(place):
-            names.append(_label(asset, name))
-            if _column(asset, name).nullable:
-                names.append(f"{names[-1]}_null")
-        return names
+        columns = [scanned(asset, name) for name in self._read(place)]
+        return [name for column in columns for name in (column.value, column.nulls) if name is not None]
 
     def _read(self, place: int) -> tuple[str, ...]:
         return (*self.sides[place].keys, *self.sides[place].columns)
@@ -164,19 +152,23 @@ class _Drafting:
             about = f"how many different keys are in both {self.sides[0].table} and {self.sides[1].table}"
             return (FoundColumn(title="size", type=ColumnType.INT, value=FOUND, about=about),)
         place = self.setting.parties.index(recipient)
-        asset, other = self.assets[place], self.assets[1 - place]
+        asset = self.assets[place]
         return tuple(
             FoundColumn(
                 title=name,
                 type=column.type,
-                value=_label(asset, name),
-                nulls=f"{_label(asset, name)}_null" if column.nullable else None,
-                scale=column.scale,
-                about=f"{name} of the rows of {asset.id} whose key is in {other.id} too",
+                value=column.value,
+                nulls=column.nulls,
+                scale=column_of(asset, name).scale,
+                about=f"{name} of the rows of {asset.id} whose key is in {self._others(place)} too",
             )
             for name in self._read(place)
-            for column in [_column(asset, name)]
+            for column in [scanned(asset, name)]
         )
+
+    def _others(self, place: int) -> str:
+        names = " and ".join(asset.id for other, asset in enumerate(self.assets) if other != place)
+        return names if len(names) <= NAMED else f"the other {len(self.assets) - 1} tables"
 
     def _outputs(self) -> list[Output]:
         return [
@@ -186,15 +178,24 @@ class _Drafting:
         ]
 
     def _keys(self) -> str:
-        pairs = zip(self.sides[0].keys, self.sides[1].keys, self.spec.forms, strict=True)
-        return ", ".join(f"{one} = {two} as {form}" for one, two, form in pairs)
+        pairs = zip(zip(*(side.keys for side in self.sides), strict=True), self.spec.forms, strict=True)
+        return ", ".join(f"{' = '.join(names)} as {form}" for names, form in pairs)
 
     def _reason(self, sized: bool) -> str:
-        parts = parted(self.rows, whole=sized, most=self.spec.part)
-        first, second = parts.sizes
+        if len(self.assets) > 2:
+            brought = ", ".join(f"{asset.rows} keys of {asset.id}" for asset in self.assets)
+            return f"{self._keys()}; {brought}, random ones among them"
+        first, second = self.assets
+        if self.spec.published:
+            client, owner = (first, second) if self.receivers == [0] else (second, first)
+            return (
+                f"{self._keys()}; {owner.rows} keys of {owner.id} are published once to {client.owner} as tags, random "
+                f"ones among them, and kept for this contract; costs are those of the first run"
+            )
+        parts = parted((first.rows, second.rows), whole=sized, most=self.spec.part)
         much = "in one part" if parts.count == 1 else f"in {parts.count} parts by a hash of the key"
         return (
-            f"{self._keys()}, {much}; {first} keys of {self.assets[0].id} and {second} of {self.assets[1].id} a part, "
+            f"{self._keys()}, {much}; {parts.sizes[0]} keys of {first.id} and {parts.sizes[1]} of {second.id} a part, "
             "random ones among them"
         )
 
@@ -202,94 +203,87 @@ class _Drafting:
         told = []
         for name in self.setting.recipients:
             place = self.setting.parties.index(name)
-            own, other = self.assets[place].id, self.assets[1 - place].id
+            own, others = self.assets[place].id, self._others(place)
             if self.spec.result == "size":
                 least = self.setting.minimum_group
-                about = f"how many different keys {own} and {other} have in common; its users see it from {least} on"
+                about = f"how many different keys {own} and {others} have in common; its users see it from {least} on"
                 told.append(Told(party=name, fact=Fact.INTERSECTION_SIZE, about=about))
             else:
-                about = f"of every row of {own} whether {other} has its key too; no minimum group applies to rows"
+                has = f"{others} has" if len(self.assets) == 2 else f"all of {others} have"
+                about = f"of every row of {own} whether {has} its key too; no minimum group applies to rows"
                 told.append(Told(party=name, fact=Fact.INTERSECTION, about=about))
         return tuple(told)
 
     def _withheld(self) -> list[str]:
-        both = " and ".join(asset.id for asset in self.assets)
+        every = " and ".join(asset.id for asset in self.assets)
+        where = "in both" if len(self.assets) == 2 else "in all"
         others = [party for party in self.setting.parties if party not in self.setting.recipients]
+        foreign = (
+            "a key that the other side does not have"
+            if len(self.assets) == 2
+            else "a key that not all sides have, or which of the others have it"
+        )
         return [
-            f"any value of {both} beside these keys, on the other side",
-            "a key that the other side does not have",
-            f"how many rows of {both} have no key, and how many repeat one",
-            *(f"which keys are in both, or how many: {party} learns neither" for party in others),
-            *(["which keys are in both"] if self.spec.result == "size" else []),
+            f"any value of {every} beside these keys, on the other side",
+            foreign,
+            f"how many rows of {every} have no key, and how many repeat one",
+            *(f"which keys are {where}, or how many: {party} learns neither" for party in others),
+            *([f"which keys are {where}"] if self.spec.result == "size" else []),
         ]
+
+
+def _named(spec: IntersectSpec, setting: Setting) -> Setting:
+    """The setting in which the program's own mechanism, where it names one, is all there is."""
+    if spec.mechanism is None:
+        return setting
+    if spec.mechanism not in setting.techniques:
+        raise Refused(
+            f"The program names {spec.mechanism}, which is not among {', '.join(sorted(setting.techniques))}.",
+            "Name one of them, or none.",
+            term="techniques",
+        )
+    return replace(setting, techniques=(spec.mechanism,))
 
 
 def _check(spec: IntersectSpec, used: list[Asset], setting: Setting) -> None:
     owners = [asset.owner for asset in used]
-    if len(set(owners)) == 1:
-        raise BadInput(f"Both tables are {owners[0]}'s.", "Intersect them in its own database.")
+    for place, owner in enumerate(owners):
+        if owner in owners[:place]:
+            which = "Both" if len(owners) == 2 else "Two"
+            raise BadInput(f"{which} tables are {owner}'s.", "Intersect them in its own database.")
     if set(setting.parties) != set(owners):
         raise Refused(f"An intersection is computed by {' and '.join(owners)}.", "Name these parties.", term="parties")
-    for name in setting.recipients:
-        if name not in owners:
-            raise Refused(
-                f"{name} owns neither table and cannot receive their intersection.",
-                "Let an owner ask, or ask in SQL for numbers over the join.",
-                term="recipients",
-            )
+    _check_recipients(spec, owners, setting)
     require_forms(spec.forms)
     for side, asset in zip(spec.tables, used, strict=True):
         _check_side(side, asset, asset.owner in setting.recipients)
+        if spec.published and asset.owner in setting.recipients:
+            check_size(asset, MOST_ASKED)
+
+
+def _check_recipients(spec: IntersectSpec, owners: list[str], setting: Setting) -> None:
+    for name in setting.recipients:
+        if name not in owners:
+            owned = "neither table" if len(owners) == 2 else "none of the tables"
+            raise Refused(
+                f"{name} owns {owned} and cannot receive their intersection.",
+                "Let an owner ask, or ask in SQL for numbers over the join.",
+                term="recipients",
+            )
+    count = len(setting.recipients)
+    if spec.published and count > 1:
+        raise Refused("A table is published to one recipient.", "Name one.", term="recipients")
+    if len(owners) > 2 and count not in (1, len(owners)):
+        raise Refused(
+            f"Of {len(owners)} owners one learns the intersection, or all do.", "Name one, or all.", term="recipients"
+        )
 
 
 def _check_side(side: TableSpec, asset: Asset, receives: bool) -> None:
     for name in side.keys:
-        _key_type(_column(asset, name))
+        key_of(asset, name)
     for name in side.columns:
-        _column(asset, name)
+        column_of(asset, name)
     if side.columns and not receives:
         raise BadInput(f"{asset.owner} receives nothing, so it gets no columns of {asset.id}.", "Name none of them.")
-    if side.largest is not None and asset.rows > side.largest:
-        raise Refused(
-            f"{asset.id} has {asset.rows} rows, {side.largest} are the most that is asked for.",
-            "Agree on more, or register a smaller table.",
-            term="set-size",
-        )
-
-
-def _asset(assets: Mapping[str, Asset], table: str) -> Asset:
-    if table not in assets:
-        raise BadInput(f"There is no table {table!r}.", f"Known: {', '.join(sorted(assets)) or 'none'}.")
-    return assets[table]
-
-
-def _column(asset: Asset, name: str) -> Column:
-    column = asset.column(name)
-    if column is None:
-        raise BadInput(f"{asset.id} has no column {name!r}.", f"It has {', '.join(c.name for c in asset.columns)}.")
-    return column
-
-
-def _key_type(column: Column) -> KeyType:
-    kind = column.type
-    if kind is ColumnType.STRING or kind is ColumnType.INT or kind is ColumnType.DATE:
-        return kind
-    raise BadInput(f"{column.name} is {kind.value}, which is no key.", "Use texts, whole numbers or dates as keys.")
-
-
-def _label(asset: Asset, name: str) -> str:
-    return f"c{[column.name for column in asset.columns].index(name)}"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _value(column: Column) -> str:
-    """A column as a scan gives it, null nowhere: decimals and timestamps as whole numbers."""
-    name = _quoted(column.name)
-    if column.type is ColumnType.TIMESTAMP:
-        return f"COALESCE(epoch_us({name}), 0)"
-    if column.type is ColumnType.DECIMAL:
-        return f"COALESCE(CAST({name} * {10**column.scale} AS BIGINT), 0)"
-    return f"COALESCE({name}, {_EMPTY[column.type]})"
+    check_size(asset, side.largest)

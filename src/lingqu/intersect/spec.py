@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
+from lingqu.contract.terms import Technique
 from lingqu.kinds.documents import Document
-from lingqu.kinds.schema import ColumnName
+from lingqu.kinds.schema import AssetId, ColumnName
 from lingqu.psi import PART
 
-AssetId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]/[\w-]{1,64}$")]
+MOST_TABLES = 16
 
 
 class TableSpec(Document):
@@ -27,29 +28,37 @@ class TableSpec(Document):
 
 
 class IntersectSpec(Document):
-    """forms: the normal form of each key column, with its version (`lingqu.psi.forms`).
+    """tables: of as many organisations.  forms: the normal form of each key, with its version (`lingqu.psi.forms`).
 
-    result "elements": a recipient gets its own rows whose key is in both tables; "size": the number of keys in both.
+    result "elements": a recipient gets its own rows whose key is in all tables; "size": the number of keys in both.
     part: rows of the larger table in a part, about: memory, and what a crash costs.
+    published: of two tables, the one whose owner receives nothing is published once to the other as tags, which both
+    keep for the contract: for a few keys against very many.  mechanism: the one that must run it; None: the planner
+    chooses.
     Who the recipients are stands in the contract.
     """
 
-    tables: tuple[TableSpec, TableSpec]
+    tables: Annotated[tuple[TableSpec, ...], Field(min_length=2, max_length=MOST_TABLES)]
     forms: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
     result: Literal["elements", "size"] = "elements"
     part: Annotated[int, Field(ge=16, le=1 << 24)] = PART
+    published: bool = Field(default=False, exclude_if=lambda published: not published)
+    mechanism: Technique | None = Field(default=None, exclude_if=lambda name: name is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> IntersectSpec:
-        first, second = self.tables
-        if first.table == second.table:
+        if len({side.table for side in self.tables}) != len(self.tables):
             raise ValueError("a table is intersected with itself")
-        if not len(first.keys) == len(second.keys) == len(self.forms):
-            raise ValueError("both tables need as many key columns as there are forms")
+        if any(len(side.keys) != len(self.forms) for side in self.tables):
+            raise ValueError("all tables need as many key columns as there are forms")
         for side in self.tables:
             shown = (*side.keys, *side.columns)
             if len(set(shown)) != len(shown):
                 raise ValueError(f"{side.table}: a column is named twice")
-        if self.result == "size" and (first.columns or second.columns):
+        if self.result == "size" and any(side.columns for side in self.tables):
             raise ValueError("a size has no columns")
+        if len(self.tables) > 2 and (self.result == "size" or self.published):
+            raise ValueError("of more than two tables there are elements alone, and none is published")
+        if self.published and self.result == "size":
+            raise ValueError("against a published table there are elements alone")
         return self

@@ -17,10 +17,22 @@ from pydantic import Field, JsonValue, model_validator
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.documents import Document
 from lingqu.kinds.programs import Value
-from lingqu.kinds.schema import ColumnName
+from lingqu.kinds.schema import ColumnName, ColumnType
 
 Columns = Mapping[str, NDArray[np.generic]]
 """Columns by name, all of one length."""
+
+
+class Scanned(Document):
+    """A column as an owner's scan gives it.  title: its name in the table.  value: the scanned column with its values.
+
+    nulls: the scanned boolean that is true where it is null, or None.
+    """
+
+    title: str
+    value: str
+    type: ColumnType
+    nulls: str | None = None
 
 
 MOST_GIVEN = 4096
@@ -54,6 +66,7 @@ class Errand:
     report: told how many rows of how many are done.
     folder: this party's own, for this contract alone: what an errand leaves there is there at the next run, and removed
     once the contract has ended.
+    earlier: the folder of another contract over the same program between the same parties, to read alone, or None.
     given: what this party gave the run for itself, where it asked and gave something.
     """
 
@@ -68,6 +81,7 @@ class Errand:
     proceed: Callable[[], None]
     report: Callable[[int, int], None]
     folder: Path
+    earlier: Path | None = None
     given: Given | None = None
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import entry_points
 
@@ -31,15 +31,37 @@ class Adversary(StrEnum):
 
 @dataclass(frozen=True)
 class Threat:
-    """adversary: how corrupt parties behave.  parties: how many compute.  corruptions: how many may be corrupt."""
+    """adversary: how corrupt parties behave.  parties: how many compute.  corruptions: how many may be corrupt.
+
+    most: where more parties can compute, up to how many; as many of them stay honest as with the fewest.
+    """
 
     adversary: Adversary
     parties: int
     corruptions: int
     assumption: str
+    most: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.adversary.value}, {self.corruptions} of {self.parties} parties; {self.assumption}"
+        return f"{self.adversary.value}, {self.corrupt} of {self.count} parties; {self.assumption}"
+
+    @property
+    def count(self) -> str:
+        """How many compute, in words."""
+        return str(self.parties) if self.most is None else f"{self.parties} to {self.most}"
+
+    @property
+    def corrupt(self) -> str:
+        """How many may be corrupt, in words."""
+        return str(self.corruptions) if self.most is None else f"all but {self.parties - self.corruptions}"
+
+    def takes(self, parties: int) -> bool:
+        """Whether so many parties can compute."""
+        return self.parties <= parties <= (self.most or self.parties)
+
+    def among(self, parties: int) -> Threat:
+        """The threat model of a run of so many parties."""
+        return replace(self, parties=parties, corruptions=self.corruptions + parties - self.parties, most=None)
 
 
 @dataclass(frozen=True)

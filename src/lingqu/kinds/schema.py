@@ -11,6 +11,7 @@ from lingqu.kinds.documents import Document
 from lingqu.kinds.parties import Digest, Instant, PartyName
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+AssetId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]/[\w-]{1,64}$")]
 TableName = Annotated[str, StringConstraints(pattern=r"^[\w-]{1,64}$")]
 
 

@@ -9,25 +9,19 @@ from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.mechanism import Declaration
 from lingqu.kinds.parties import PartyName
 from lingqu.kinds.programs import Program
-from lingqu.kinds.schema import Asset, Column, ColumnType
+from lingqu.kinds.schema import Asset, ColumnType
 from lingqu.lookup.spec import LookupSpec
-from lingqu.lookup.steps import ASK, FOUND, LookupArguments, Scanned, key_type
+from lingqu.lookup.steps import ASK, FOUND, LookupArguments, key_type
+from lingqu.plan import scanning
 from lingqu.plan.choose import Work
 from lingqu.plan.draft import Draft
 from lingqu.plan.frontend import OperatorFn
-from lingqu.plan.inputs import Projected, ScanArguments
 from lingqu.plan.outputs import FoundArguments, FoundColumn
 from lingqu.plan.plan import Output, Plan, Setting, Told
+from lingqu.plan.scanning import check_size, column_of, key_of, table_of
 from lingqu.psi import require_forms
 
 MANNER = "look keys up under the protocol"
-_EMPTY = {
-    ColumnType.BOOL: "FALSE",
-    ColumnType.INT: "0",
-    ColumnType.REAL: "0",
-    ColumnType.STRING: "''",
-    ColumnType.DATE: "DATE '1970-01-01'",
-}
 
 
 class LookupFrontend:
@@ -41,7 +35,7 @@ class LookupFrontend:
 
     def parties(self, program: Program, assets: Mapping[str, Asset], asker: PartyName) -> tuple[PartyName, ...] | None:
         """Who asks, and the table's owner.  BadInput when they are one."""
-        owner = _asset(assets, LookupSpec.parse(program.text).table).owner
+        owner = table_of(assets, LookupSpec.parse(program.text).table).owner
         if owner == asker:
             raise BadInput(f"The table is {owner}'s own.", "Look it up in its own database.")
         return asker, owner
@@ -56,7 +50,7 @@ class LookupFrontend:
         if program.parameters:
             raise BadInput("A lookup has no open parameters.", "Keys are given to each run.")
         spec = LookupSpec.parse(program.text)
-        asset = _asset(assets, spec.table)
+        asset = table_of(assets, spec.table)
         _check(spec, asset, setting)
         return _Drafting(program, spec, asset, setting).plan()
 
@@ -82,16 +76,16 @@ class _Drafting:
             "scan",
             "scan",
             asset.owner,
-            ScanArguments(asset=asset.id, projections=tuple(self._projections())).arguments(),
+            scanning.scan(asset, (*spec.keys, *spec.columns)).arguments(),
             "the owner prepares its table once for this contract; rows without a key are left out",
         )
         arguments = LookupArguments(
             table=asset.id,
             asker=self.setting.parties.index(self.asker),
             rows=asset.rows,
-            keys=tuple(self._scanned(name) for name in spec.keys),
+            keys=tuple(scanning.scanned(asset, name) for name in spec.keys),
             forms=spec.forms,
-            columns=tuple(self._scanned(name) for name in spec.columns),
+            columns=tuple(scanning.scanned(asset, name) for name in spec.columns),
             queries=spec.queries,
             width=spec.width,
         )
@@ -111,21 +105,6 @@ class _Drafting:
         columns = {asset.id: (*spec.keys, *spec.columns)}
         return draft.plan(self.program, {asset.id: asset}, columns, self._outputs(), self._withheld())
 
-    def _projections(self) -> list[Projected]:
-        projections = []
-        for name in (*self.spec.keys, *self.spec.columns):
-            column, scanned = _column(self.asset, name), self._scanned(name)
-            projections.append(Projected(name=scanned.value, sql=_value(column)))
-            if scanned.nulls is not None:
-                projections.append(Projected(name=scanned.nulls, sql=f"({_quoted(name)} IS NULL)"))
-        return projections
-
-    def _scanned(self, name: str) -> Scanned:
-        column = _column(self.asset, name)
-        label = f"c{[other.name for other in self.asset.columns].index(name)}"
-        nulls = f"{label}_null" if column.nullable else None
-        return Scanned(title=name, value=label, type=column.type, nulls=nulls)
-
     def _about(self) -> str:
         what = ", ".join(self.spec.columns)
         return (
@@ -139,7 +118,7 @@ class _Drafting:
         keys = [
             FoundColumn(
                 title=name,
-                type=key_type(_column(self.asset, name).type),
+                type=key_type(column_of(self.asset, name).type),
                 value=f"key{place}",
                 nulls=f"key{place}_null",
                 about=f"{name} as it was asked",
@@ -157,7 +136,7 @@ class _Drafting:
                 about=f"{name} of the key's row in {table}",
             )
             for place, name in enumerate(self.spec.columns)
-            for column in [_column(self.asset, name)]
+            for column in [column_of(self.asset, name)]
         ]
         return (*keys, found, *values)
 
@@ -185,13 +164,10 @@ def _check(spec: LookupSpec, asset: Asset, setting: Setting) -> None:
         )
     require_forms(spec.forms)
     for name, form in zip(spec.keys, spec.forms, strict=True):
-        kind = _column(asset, name).type
-        if kind not in (ColumnType.STRING, ColumnType.INT, ColumnType.DATE):
-            raise BadInput(f"{name} is {kind.value}, which is no key.", "Use texts, whole numbers or dates as keys.")
-        if kind is ColumnType.DATE and form != "date/1":
+        if key_of(asset, name).type is ColumnType.DATE and form != "date/1":
             raise BadInput(f"{name} is a date, and {form} the form of none.", "Use date/1.")
     for name in spec.columns:
-        _column(asset, name)
+        column_of(asset, name)
     if FOUND in (*spec.keys, *spec.columns):
         raise BadInput(f"A column is called {FOUND}, as one of the result's.", "Register it under another name.")
     single = len(spec.keys) == 1 and asset.profile[spec.keys[0]].unique
@@ -200,36 +176,4 @@ def _check(spec: LookupSpec, asset: Asset, setting: Setting) -> None:
             f"{', '.join(spec.keys)} may have several rows in {asset.id}.",
             "Look up by columns that identify a row: the table's key, or a column without repeats.",
         )
-    if spec.largest is not None and asset.rows > spec.largest:
-        raise Refused(
-            f"{asset.id} has {asset.rows} rows, {spec.largest} are the most that is asked for.",
-            "Agree on more, or register a smaller table.",
-            term="set-size",
-        )
-
-
-def _asset(assets: Mapping[str, Asset], table: str) -> Asset:
-    if table not in assets:
-        raise BadInput(f"There is no table {table!r}.", f"Known: {', '.join(sorted(assets)) or 'none'}.")
-    return assets[table]
-
-
-def _column(asset: Asset, name: str) -> Column:
-    column = asset.column(name)
-    if column is None:
-        raise BadInput(f"{asset.id} has no column {name!r}.", f"It has {', '.join(c.name for c in asset.columns)}.")
-    return column
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _value(column: Column) -> str:
-    """A column as a scan gives it, null nowhere: decimals and timestamps as whole numbers."""
-    name = _quoted(column.name)
-    if column.type is ColumnType.TIMESTAMP:
-        return f"COALESCE(epoch_us({name}), 0)"
-    if column.type is ColumnType.DECIMAL:
-        return f"COALESCE(CAST({name} * {10**column.scale} AS BIGINT), 0)"
-    return f"COALESCE({name}, {_EMPTY[column.type]})"
+    check_size(asset, spec.largest)

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lingqu.kinds.errands import Columns, Given
+from lingqu.kinds.errands import Columns, Given, Scanned
 from lingqu.kinds.errors import BadInput, ProtocolViolation
 from lingqu.kinds.schema import ColumnType
-from lingqu.lookup.steps import LookupArguments, Scanned, key_type
+from lingqu.lookup.steps import LookupArguments, key_type
 from lingqu.pir import Records, key, records
 from lingqu.psi import normalise
+from lingqu.psi.keys import key_array
 
 Cells = Sequence[str | int | None]
 _JSON: dict[ColumnType, type | tuple[type, ...]] = {
@@ -28,7 +29,7 @@ _ARRAYS: dict[ColumnType, Any] = {ColumnType.BOOL: np.bool_, ColumnType.REAL: np
 
 def owned(arguments: LookupArguments, scanned: Columns) -> Records:
     """The owner's records.  BadInput when two rows have one key, or a row's columns are longer than agreed."""
-    parts = [_array(column, scanned) for column in arguments.keys]
+    parts = [key_array(column, scanned) for column in arguments.keys]
     keys = _joined(parts, arguments.forms)
     values = [_cells(column, scanned) for column in arguments.columns]
     bodies = [
@@ -116,15 +117,6 @@ def _joined(parts: Sequence[pa.Array], forms: Sequence[str]) -> list[bytes | Non
             f"A key is not in its form: {', '.join(forms)}.", "Correct it, or agree on other forms."
         ) from None
     return [None if None in row else key(*row) for row in zip(*normal, strict=True)]
-
-
-def _array(column: Scanned, scanned: Columns) -> pa.Array:
-    values = scanned[column.value]
-    mask = None if column.nulls is None else scanned[column.nulls].astype(np.bool_)
-    if column.type is ColumnType.STRING:
-        return pa.array(values, pa.large_string(), mask=mask)
-    array = pa.array(values, pa.int64(), mask=mask)
-    return array.cast(pa.int32()).cast(pa.date32()) if column.type is ColumnType.DATE else array
 
 
 def _cells(column: Scanned, scanned: Columns) -> list[Any]:

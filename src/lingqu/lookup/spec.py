@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.schema import ColumnName
+from lingqu.kinds.schema import AssetId, ColumnName
 
 MOST_QUERIES = 4096
-AssetId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]/[\w-]{1,64}$")]
 
 
 class LookupSpec(Document):

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
 from lingqu.kinds.documents import Document
+from lingqu.kinds.errands import Scanned
 from lingqu.kinds.schema import ColumnType
 
 FOUND = "found"
 """The finding's and the result's column that says whether the table has a key."""
 ASK = "lookup_table"
 """The operation that a mechanism must offer."""
-KeyType = Literal[ColumnType.STRING, ColumnType.INT, ColumnType.DATE]
-
-
-class Scanned(Document):
-    """A scanned column: its name in the table, its name and type in the scan, the scanned boolean of its nulls."""
-
-    title: str
-    value: str
-    type: ColumnType
-    nulls: str | None = None
 
 
 class LookupArguments(Document):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.documents import Document
 from lingqu.kinds.parties import Digest, Instant, PartyName
-from lingqu.kinds.schema import ColumnName
+from lingqu.kinds.schema import AssetId, ColumnName
 
-AssetId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,30}[a-z0-9]/[\w-]{1,64}$")]
 Metric = Literal["auc", "accuracy", "base_rate"]
 Transform = Literal["none", "log1p"]
 Class = str | int | bool

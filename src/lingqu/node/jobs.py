@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lingqu.contract import State, Terms
+from lingqu.contract import Terms
 from lingqu.engine.release import Release
 from lingqu.engine.supervisor import Supervisor
 from lingqu.engine.worker import JobLine
@@ -39,6 +39,7 @@ from lingqu.node.endings import Endings
 from lingqu.node.errors import Conflict, NotFound, revived
 from lingqu.node.given import drop, keep
 from lingqu.node.journal import Journal
+from lingqu.node.kept import Kept
 from lingqu.node.outbox import Tell
 from lingqu.node.run import Run, worker_line
 from lingqu.node.store.models import ENDED, Agreement, Job, JobState, Result, Use, UseState
@@ -71,6 +72,7 @@ class Jobs:
         self._catalogue = catalogue
         self._contracts = contracts
         self._tell = tell
+        self._kept = Kept(core.home, contracts)
         self._endings = Endings(core, journal)
         self._supervisor = supervisor or Supervisor()
         self._runs: dict[str, Run] = {}
@@ -254,19 +256,9 @@ class Jobs:
                 names = Terms.parse(session.get_one(Agreement, row.contract).terms).names
                 self._tell_receipt(session, receipt, [name for name in names if name != self.name])
             shutil.rmtree(self._core.home.job(row.id), ignore_errors=True)
-        self._forget()
+        self._kept.forget()
         for left_behind in self._core.home.jobs.glob("*/release.json"):  # the node died before it could remove it
             left_behind.unlink(missing_ok=True)
-
-    def _forget(self) -> None:
-        """Remove what runs left for a next one under contracts that can have none any more."""
-        for folder in self._core.home.kept.glob("*"):
-            try:
-                going = self._contracts.standing(f"sha256:{folder.name}").state is State.IN_FORCE
-            except NotFound:
-                going = False
-            if not going:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def stop_watching(self) -> None:
         """End every stream of views, so that the server can stop."""
@@ -293,7 +285,7 @@ class Jobs:
                 error = Refused("The contract was revoked while the job ran.", "Propose a new one.", term="revoked")
                 self.finish(run, JobState.REFUSED, error)
         self.supplies.changed(contract)
-        shutil.rmtree(self._core.home.kept_of(contract), ignore_errors=True)
+        self._kept.drop(contract)
 
     def removed(self, peer: str) -> None:
         """A peer was removed: the runs that it is a party of end now."""
@@ -385,6 +377,7 @@ class Jobs:
             tables=self._catalogue.local(run.plan.assets),
             bindings=run.offer.bindings,
             kept=str(self._core.home.kept_of(run.offer.contract)),
+            earlier=self._kept.earlier(run.offer.contract),
             given=keep(self._core.home.job(run.offer.job), run.given),
             record=self._core.config.record or None,
             supplies=str(self.supplies.folder(run.offer.contract)),

@@ -99,7 +99,7 @@ def choose(setting: Setting, work: Sequence[Work]) -> tuple[Declaration, str]:
         )
     _, name, chosen = min(fitting, key=lambda entry: entry[:2])
     others = f"cheapest of {len(fitting)} that fit" if len(fitting) > 1 else "the only one that fits"
-    return chosen, f"{name}: {others} ({chosen.threat})"
+    return chosen, f"{name}: {others} ({chosen.threat.among(len(setting.parties))})"
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,11 @@ def _cure(setting: Setting, work: Sequence[Work]) -> str:
     """What would let some installed mechanism fit, by the declarations alone."""
     able = [declaration for declaration in setting.registry.declarations.values() if _able(declaration, work)]
     strong = [d for d in able if d.threat.adversary.withstands(setting.adversary)]
-    here = [d.name for d in strong if d.threat.parties == len(setting.parties)]
+    here = [d.name for d in strong if d.threat.takes(len(setting.parties))]
     if here:
         return f"Agree on a contract that allows {' or '.join(sorted(here))}."
     if strong:
-        ways = sorted(f"{d.threat.parties} compute parties for {d.name}" for d in strong)
+        ways = sorted(f"{d.threat.count} compute parties for {d.name}" for d in strong)
         return f"Name {' or '.join(ways)}."
     weaker = sorted(d.name for d in able)
     if weaker:
@@ -166,8 +166,8 @@ def _failure(declaration: Declaration, setting: Setting, work: Sequence[Work]) -
         return "not among the techniques that the contract allows"
     if not declaration.threat.adversary.withstands(setting.adversary):
         return f"withstands {declaration.threat.adversary.value} parties only, {setting.adversary.value} is asked for"
-    if declaration.threat.parties != len(setting.parties):
-        return f"needs {declaration.threat.parties} compute parties, there are {len(setting.parties)}"
+    if not declaration.threat.takes(len(setting.parties)):
+        return f"needs {declaration.threat.count} compute parties, there are {len(setting.parties)}"
     missing = sorted({item.operation for item in work} - set(declaration.operations))
     if missing:
         return f"does not offer {', '.join(missing)}"

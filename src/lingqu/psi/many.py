@@ -147,6 +147,12 @@ def _meet(channel: Channel, terms: Terms, size: int) -> _Meeting:
             )
     every = b"".join(hellos[party] for party in range(len(channel.parties)))
     sizes = tuple(int.from_bytes(hellos[party][32:40], "little") for party in range(len(channel.parties)))
+    for party, (brought, agreed) in enumerate(zip(sizes, terms.sizes or sizes, strict=True)):
+        if brought != agreed:
+            name = channel.parties[party]
+            raise ProtocolViolation(
+                f"{name} brings {brought} elements, {agreed} are agreed.", "Check its software.", party=name
+            )
     digest = hashlib.sha256(b"lingqu psi many salt 1" + every).digest()
     return _Meeting(sizes, digest, _shared_keys(channel, others, digest))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import isqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingqu.kinds.errors import Unavailable
 from lingqu.psi.elements import Elements
@@ -50,6 +51,17 @@ def bound(rows: int, count: int) -> int:
     nats = 7 * (41 + count.bit_length())  # ten times an upper bound of ln(2^41 count), as ln 2 < 0.7
     above = (nats + isqrt(nats * nats + 180 * nats * mean) + 1) // 30 + 1
     return min(rows, mean + above)
+
+
+def fillers(elements: Elements) -> NDArray[np.bool_]:
+    """Which elements are random ones that `filled` put there."""
+    starts = elements.offsets[:-1]
+    front = np.frombuffer(_FILLER, np.uint8)
+    long = np.diff(elements.offsets) == len(front) + _RANDOM
+    found = np.zeros(len(elements), bool)
+    places = starts[long, None] + np.arange(len(front))
+    found[long] = (elements.data[places] == front).all(axis=1)
+    return found
 
 
 def filled(part: Elements, size: int) -> Elements:

@@ -29,9 +29,10 @@ PROTOCOLS: dict[str, Run] = {
 _TO_ONE = {rr22.MALICIOUS}
 """Those that tell one recipient."""
 _DECLARED = {ecdh.NAME: DECLARATION, rr22.NAME: RR22, rr22.MALICIOUS: RR22_MALICIOUS}
-# Seconds of a core of 2023's servers, by `make bench-psi`: to begin, and an element of either side.
-_START = {ecdh.NAME: 0.0, rr22.NAME: 0.06, rr22.MALICIOUS: 0.07}
-_ELEMENT = {ecdh.NAME: 4.5e-6, rr22.NAME: 4e-7, rr22.MALICIOUS: 5e-7}
+# Seconds of two cores, one a party, by the loopback and the shaped line of `make bench-psi`: to begin, and an element
+# of either side.
+_START = {rr22.NAME: 0.04, rr22.MALICIOUS: 0.05}
+_ELEMENT = {ecdh.NAME: 1e-5, ecdh.P256: 2.2e-4, ecdh.SM2: 4.5e-4, rr22.NAME: 4e-7, rr22.MALICIOUS: 5e-7}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
 
 def seconds(protocol: str, cost: Cost, sizes: tuple[int, int], line: Line) -> float:
     """What a run is expected to take: its rounds, the bytes of the busier direction at most, and the work."""
-    work = _START[protocol] + _ELEMENT[protocol] * sum(sizes)
+    work = _START.get(protocol, 0.0) + _ELEMENT[protocol] * sum(sizes)
     return work + cost.bytes / line.bytes_per_second + cost.rounds * line.round_trip / 2
 
 

@@ -27,7 +27,7 @@ class Fingerprint:
 
     def read(self, columns: Sequence[Any]) -> Elements:
         """Take in the next batch; its elements.  BadInput for a value outside its form, without its row."""
-        part = _elements(columns, self._forms)
+        part = column_elements(columns, self._forms)
         for array in (part.element_of, part.offsets, part.data):
             self._known.update(np.int64(len(array)).tobytes() + np.ascontiguousarray(array).tobytes())
         return part
@@ -95,14 +95,14 @@ class Spill:
         return self._folder / f"part-{part:06d}"
 
 
-def _elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:
+def column_elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:
+    """As `elements`; BadInput for a value outside its form, without its row: others read what ends a run."""
     try:
         return elements(columns, forms)
     except BadInput as error:
         place = error.cause.find(" in row ")
         if place < 0:
             raise
-        # Others read what ends a run: they learn which column, not which row.
         form = error.cause[error.cause.rfind(" ") + 1 :]
         raise BadInput(
             f"{error.cause[:place]} that is not in the form {form}",

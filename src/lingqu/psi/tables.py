@@ -1,7 +1,8 @@
 """What the intersection of two registered tables declares: the protocols' operations, part by part, over padded sets.
 
 Sizes.  left, right: rows of the receiver's table and of the other; recipients: 1 (the left side) or 2; most: rows of
-the larger in a part.
+the larger in a part.  Of more than two tables: parties; leader: rows of the one that leads, a recipient; rows1, rows2
+and so on: of the others in their order, or others for each; recipients: 1, or all.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Cost, Declaration, Operation, Sizes
-from lingqu.psi import declaration, ecdh, rr22
+from lingqu.psi import declaration, ecdh, many, rr22
 from lingqu.psi.parts import PART, parted
 from lingqu.psi.protocols import Line, seconds
 from lingqu.psi.session import opening_cost
@@ -19,15 +20,19 @@ ELEMENTS = "intersect_tables"
 BOTH = "intersect_tables_both"
 """To both sides."""
 SIZE = "intersect_tables_size"
+MANY_TABLES = "intersect_tables_many"
+"""Of three or more owners' tables, to one or to all."""
+PUBLISHED = "intersect_tables_published"
+"""To one side, with the other's table published once as tags."""
 GATE = Cost(1, 0)
-_EARLIER = Reveals(
+EARLIER = Reveals(
     to=Audience.COMPUTE,
     fact=Fact.SHAPE,
     about="of the other side's keys its table's number of rows alone; of a run that broke off, how far it had come",
 )
 # A part's first message is on its way while the last one of the part before is: what each part but the first adds, by
 # the number of recipients.
-_FURTHER = {ecdh.NAME: (2, 3), rr22.NAME: (6, 6), rr22.MALICIOUS: (6, 6)}
+_FURTHER = {**dict.fromkeys(ecdh.GROUPS, (2, 3)), rr22.NAME: (6, 6), rr22.MALICIOUS: (6, 6)}
 _PLAIN = {ELEMENTS: "intersect", BOTH: "intersect", SIZE: "intersection_size"}
 
 
@@ -46,7 +51,7 @@ def cost(declared: Declaration, plain: str, sizes: Sizes) -> Cost:
 def _operation(declared: Declaration, plain: str, name: str) -> Operation:
     own = declared.operations[plain]
     told = tuple(one for one in own.reveals if one.to is Audience.RECIPIENT)
-    return Operation(name, lambda sizes: cost(declared, plain, sizes), own.source, (_EARLIER, *told))
+    return Operation(name, lambda sizes: cost(declared, plain, sizes), own.source, (EARLIER, *told))
 
 
 def _effort(declared: Declaration, operation: str, sizes: Sizes) -> float:
@@ -76,3 +81,46 @@ def over_tables(declared: Declaration, *, both: bool = True) -> Declaration:
 DECLARATION = over_tables(declaration.DECLARATION)
 RR22 = over_tables(declaration.RR22)
 RR22_MALICIOUS = over_tables(declaration.RR22_MALICIOUS, both=False)
+ECDH_P256 = over_tables(declaration.ECDH_P256)
+ECDH_SM2 = over_tables(declaration.ECDH_SM2)
+
+
+def _rows(sizes: Sizes) -> tuple[int, ...]:
+    others = [sizes.get(f"rows{place}", sizes.get("others", 0)) for place in range(1, sizes["parties"])]
+    return (sizes["leader"], *others)
+
+
+def _many(sizes: Sizes) -> Cost:
+    """Where all are told, at the most: as if all keys of the smallest table were in every one."""
+    rows = _rows(sizes)
+    return many.cost(rows, 0, None if sizes.get("recipients", 1) == 1 else min(rows)) + GATE
+
+
+def _many_effort(operation: str, sizes: Sizes) -> float:
+    if operation != MANY_TABLES:
+        return 0.0
+    leader, *others = _rows(sizes)
+    return sum(seconds(rr22.NAME, Cost(), (leader, other), Line()) for other in others)
+
+
+_MANY = declaration.MANY.operations["intersect_many"]
+MANY = replace(
+    declaration.MANY,
+    operations={
+        **declaration.MANY.operations,
+        MANY_TABLES: Operation(
+            MANY_TABLES,
+            _many,
+            _MANY.source,
+            (
+                Reveals(
+                    to=Audience.COMPUTE,
+                    fact=Fact.SHAPE,
+                    about="of the other sides' keys their tables' numbers of rows alone",
+                ),
+                *(told for told in _MANY.reveals if told.to is Audience.RECIPIENT),
+            ),
+        ),
+    },
+    effort=_many_effort,
+)

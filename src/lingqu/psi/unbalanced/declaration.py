@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
+from lingqu.psi.tables import EARLIER, GATE, PUBLISHED
 from lingqu.psi.unbalanced.session import POINT
 from lingqu.psi.unbalanced.terms import ABOUT, HELLO, NAME, Shape
 
@@ -17,6 +18,12 @@ CHANGES = Reveals(
     to=Audience.RECIPIENT,
     fact=Fact.ROW_COUNT,
     about="between versions how many keys came and went, and whether one did that it has asked about before",
+)
+RENEWED = Reveals(
+    to=Audience.RECIPIENT,
+    fact=Fact.ROW_COUNT,
+    about="where an earlier contract over this program left its tags: how many keys came and went since, and whether "
+    "one did that it has asked about before",
 )
 
 
@@ -34,6 +41,11 @@ def _refresh(sizes: Sizes) -> Cost:
     return _ask(sizes) + Cost(0, 8 + shape.change_bytes * sizes["size"])
 
 
+def _effort(operation: str, sizes: Sizes) -> float:
+    """Of the session that publishes: an exponentiation an element of the server, three an element of the client."""
+    return 1.2e-5 * (sizes.get("right", 0) + 3 * sizes.get("left", 0))
+
+
 _SOURCE = "Kiss et al. (PETS 2017), section 4; Kales et al. (USENIX Security 2019), section 4"
 DECLARATION = Declaration(
     name=NAME,
@@ -44,5 +56,7 @@ DECLARATION = Declaration(
         "intersect_published": Operation("intersect_published", _first, _SOURCE, (SIZES, ELEMENTS)),
         "intersect_known": Operation("intersect_known", _ask, _SOURCE, (SIZES, ELEMENTS)),
         "intersect_refreshed": Operation("intersect_refreshed", _refresh, _SOURCE, (SIZES, ELEMENTS, CHANGES)),
+        PUBLISHED: Operation(PUBLISHED, lambda sizes: _first(sizes) + GATE, _SOURCE, (EARLIER, ELEMENTS, RENEWED)),
     },
+    effort=_effort,
 )

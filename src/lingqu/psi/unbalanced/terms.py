@@ -14,10 +14,10 @@ from pydantic import Field
 from lingqu.kinds.channel import Buffer
 from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import ProtocolViolation
+from lingqu.psi.agreement import MOST_ASKED
 
 NAME = "psi.unbalanced"
 LARGEST = 1 << 28
-MOST_QUERIES = 1 << 20
 STATISTICAL = 40
 ID = 16
 CHUNK = 1 << 20
@@ -39,7 +39,7 @@ class UnbalancedTerms(Document):
     """
 
     forms: Annotated[tuple[str, ...], Field(min_length=1)]
-    queries: Annotated[int, Field(ge=0, le=MOST_QUERIES)]
+    queries: Annotated[int, Field(ge=0, le=MOST_ASKED)]
     largest: Annotated[int, Field(ge=0, le=LARGEST)] = LARGEST
 
     def digest(self) -> bytes:
