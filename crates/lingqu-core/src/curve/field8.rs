@@ -314,3 +314,101 @@ fn limbs(bytes: &[u8; 32]) -> Limbs {
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
     [word(0) & LIMB, (word(6) >> 4) & LIMB, word(13) & LIMB, (word(19) >> 4) & LIMB, (word(24) >> 16) & TOP]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prg::Prg;
+
+    /// A number below 2^256 by digits of 16 bits.
+    type Digits = [u64; 16];
+
+    fn digits_of(x: &Limbs) -> Digits {
+        let bit = |i: usize| x[(i / 52).min(4)] >> (i - 52 * (i / 52).min(4)) & 1;
+        std::array::from_fn(|k| (0..16).map(|i| bit(16 * k + i) << i).sum())
+    }
+
+    /// The product modulo 2^255 - 19, digit by digit.
+    fn product_of(x: &Digits, y: &Digits) -> [u8; 32] {
+        let mut columns = [0u64; 16];
+        for i in 0..16 {
+            for j in 0..16 {
+                columns[(i + j) % 16] += x[i] * y[j] * if i + j < 16 { 1 } else { 38 };
+            }
+        }
+        for _ in 0..3 {
+            let top = columns[15] >> 15;
+            columns[15] &= 0x7fff;
+            columns[0] += 19 * top;
+            for i in 0..15 {
+                columns[i + 1] += columns[i] >> 16;
+                columns[i] &= 0xffff;
+            }
+        }
+        let prime: Digits = std::array::from_fn(|i| [0xffed, 0xffff, 0x7fff][usize::from(i > 0) + usize::from(i > 14)]);
+        if columns.iter().rev().ge(prime.iter().rev()) {
+            columns = std::array::from_fn(|i| if i == 0 { columns[0] - prime[0] } else { 0 });
+        }
+        std::array::from_fn(|i| (columns[i / 2] >> (8 * (i % 2))) as u8)
+    }
+
+    /// Elements at the edges of what limbs hold, and random ones.
+    fn elements() -> Vec<Limbs> {
+        let top = TOP + (1 << 14);
+        let mut out = vec![
+            [0; 5],
+            ONE,
+            [LIMB - 18, LIMB, LIMB, LIMB, TOP],
+            [LIMB - 19, LIMB, LIMB, LIMB, TOP],
+            [LIMB, LIMB, LIMB, LIMB, TOP],
+            [LIMB, LIMB, LIMB, LIMB, top],
+            [0, 0, 0, 0, top],
+            [LIMB, 0, LIMB, 0, top],
+            [0, LIMB, 0, LIMB, 0],
+            [0, 0, 0, 0, 1 << 46],
+        ];
+        let mut words = [0u64; 5 * 22];
+        Prg::new(&[3; 16]).fill(&mut words);
+        out.extend(words.chunks_exact(5).map(|w| [w[0] & LIMB, w[1] & LIMB, w[2] & LIMB, w[3] & LIMB, w[4] & TOP]));
+        out
+    }
+
+    /// Eight elements; above the 52 bits of the first four limbs stands what is to be ignored.
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn eight(elements: &[Limbs]) -> F {
+        let rows: [[u64; 8]; 5] = std::array::from_fn(|limb| {
+            std::array::from_fn(|lane| elements[lane][limb] | if limb < 4 { (lane as u64 * 37) << 52 } else { 0 })
+        });
+        // SAFETY: every row has 64 bytes.
+        F(rows.map(|row| unsafe { _mm512_loadu_si512(row.as_ptr().cast()) }))
+    }
+
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn check() {
+        let all = elements();
+        for (xs, shift) in all.chunks_exact(8).flat_map(|xs| (0..all.len()).map(move |shift| (xs, shift))) {
+            let ys: Vec<Limbs> = (0..8).map(|i| all[(i + shift) % all.len()]).collect();
+            let (x, y) = (eight(xs), eight(&ys));
+            let expected: [[u8; 32]; 8] = std::array::from_fn(|i| product_of(&digits_of(&xs[i]), &digits_of(&ys[i])));
+            assert_eq!(store(mul(x, y)), expected);
+            assert_eq!(store(square(y)), store(mul(y, y)));
+            assert_eq!(store(add(sub(x, y), y)), store(x));
+            assert_eq!(is_zero(carry(minus(lifted_product(x, y), product(x, y)))), u8::MAX);
+            assert_eq!(is_zero(carry(minus(lifted_square(y), square_sum(y)))), u8::MAX);
+            // The largest sum of the point formulas.
+            let (yy, lifted) = (square_sum(y), minus(lifted_square(y), square_sum(x)));
+            let largest = carry(plus(plus(yy, yy), lifted));
+            assert_eq!(store(add(largest, square(x))), store(add(square(y), twice(square(y)))));
+            assert_eq!(is_zero(x) | equal(mul(x, invert(x)), one()), u8::MAX);
+            assert_eq!(store(load(&store(x))), store(x));
+        }
+    }
+
+    #[test]
+    fn sums_and_products_are_right_at_the_edges() {
+        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma") {
+            // SAFETY: just asked for.
+            unsafe { check() };
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Batches of ristretto255 (RFC 9496): elements hashed to the group and raised to one secret scalar.
 #[cfg(target_arch = "x86_64")]
+mod expand8;
+#[cfg(target_arch = "x86_64")]
 mod field8;
 mod formulas;
 #[cfg(target_arch = "x86_64")]
@@ -27,14 +29,24 @@ pub fn scalar(bytes: &Uniform) -> Option<Scalar> {
 /// None when offsets do not rise from 0 to the length of the data, or the tag has no or more than 255 bytes.
 pub fn expand(tag: &[u8], data: &[u8], offsets: &[i64]) -> Option<Vec<Uniform>> {
     let size = u8::try_from(tag.len()).ok().filter(|size| *size > 0)?;
+    let suffix = [tag, &[size]].concat();
+    #[cfg(target_arch = "x86_64")]
+    if wide::available() {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { expand8::expand(&suffix, data, offsets) };
+    }
+    expand_portable(&suffix, data, offsets)
+}
+
+fn expand_portable(suffix: &[u8], data: &[u8], offsets: &[i64]) -> Option<Vec<Uniform>> {
     let begun = Sha512::new_with_prefix([0u8; 128]);
     let mut start = usize::try_from(*offsets.first()?).ok()?;
     let mut out = Vec::with_capacity(offsets.len() - 1);
     for end in &offsets[1..] {
         let end = usize::try_from(*end).ok()?;
         let first = begun.clone().chain_update(data.get(start..end)?).chain_update([0, 64, 0]);
-        let first = first.chain_update(tag).chain_update([size]).finalize();
-        let second = Sha512::new_with_prefix(first).chain_update([1]).chain_update(tag).chain_update([size]);
+        let first = first.chain_update(suffix).finalize();
+        let second = Sha512::new_with_prefix(first).chain_update([1]).chain_update(suffix);
         out.push(second.finalize().into());
         start = end;
     }
@@ -176,6 +188,27 @@ mod tests {
             assert_eq!(map_and_multiply(&inputs, &a), expected);
             assert_eq!(multiply(&expected, &a), multiply_portable(&expected, &a));
         }
+    }
+
+    #[test]
+    fn hashes_agree_with_one_at_a_time() {
+        let data: Vec<u8> = (0..6000u32).map(|i| (i * i >> 3) as u8).collect();
+        let mut offsets = vec![0i64];
+        for length in [0, 1, 7, 8, 300, 31, 32, 33, 111, 127, 128, 129, 5, 5, 5, 5, 5, 700] {
+            offsets.push(offsets[offsets.len() - 1] + length);
+        }
+        for tag in [1usize, 20, 45, 46, 47, 48, 88, 108, 109, 110, 111, 255] {
+            for count in 1..=offsets.len() {
+                let expected = expand_portable(&[&data[..tag], &[tag as u8]].concat(), &data, &offsets[..count]);
+                assert_eq!(expand(&data[..tag], &data, &offsets[..count]), expected);
+            }
+        }
+        assert_eq!(expand(b"tag", &data, &[0, 10, 5]), None);
+        assert_eq!(expand(b"tag", &data, &[0, 10, 6001]), None);
+        assert_eq!(expand(b"tag", &data, &[-1, 10]), None);
+        assert_eq!(expand(b"tag", &data, &[]), None);
+        assert_eq!(expand(b"", &data, &[0, 10]), None);
+        assert_eq!(expand(&[7; 256], &data, &[0, 10]), None);
     }
 
     #[test]

@@ -186,6 +186,12 @@ wide! {
         Parts { e: carry(minus(b, a)), f: carry(minus(d, c)), g: carry(plus(d, c)), h: carry(plus(b, a)) }
     }
 
+    /// The sum with q, or with -q in the given lanes: Y + X and Y - X change places, and so do f and g as T turns.
+    fn add_signed(p: &Augend, q: &Addend, negative: Lanes) -> Parts {
+        let Parts { e, f, g, h } = add_points(p, &q.turned(negative));
+        Parts { e, f: select(negative, f, g), g: select(negative, g, f), h }
+    }
+
     /// -2 P: two doublings give what twice doubling does, and the sign costs nothing this way.
     fn double_negated(p: &Flat) -> Parts {
         let (xx, yy, zz, xy) = (lifted_square(p.x), square_sum(p.y), square_sum(p.z), product(p.x, p.y));
@@ -218,7 +224,8 @@ wide! {
     pub fn multiply(p: &[Points; 2], digits: &[i8; DIGITS], k: &Constants) -> [Points; 2] {
         let tables = [multiples(&p[0], k), multiples(&p[1], k)];
         let (last, others) = digits.split_last().expect("digits");
-        let mut sums = [0, 1].map(|i| look_up(&tables[i], last.unsigned_abs()).signed(*last < 0).flat());
+        let sign = lanes_if(*last < 0);
+        let mut sums = [0, 1].map(|i| look_up(&tables[i], last.unsigned_abs()).turned(sign).flat());
         let mut out = *p;
         for (place, digit) in others.iter().enumerate().rev() {
             for _ in 0..3 {
@@ -227,8 +234,9 @@ wide! {
             }
             let parts = [double_negated(&sums[0]), double_negated(&sums[1])];
             let augends = [parts[0].augend(), parts[1].augend()];
-            let addends = [0, 1].map(|i| look_up(&tables[i], digit.unsigned_abs()).signed(*digit < 0));
-            let parts = [add_points(&augends[0], &addends[0]), add_points(&augends[1], &addends[1])];
+            let (size, sign) = (digit.unsigned_abs(), lanes_if(*digit < 0));
+            let addends = [look_up(&tables[0], size), look_up(&tables[1], size)];
+            let parts = [0, 1].map(|i| add_signed(&augends[i], &addends[i], sign));
             if place > 0 {
                 sums = [parts[0].flat(), parts[1].flat()];
             } else {
@@ -268,11 +276,10 @@ impl Points {
 
 impl Addend {
     wide! {
-        /// The negative of the point when asked.
-        fn signed(self, negative: bool) -> Addend {
+        /// The negative of the point in the given lanes, but for T.
+        fn turned(self, negative: Lanes) -> Addend {
             let [plus, minus, z2, t2d] = self.0;
-            let lanes = lanes_if(negative);
-            Addend([select(lanes, plus, minus), select(lanes, minus, plus), z2, negate_in(lanes, t2d)])
+            Addend([select(negative, plus, minus), select(negative, minus, plus), z2, t2d])
         }
 
         /// The point itself, scaled by 2.
