@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn hashes_agree_with_one_at_a_time() {
-        let data: Vec<u8> = (0..6000u32).map(|i| (i * i >> 3) as u8).collect();
+        let data: Vec<u8> = (0..6000u32).map(|i| ((i * i) >> 3) as u8).collect();
         let mut offsets = vec![0i64];
         for length in [0, 1, 7, 8, 300, 31, 32, 33, 111, 127, 128, 129, 5, 5, 5, 5, 5, 700] {
             offsets.push(offsets[offsets.len() - 1] + length);
