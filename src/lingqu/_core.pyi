@@ -289,6 +289,9 @@ def element_hashes(salt: bytes, data: _Bytes, offsets: _Offsets) -> tuple[_Words
 def join_texts(columns: Sequence[tuple[_Bytes, _Offsets]]) -> tuple[_Bytes, _Offsets]:
     """Every row's texts, each behind its length in four bytes, as data and offsets; a column is data and offsets."""
 
+def take_texts(data: _Bytes, offsets: _Offsets, rows: _Offsets) -> tuple[_Bytes, _Offsets]:
+    """Data and offsets of some rows' texts, in the given order; ValueError when a row is none of them."""
+
 def unique_texts(data: _Bytes, offsets: _Offsets) -> tuple[_Offsets, _Offsets]:
     """The first row of every different text, in order, and for every row the number of its text among them."""
 

@@ -54,10 +54,7 @@ class Elements:
 
     def take(self, which: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Data and offsets of some elements, in the given order."""
-        lengths = np.diff(self.offsets)[which]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-        origin = np.repeat(self.offsets[which] - offsets[:-1], lengths) + np.arange(offsets[-1])
-        return self.data[origin], offsets
+        return _core.take_texts(self.data, self.offsets, which)
 
 
 def elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:

@@ -1,5 +1,6 @@
-//! Constants of RFC 9496, section 4.1, in limbs of 51 bits, and a scalar's signed digits.
+//! Constants of RFC 9496, section 4.1, in limbs of 52 bits, and a scalar's signed digits.
 use curve25519_dalek::scalar::Scalar;
+use subtle::{Choice, ConditionallySelectable};
 
 type Limbs = [u64; 5];
 
@@ -15,25 +16,33 @@ pub struct Constants {
 }
 
 pub const CONSTANTS: Constants = Constants {
-    d: [0x34dca135978a3, 0x1a8283b156ebd, 0x5e7a26001c029, 0x739c663a03cbb, 0x52036cee2b6ff],
-    twice_d: [0x69b9426b2f159, 0x35050762add7a, 0x3cf44c0038052, 0x6738cc7407977, 0x2406d9dc56dff],
-    sqrt_m1: [0x61b274a0ea0b0, 0x0d5a5fc8f189d, 0x7ef5e9cbd0c60, 0x78595a6804c9e, 0x2b8324804fc1d],
-    sqrt_ad_minus_one: [0x7f6a0497b2e1b, 0x1836f0a97afd2, 0x7d747f6be7638, 0x456079e7e6498, 0x376931bf2b834],
-    invsqrt_a_minus_d: [0x0fdaa805d40ea, 0x2eb482e57d339, 0x007610274bc58, 0x6510b613dc8ff, 0x786c8905cfaff],
-    one_minus_d_squared: [0x409c1945fc176, 0x719abc6a1fc4f, 0x1c37f90b20684, 0x06bccca55eedf, 0x029072a8b2b3e],
-    d_minus_one_squared: [0x55aaa44ed4d20, 0x59603c3332635, 0x26d3baf4a7928, 0x120a66e6997a9, 0x5968b37af66c2],
+    d: [0xb4dca135978a3, 0x4d4141d8ab75e, 0x779e89800700a, 0xfe738cc740797, 0x052036cee2b6f],
+    twice_d: [0x69b9426b2f159, 0x9a8283b156ebd, 0xef3d13000e014, 0xfce7198e80f2e, 0x02406d9dc56df],
+    sqrt_m1: [0xe1b274a0ea0b0, 0x06ad2fe478c4e, 0xdfbd7a72f4318, 0xdf0b2b4d00993, 0x02b8324804fc1],
+    sqrt_ad_minus_one: [0x7f6a0497b2e1b, 0x0c1b7854bd7e9, 0x1f5d1fdaf9d8e, 0x48ac0f3cfcc93, 0x0376931bf2b83],
+    invsqrt_a_minus_d: [0x8fdaa805d40ea, 0x175a4172be99c, 0xe01d8409d2f16, 0xfca216c27b91f, 0x0786c8905cfaf],
+    one_minus_d_squared: [0xc09c1945fc176, 0x38cd5e350fe27, 0xe70dfe42c81a1, 0xe0d79994abddb, 0x0029072a8b2b3],
+    d_minus_one_squared: [0xd5aaa44ed4d20, 0x2cb01e199931a, 0x29b4eebd29e4a, 0x22414cdcd32f5, 0x05968b37af66c],
 };
 
-/// Digits -8 to 8 to the base 16, the least first; a scalar is below 2^253.
-pub fn digits(scalar: &Scalar) -> [i8; 64] {
-    let mut out = [0i8; 64];
+/// How many digits `digits` gives.
+pub const DIGITS: usize = 63;
+
+/// Digits -8 to 8 to the base 16, the least first, of the scalar modulo the group's order.
+///
+/// Of the scalar and its negative one is at most half the order, below 2^251 + 2^124: its digits are taken, and negated.
+pub fn digits(scalar: &Scalar) -> [i8; DIGITS] {
+    // Twice a scalar above half the odd order wraps around, and becomes odd.
+    let above = (scalar + scalar).as_bytes()[0] & 1;
+    let smaller = Scalar::conditional_select(scalar, &-scalar, Choice::from(above));
+    let sign = 1 - 2 * above as i8;
+    let mut out = [0i8; DIGITS];
     let mut carry = 0;
-    for (pair, byte) in out.chunks_exact_mut(2).zip(scalar.as_bytes()) {
-        for (digit, nibble) in pair.iter_mut().zip([byte & 15, byte >> 4]) {
-            let value = nibble as i8 + carry;
-            carry = (value + 8) >> 4;
-            *digit = value - (carry << 4);
-        }
+    for (i, digit) in out.iter_mut().enumerate() {
+        let value = (smaller.as_bytes()[i / 2] >> (4 * (i % 2)) & 15) as i8 + carry;
+        // The last digit is 8 at most, and then nothing was carried into it.
+        carry = if i + 1 < DIGITS { (value + 8) >> 4 } else { 0 };
+        *digit = sign * (value - (carry << 4));
     }
     out
 }

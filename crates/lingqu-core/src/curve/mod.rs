@@ -1,5 +1,7 @@
 //! Batches of ristretto255 (RFC 9496): elements hashed to the group and raised to one secret scalar.
 #[cfg(target_arch = "x86_64")]
+mod expand8;
+#[cfg(target_arch = "x86_64")]
 mod field8;
 mod formulas;
 #[cfg(target_arch = "x86_64")]
@@ -27,14 +29,24 @@ pub fn scalar(bytes: &Uniform) -> Option<Scalar> {
 /// None when offsets do not rise from 0 to the length of the data, or the tag has no or more than 255 bytes.
 pub fn expand(tag: &[u8], data: &[u8], offsets: &[i64]) -> Option<Vec<Uniform>> {
     let size = u8::try_from(tag.len()).ok().filter(|size| *size > 0)?;
+    let suffix = [tag, &[size]].concat();
+    #[cfg(target_arch = "x86_64")]
+    if wide::available() {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { expand8::expand(&suffix, data, offsets) };
+    }
+    expand_portable(&suffix, data, offsets)
+}
+
+fn expand_portable(suffix: &[u8], data: &[u8], offsets: &[i64]) -> Option<Vec<Uniform>> {
     let begun = Sha512::new_with_prefix([0u8; 128]);
     let mut start = usize::try_from(*offsets.first()?).ok()?;
     let mut out = Vec::with_capacity(offsets.len() - 1);
     for end in &offsets[1..] {
         let end = usize::try_from(*end).ok()?;
         let first = begun.clone().chain_update(data.get(start..end)?).chain_update([0, 64, 0]);
-        let first = first.chain_update(tag).chain_update([size]).finalize();
-        let second = Sha512::new_with_prefix(first).chain_update([1]).chain_update(tag).chain_update([size]);
+        let first = first.chain_update(suffix).finalize();
+        let second = Sha512::new_with_prefix(first).chain_update([1]).chain_update(suffix);
         out.push(second.finalize().into());
         start = end;
     }
@@ -70,73 +82,84 @@ fn multiply_portable(points: &[Encoded], scalar: &Scalar) -> Result<Vec<Encoded>
 /// The same on eight points at a time.
 #[cfg(target_arch = "x86_64")]
 mod wide {
-    use super::formulas::{digits, CONSTANTS};
+    use super::formulas::{digits, CONSTANTS, DIGITS};
     use super::points8::{decode, encode_doubled, from_uniform, multiply as multiply_points, Points};
     use super::{Encoded, Uniform};
     use curve25519_dalek::scalar::Scalar;
 
     /// Points that share an inversion.
     const BATCH: usize = 512;
+    /// Eights that are decoded at once.
+    const DECODED: usize = 4;
 
     pub fn available() -> bool {
         is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma")
     }
 
     /// The encoding doubles, so the points are multiplied by half the scalar.
-    fn half(scalar: &Scalar) -> [i8; 64] {
+    fn half(scalar: &Scalar) -> [i8; DIGITS] {
         digits(&(scalar * Scalar::from(2u8).invert()))
+    }
+
+    /// Up to N times eight elements; what is missing is zeros.
+    fn lanes<const N: usize>(elements: impl Iterator<Item = Encoded>) -> [[Encoded; 8]; N] {
+        let mut out = [[[0; 32]; 8]; N];
+        out.iter_mut().flatten().zip(elements).for_each(|(lane, element)| *lane = element);
+        out
     }
 
     pub fn map_and_multiply(uniform: &[Uniform], scalar: &Scalar) -> Vec<Encoded> {
         let digits = half(scalar);
-        let mut out = Vec::with_capacity(uniform.len().next_multiple_of(8));
+        let mut out = Vec::with_capacity(uniform.len().next_multiple_of(16));
         for batch in uniform.chunks(BATCH) {
+            let end = out.len() + batch.len();
             // SAFETY: the caller has asked `available`.
             unsafe { map_batch(batch, &digits, &mut out) };
-            let extra = batch.len().next_multiple_of(8) - batch.len();
-            out.truncate(out.len() - extra);
+            out.truncate(end);
         }
         out
     }
 
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn map_batch(batch: &[Uniform], digits: &[i8; 64], out: &mut Vec<Encoded>) {
-        let mut products: Vec<Points> = Vec::with_capacity(batch.len().div_ceil(8));
-        for eight in batch.chunks(8) {
-            let (mut low, mut high) = ([[0u8; 32]; 8], [[0u8; 32]; 8]);
-            for (lane, bytes) in eight.iter().enumerate() {
-                low[lane].copy_from_slice(&bytes[..32]);
-                high[lane].copy_from_slice(&bytes[32..]);
-            }
-            products.push(multiply_points(&from_uniform(&low, &high, &CONSTANTS), digits, &CONSTANTS));
+    fn map_batch(batch: &[Uniform], digits: &[i8; DIGITS], out: &mut Vec<Encoded>) {
+        let half = |bytes: &Uniform, from: usize| bytes[from..from + 32].try_into().expect("half of 64 bytes");
+        let mut products: Vec<Points> = Vec::with_capacity(batch.len().div_ceil(8) + 1);
+        for sixteen in batch.chunks(16) {
+            let [a, c] = lanes(sixteen.iter().map(|bytes| half(bytes, 0)));
+            let [b, d] = lanes(sixteen.iter().map(|bytes| half(bytes, 32)));
+            products.extend(multiply_points(&from_uniform(&[a, b, c, d], &CONSTANTS), digits, &CONSTANTS));
         }
         encode_doubled(&products, &CONSTANTS, out);
     }
 
     pub fn multiply(points: &[Encoded], scalar: &Scalar) -> Result<Vec<Encoded>, usize> {
         let digits = half(scalar);
-        let mut out = Vec::with_capacity(points.len().next_multiple_of(8));
+        let mut out = Vec::with_capacity(points.len().next_multiple_of(16));
         for (number, batch) in points.chunks(BATCH).enumerate() {
+            let end = out.len() + batch.len();
             // SAFETY: the caller has asked `available`.
             unsafe { multiply_batch(batch, &digits, &mut out) }.map_err(|i| number * BATCH + i)?;
-            let extra = batch.len().next_multiple_of(8) - batch.len();
-            out.truncate(out.len() - extra);
+            out.truncate(end);
         }
         Ok(out)
     }
 
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn multiply_batch(batch: &[Encoded], digits: &[i8; 64], out: &mut Vec<Encoded>) -> Result<(), usize> {
-        let mut products: Vec<Points> = Vec::with_capacity(batch.len().div_ceil(8));
-        for (number, eight) in batch.chunks(8).enumerate() {
-            let mut bytes = [[0u8; 32]; 8];
-            bytes[..eight.len()].copy_from_slice(eight);
-            let (decoded, valid) = decode(&bytes, &CONSTANTS);
-            let first = valid.trailing_ones() as usize;
-            if first < eight.len() {
-                return Err(8 * number + first);
+    fn multiply_batch(batch: &[Encoded], digits: &[i8; DIGITS], out: &mut Vec<Encoded>) -> Result<(), usize> {
+        let mut decoded: Vec<Points> = Vec::with_capacity(batch.len().next_multiple_of(8 * DECODED) / 8);
+        for chunk in batch.chunks(8 * DECODED) {
+            let found = decode::<DECODED>(&lanes(chunk.iter().copied()), &CONSTANTS);
+            for (points, valid) in found {
+                let first = 8 * decoded.len() + valid.trailing_ones() as usize;
+                if valid != u8::MAX && first < batch.len() {
+                    return Err(first);
+                }
+                decoded.push(points);
             }
-            products.push(multiply_points(&decoded, digits, &CONSTANTS));
+        }
+        let mut products: Vec<Points> = Vec::with_capacity(decoded.len());
+        for pair in decoded[..batch.len().div_ceil(16) * 2].chunks_exact(2) {
+            products.extend(multiply_points(&[pair[0], pair[1]], digits, &CONSTANTS));
         }
         encode_doubled(&products, &CONSTANTS, out);
         Ok(())
@@ -165,6 +188,27 @@ mod tests {
             assert_eq!(map_and_multiply(&inputs, &a), expected);
             assert_eq!(multiply(&expected, &a), multiply_portable(&expected, &a));
         }
+    }
+
+    #[test]
+    fn hashes_agree_with_one_at_a_time() {
+        let data: Vec<u8> = (0..6000u32).map(|i| ((i * i) >> 3) as u8).collect();
+        let mut offsets = vec![0i64];
+        for length in [0, 1, 7, 8, 300, 31, 32, 33, 111, 127, 128, 129, 5, 5, 5, 5, 5, 700] {
+            offsets.push(offsets[offsets.len() - 1] + length);
+        }
+        for tag in [1usize, 20, 45, 46, 47, 48, 88, 108, 109, 110, 111, 255] {
+            for count in 1..=offsets.len() {
+                let expected = expand_portable(&[&data[..tag], &[tag as u8]].concat(), &data, &offsets[..count]);
+                assert_eq!(expand(&data[..tag], &data, &offsets[..count]), expected);
+            }
+        }
+        assert_eq!(expand(b"tag", &data, &[0, 10, 5]), None);
+        assert_eq!(expand(b"tag", &data, &[0, 10, 6001]), None);
+        assert_eq!(expand(b"tag", &data, &[-1, 10]), None);
+        assert_eq!(expand(b"tag", &data, &[]), None);
+        assert_eq!(expand(b"", &data, &[0, 10]), None);
+        assert_eq!(expand(&[7; 256], &data, &[0, 10]), None);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! Source: RFC 9496, section 4 (decoding, encoding, the map of 64 uniform bytes); Hisil, Wong, Carter, Dawson, "Twisted
 //! Edwards Curves Revisited" (ASIACRYPT 2008) for the point formulas.  Scalars and points may be secret: nothing
-//! branches on or indexes by them.
+//! branches on or indexes by them.  Functions on arrays work on several times eight points, a step of one beside the
+//! same step of the next, as the processor finds too little to do at once in one.
 use super::field8::*;
-use super::formulas::Constants;
+use super::formulas::{Constants, DIGITS};
+use std::array::from_fn;
 
 /// X, Y, Z, T with x = X / Z, y = Y / Z, x y = T / Z.
 #[derive(Clone, Copy)]
@@ -15,48 +17,85 @@ pub struct Points {
     t: F,
 }
 
+/// The same without T, which doublings do not read.
+#[derive(Clone, Copy)]
+struct Flat {
+    x: F,
+    y: F,
+    z: F,
+}
+
+/// Y + X, Y - X, Z, T: a point to which one is added.
+#[derive(Clone, Copy)]
+struct Augend {
+    plus: F,
+    minus: F,
+    z: F,
+    t: F,
+}
+
 /// Y + X, Y - X, 2 Z, 2 d T: a point ready to be added.
 #[derive(Clone, Copy)]
 struct Addend([F; 4]);
+
+/// A sum or a double before its last products: X = e f, Y = g h, Z = f g, T = e h.
+#[derive(Clone, Copy)]
+struct Parts {
+    e: F,
+    f: F,
+    g: F,
+    h: F,
+}
 
 macro_rules! wide {
     ($($item:item)*) => { $(#[target_feature(enable = "avx512f,avx512ifma")] #[inline] $item)* };
 }
 
 wide! {
-    /// (was u / v a square, the even root of u / v or of i u / v).
-    fn square_root_of_ratio(u: F, v: F, k: &Constants) -> (Lanes, F) {
-        let v3 = mul(square(v), v);
-        let v7 = mul(square(v3), v);
-        let root = mul(mul(u, v3), power_58(mul(u, v7)));
-        let check = mul(v, square(root));
-        let minus_u = neg(u);
-        let i = constant(&k.sqrt_m1);
-        let right = equal(check, u);
-        let turned = equal(check, minus_u) | equal(check, mul(minus_u, i));
-        (right | equal(check, minus_u), magnitude(select(turned, root, mul(root, i))))
+    /// (was u / v a square, the even root of u / v or of i u / v), N times eight.
+    fn square_root_of_ratio<const N: usize>(u: &[F; N], v: &[F; N], k: &Constants) -> [(Lanes, F); N] {
+        let v3: [F; N] = from_fn(|i| mul(square(v[i]), v[i]));
+        let v7: [F; N] = from_fn(|i| mul(square(v3[i]), v[i]));
+        let power: [F; N] = power_58(&from_fn(|i| mul(u[i], v7[i])));
+        let sqrt_m1 = constant(&k.sqrt_m1);
+        from_fn(|i| {
+            let root = mul(mul(u[i], v3[i]), power[i]);
+            let check = mul(v[i], square(root));
+            let minus_u = neg(u[i]);
+            let right = equal(check, u[i]);
+            let turned = equal(check, minus_u) | equal(check, mul(minus_u, sqrt_m1));
+            (right | equal(check, minus_u), magnitude(select(turned, root, mul(root, sqrt_m1))))
+        })
     }
 
     /// Points from their encodings, and the lanes that hold one; the others hold the identity's or no encoding.
-    pub fn decode(bytes: &[[u8; 32]; 8], k: &Constants) -> (Points, Lanes) {
-        let s = load(bytes);
-        let mut plain = 0u8;
+    pub fn decode<const N: usize>(bytes: &[[[u8; 32]; 8]; N], k: &Constants) -> [(Points, Lanes); N] {
+        let s: [F; N] = from_fn(|i| load(&bytes[i]));
+        let ss: [F; N] = from_fn(|i| square(s[i]));
+        let u1: [F; N] = from_fn(|i| sub(one(), ss[i]));
+        let u2: [F; N] = from_fn(|i| add(one(), ss[i]));
+        let u2_squared: [F; N] = from_fn(|i| square(u2[i]));
+        let v: [F; N] = from_fn(|i| sub(neg(mul(constant(&k.d), square(u1[i]))), u2_squared[i]));
+        let roots = square_root_of_ratio(&[one(); N], &from_fn(|i| mul(v[i], u2_squared[i])), k);
+        from_fn(|i| {
+            let (square_found, inverse) = roots[i];
+            let den_x = mul(inverse, u2[i]);
+            let den_y = mul(mul(inverse, den_x), v[i]);
+            let x = magnitude(mul(twice(s[i]), den_x));
+            let y = mul(u1[i], den_y);
+            let t = mul(x, y);
+            let valid = even_and_canonical(&bytes[i], s[i]) & square_found & !is_negative(t) & !is_zero(y) & !is_zero(s[i]);
+            (Points { x, y, z: one(), t }, valid)
+        })
+    }
+
+    /// The lanes whose bytes are the element's own encoding, and even.
+    fn even_and_canonical(bytes: &[[u8; 32]; 8], s: F) -> Lanes {
+        let mut lanes = 0u8;
         for (lane, (given, kept)) in bytes.iter().zip(store(s)).enumerate() {
-            plain |= u8::from(*given == kept && given[0] & 1 == 0) << lane;
+            lanes |= u8::from(*given == kept && given[0] & 1 == 0) << lane;
         }
-        let one = constant(&[1, 0, 0, 0, 0]);
-        let ss = square(s);
-        let (u1, u2) = (sub(one, ss), add(one, ss));
-        let u2_squared = square(u2);
-        let v = sub(neg(mul(constant(&k.d), square(u1))), u2_squared);
-        let (square_found, inverse) = square_root_of_ratio(one, mul(v, u2_squared), k);
-        let den_x = mul(inverse, u2);
-        let den_y = mul(mul(inverse, den_x), v);
-        let x = magnitude(mul(twice(s), den_x));
-        let y = mul(u1, den_y);
-        let t = mul(x, y);
-        let valid = plain & square_found & !is_negative(t) & !is_zero(y) & !is_zero(s);
-        (Points { x, y, z: one, t }, valid)
+        lanes
     }
 
     /// The encodings of 2 P for every given P, with one inversion for all.
@@ -73,7 +112,7 @@ wide! {
 
     /// 1 in the lanes that are 0: the identity, which encodes as zero whatever is inverted.
     fn select_nonzero(x: F) -> F {
-        select(is_zero(x), x, constant(&[1, 0, 0, 0, 0]))
+        select(is_zero(x), x, one())
     }
 
     fn halves(p: &Points, k: &Constants) -> Halves {
@@ -99,7 +138,7 @@ wide! {
 
     fn invert_all(values: &[F]) -> Vec<F> {
         let mut before = Vec::with_capacity(values.len());
-        let mut product = constant(&[1, 0, 0, 0, 0]);
+        let mut product = one();
         for value in values {
             before.push(product);
             product = mul(product, *value);
@@ -112,86 +151,142 @@ wide! {
         before
     }
 
-    /// The map of 64 uniform bytes to a point: two halves mapped, and added.
-    pub fn from_uniform(low: &[[u8; 32]; 8], high: &[[u8; 32]; 8], k: &Constants) -> Points {
-        add_points(&map(load(low), k), &addend(&map(load(high), k), k))
+    /// The map of 64 uniform bytes to a point: two halves mapped, and added.  Twice eight points, of low and high halves.
+    pub fn from_uniform(halves: &[[[u8; 32]; 8]; 4], k: &Constants) -> [Points; 2] {
+        let [a, b, c, d] = map(&from_fn(|i| load(&halves[i])), k);
+        [add_points(&a.augend(), &addend(&b, k)).points(), add_points(&c.augend(), &addend(&d, k)).points()]
     }
 
-    fn map(t: F, k: &Constants) -> Points {
-        let one = constant(&[1, 0, 0, 0, 0]);
+    fn map<const N: usize>(t: &[F; N], k: &Constants) -> [Points; N] {
         let d = constant(&k.d);
-        let r = mul(constant(&k.sqrt_m1), square(t));
-        let u = mul(add(r, one), constant(&k.one_minus_d_squared));
-        let v = mul(sub(neg(one), mul(r, d)), add(r, d));
-        let (found, root) = square_root_of_ratio(u, v, k);
-        let s = select(found, neg(magnitude(mul(root, t))), root);
-        let c = select(found, r, neg(one));
-        let n = sub(mul(mul(c, sub(r, one)), constant(&k.d_minus_one_squared)), v);
-        let (w0, w1) = (mul(twice(s), v), mul(n, constant(&k.sqrt_ad_minus_one)));
-        let ss = square(s);
-        let (w2, w3) = (sub(one, ss), add(one, ss));
-        Points { x: mul(w0, w3), y: mul(w2, w1), z: mul(w1, w3), t: mul(w0, w2) }
+        let r: [F; N] = from_fn(|i| mul(constant(&k.sqrt_m1), square(t[i])));
+        let u: [F; N] = from_fn(|i| mul(add(r[i], one()), constant(&k.one_minus_d_squared)));
+        let v: [F; N] = from_fn(|i| mul(sub(neg(one()), mul(r[i], d)), add(r[i], d)));
+        let roots = square_root_of_ratio(&u, &v, k);
+        from_fn(|i| {
+            let (found, root) = roots[i];
+            let s = select(found, neg(magnitude(mul(root, t[i]))), root);
+            let c = select(found, r[i], neg(one()));
+            let n = sub(mul(mul(c, sub(r[i], one())), constant(&k.d_minus_one_squared)), v[i]);
+            let (w0, w1) = (mul(twice(s), v[i]), mul(n, constant(&k.sqrt_ad_minus_one)));
+            let ss = square(s);
+            let (w2, w3) = (sub(one(), ss), add(one(), ss));
+            Points { x: mul(w0, w3), y: mul(w2, w1), z: mul(w1, w3), t: mul(w0, w2) }
+        })
     }
 
     fn addend(p: &Points, k: &Constants) -> Addend {
         Addend([add(p.y, p.x), sub(p.y, p.x), twice(p.z), mul(p.t, constant(&k.twice_d))])
     }
 
-    fn add_points(p: &Points, q: &Addend) -> Points {
-        let [plus, minus, z2, t2d] = q.0;
-        let (a, b) = (mul(sub(p.y, p.x), minus), mul(add(p.y, p.x), plus));
-        let (c, d) = (mul(p.t, t2d), mul(p.z, z2));
-        let (e, f, g, h) = (sub(b, a), sub(d, c), add(d, c), add(b, a));
-        Points { x: mul(e, f), y: mul(g, h), z: mul(f, g), t: mul(e, h) }
+    fn add_points(p: &Augend, q: &Addend) -> Parts {
+        let [q_plus, q_minus, z2, t2d] = q.0;
+        let (a, b) = (product(p.minus, q_minus), lifted_product(p.plus, q_plus));
+        let (c, d) = (product(p.t, t2d), lifted_product(p.z, z2));
+        Parts { e: carry(minus(b, a)), f: carry(minus(d, c)), g: carry(plus(d, c)), h: carry(plus(b, a)) }
     }
 
-    /// 2 P; T is left out when the next step is another doubling, which does not read it.
-    fn double(p: &Points, with_t: bool) -> Points {
-        let (xx, yy) = (square(p.x), square(p.y));
-        let zz2 = twice(square(p.z));
-        let h = add(xx, yy);
-        let e = sub(h, square(add(p.x, p.y)));
-        let g = sub(xx, yy);
-        let f = add(zz2, g);
-        let t = if with_t { mul(e, h) } else { p.t };
-        Points { x: mul(e, f), y: mul(g, h), z: mul(f, g), t }
+    /// The sum with q, or with -q in the given lanes: Y + X and Y - X change places, and so do f and g as T turns.
+    fn add_signed(p: &Augend, q: &Addend, negative: Lanes) -> Parts {
+        let Parts { e, f, g, h } = add_points(p, &q.turned(negative));
+        Parts { e, f: select(negative, f, g), g: select(negative, g, f), h }
     }
 
-    /// The entry `digit` of 1 P .. 8 P, or its negative, or the identity; every entry is read.
-    fn look_up(table: &[Addend; 8], digit: i8) -> Addend {
-        let one = constant(&[1, 0, 0, 0, 0]);
-        let zero = constant(&[0; 5]);
-        let mut found = [one, one, twice(one), zero];
-        let size = digit.unsigned_abs();
+    /// -2 P: two doublings give what twice doubling does, and the sign costs nothing this way.
+    fn double_negated(p: &Flat) -> Parts {
+        let (xx, yy, zz, xy) = (lifted_square(p.x), square_sum(p.y), square_sum(p.z), product(p.x, p.y));
+        let g = minus(xx, yy);
+        let f = plus(plus(zz, zz), g);
+        Parts { e: carry(plus(xy, xy)), f: carry(f), g: carry(g), h: carry(plus(xx, yy)) }
+    }
+
+    /// The entry `size` of 1 P .. 8 P, or the identity for 0; every entry is read.
+    fn look_up(table: &[Addend; 8], size: u8) -> Addend {
+        let mut found = [one(), one(), twice(one()), zero()];
         for (entry, place) in table.iter().zip(1u8..) {
             let here = lanes_if(size == place);
             found.iter_mut().zip(entry.0).for_each(|(kept, other)| *kept = select(here, *kept, other));
         }
-        let negative = lanes_if(digit < 0);
-        let [plus, minus, z2, t2d] = found;
-        Addend([select(negative, plus, minus), select(negative, minus, plus), z2, negate_in(negative, t2d)])
+        Addend(found)
     }
 
-    /// Every point times one scalar, given by signed digits to the base 16, the least first.
-    pub fn multiply(p: &Points, digits: &[i8; 64], k: &Constants) -> Points {
+    fn multiples(p: &Points, k: &Constants) -> [Addend; 8] {
         let mut table = [addend(p, k); 8];
         let mut multiple = *p;
         for i in 1..8 {
-            multiple = add_points(&multiple, &table[0]);
+            multiple = add_points(&multiple.augend(), &table[0]).points();
             table[i] = addend(&multiple, k);
         }
-        let one = constant(&[1, 0, 0, 0, 0]);
-        let zero = constant(&[0; 5]);
-        let mut sum = Points { x: zero, y: one, z: one, t: zero };
-        for (i, digit) in digits.iter().enumerate().rev() {
-            if i < 63 {
-                for last in [false, false, false, true] {
-                    sum = double(&sum, last);
-                }
+        table
+    }
+
+    /// Every point times one scalar, given by signed digits to the base 16, the least first.
+    pub fn multiply(p: &[Points; 2], digits: &[i8; DIGITS], k: &Constants) -> [Points; 2] {
+        let tables = [multiples(&p[0], k), multiples(&p[1], k)];
+        let (last, others) = digits.split_last().expect("digits");
+        let sign = lanes_if(*last < 0);
+        let mut sums = [0, 1].map(|i| look_up(&tables[i], last.unsigned_abs()).turned(sign).flat());
+        let mut out = *p;
+        for (place, digit) in others.iter().enumerate().rev() {
+            for _ in 0..3 {
+                let parts = [double_negated(&sums[0]), double_negated(&sums[1])];
+                sums = [parts[0].flat(), parts[1].flat()];
             }
-            sum = add_points(&sum, &look_up(&table, *digit));
+            let parts = [double_negated(&sums[0]), double_negated(&sums[1])];
+            let augends = [parts[0].augend(), parts[1].augend()];
+            let (size, sign) = (digit.unsigned_abs(), lanes_if(*digit < 0));
+            let addends = [look_up(&tables[0], size), look_up(&tables[1], size)];
+            let parts = [0, 1].map(|i| add_signed(&augends[i], &addends[i], sign));
+            if place > 0 {
+                sums = [parts[0].flat(), parts[1].flat()];
+            } else {
+                out = [parts[0].points(), parts[1].points()];
+            }
         }
-        sum
+        out
+    }
+}
+
+impl Parts {
+    wide! {
+        fn flat(&self) -> Flat {
+            Flat { x: mul(self.e, self.f), y: mul(self.g, self.h), z: mul(self.f, self.g) }
+        }
+
+        fn points(&self) -> Points {
+            let Flat { x, y, z } = self.flat();
+            Points { x, y, z, t: mul(self.e, self.h) }
+        }
+
+        fn augend(&self) -> Augend {
+            let (x, y) = (product(self.e, self.f), lifted_product(self.g, self.h));
+            let (z, t) = (mul(self.f, self.g), mul(self.e, self.h));
+            Augend { plus: carry(plus(y, x)), minus: carry(minus(y, x)), z, t }
+        }
+    }
+}
+
+impl Points {
+    wide! {
+        fn augend(&self) -> Augend {
+            Augend { plus: add(self.y, self.x), minus: sub(self.y, self.x), z: self.z, t: self.t }
+        }
+    }
+}
+
+impl Addend {
+    wide! {
+        /// The negative of the point in the given lanes, but for T.
+        fn turned(self, negative: Lanes) -> Addend {
+            let [plus, minus, z2, t2d] = self.0;
+            Addend([select(negative, plus, minus), select(negative, minus, plus), z2, t2d])
+        }
+
+        /// The point itself, scaled by 2.
+        fn flat(&self) -> Flat {
+            let [plus, minus, z2, _] = self.0;
+            Flat { x: sub(plus, minus), y: add(plus, minus), z: z2 }
+        }
     }
 }
 

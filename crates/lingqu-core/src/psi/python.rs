@@ -156,6 +156,16 @@ pub fn join_texts<'py>(py: Python<'py>, columns: Vec<(Bytes<'py>, Offsets<'py>)>
     Ok((data.into_pyarray(py), offsets.into_pyarray(py)))
 }
 
+/// Some rows' texts, in the given order.
+#[pyfunction]
+pub fn take_texts<'py>(py: Python<'py>, data: Bytes<'py>, offsets: Offsets<'py>, rows: Offsets<'py>) -> Joined<'py> {
+    let texts = Texts::new(data.as_slice()?, offsets.as_slice()?).ok_or_else(bad_offsets)?;
+    let rows = rows.as_slice()?;
+    let taken = py.detach(|| unique::take(&texts, rows));
+    let (data, offsets) = taken.ok_or_else(|| PyValueError::new_err("a row is not among the texts"))?;
+    Ok((data.into_pyarray(py), offsets.into_pyarray(py)))
+}
+
 /// The first row of every different text, and the number of every row's text among them.
 #[pyfunction]
 pub fn unique_texts<'py>(py: Python<'py>, data: Bytes<'py>, offsets: Offsets<'py>) -> Two<'py, i64> {

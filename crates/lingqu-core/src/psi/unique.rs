@@ -48,6 +48,19 @@ pub fn join(columns: &[Texts<'_>]) -> Option<(Vec<u8>, Vec<i64>)> {
     Some((data, offsets))
 }
 
+/// Some of the texts, in the given order; None when a row is none of them.
+pub fn take(texts: &Texts<'_>, rows: &[i64]) -> Option<(Vec<u8>, Vec<i64>)> {
+    let mut data = Vec::new();
+    let mut offsets = Vec::with_capacity(rows.len() + 1);
+    offsets.push(0);
+    for row in rows {
+        let row = usize::try_from(*row).ok().filter(|row| *row < texts.len())?;
+        data.extend_from_slice(texts.get(row));
+        offsets.push(data.len() as i64);
+    }
+    Some((data, offsets))
+}
+
 /// Rows whose hashes fall together, in the rows' order.
 fn parts(hashes: &[u64], log: u32) -> (Vec<u32>, Vec<usize>) {
     let part = |hash: &u64| hash.checked_shr(64 - log).unwrap_or(0) as usize;
@@ -132,6 +145,15 @@ mod tests {
         assert!(Texts::new(b"ab", &[1, 0]).is_none());
         assert!(Texts::new(b"ab", &[-1, 0]).is_none());
         assert!(Texts::new(b"ab", &[]).is_none());
+    }
+
+    #[test]
+    fn texts_are_taken_in_any_order() {
+        let texts = Texts::new(b"xabbccc", &[1, 2, 4, 4, 7]).unwrap();
+        assert_eq!(take(&texts, &[3, 0, 2, 1, 0]).unwrap(), (b"cccabba".to_vec(), vec![0, 3, 4, 4, 6, 7]));
+        assert_eq!(take(&texts, &[]).unwrap(), (vec![], vec![0]));
+        assert_eq!(take(&texts, &[4]), None);
+        assert_eq!(take(&texts, &[-1]), None);
     }
 
     #[test]
