@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lingqu.share import Machine
+from lingqu.share import Machine, Shared
 from lingqu.share import ranking as plans
 from lingqu.share.plain import Plain
 from lingqu.share.rep3 import Rep3, ranking
@@ -24,7 +24,9 @@ CHI_SQUARE_5 = 35.9  # 5 degrees of freedom, one false alarm in a million
 
 def sorted_places(m: Machine, keys: list[tuple[NDArray[np.uint64], int]]) -> NDArray[np.int64]:
     shared = [m.input_bits(0, key if m.owns(0) else None, key.shape, width) for key, width in keys]
-    opened = m.reveal(m.sort(shared).destinations)
+    places = m.unapply(m.sort(shared), [m.constant(np.arange(len(keys[0][0])))])[0]
+    assert isinstance(places, Shared)
+    opened = m.reveal(places)
     assert opened is not None
     return opened
 
@@ -70,6 +72,20 @@ def test_pairs_between_pivots_stay_below_their_bound() -> None:
         assert np.mean(found) == pytest.approx(added * (added - 1) / (known + 2), rel=0.2)
 
 
+@pytest.mark.parametrize("together", [64, 1000, 1 << 18])
+def test_comparisons_come_in_the_parts_that_are_declared(together: int) -> None:
+    keys = np.random.default_rng(8).permutation(3000)
+    plan, sizes = plans.stages(3000, STEP), []
+
+    def compare(left: plans.Order, right: plans.Order) -> NDArray[np.bool_]:
+        sizes.append(len(left))
+        return keys[left] < keys[right]
+
+    np.testing.assert_array_equal(plans.ranks(plan, compare, together), np.argsort(keys))
+    declared = [min(together, count - at) for s in plan for count in s.comparisons for at in range(0, count, together)]
+    assert sizes == declared
+
+
 def test_more_pairs_than_expected_are_compared_too(rep3: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         ranking, "stages", lambda rows, _: (plans.Stage(0, 15, (), 105), plans.Stage(15, rows - 15, (2, 2), 7))
@@ -84,8 +100,8 @@ def test_two_parties_open_a_random_order(two: Parties, monkeypatch: pytest.Monke
     opened: list[tuple[int, ...]] = []
     ranks = plans.ranks
 
-    def seen(plan: Any, compare: Any) -> Any:
-        order = ranks(plan, compare)
+    def seen(plan: Any, compare: Any, together: int) -> Any:
+        order = ranks(plan, compare, together)
         opened.append(tuple(order.tolist()))
         return order
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Self
@@ -19,12 +19,16 @@ Parts = tuple[Words, ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """A table without its shares.  count: words in a component."""
+    """A table without its shares.  count: words in a component.
+
+    packed: rows of `columns` bits lie in the words without gaps.
+    """
 
     tag: Tag
     count: int
     columns: int
     width: int
+    packed: bool = False
 
     def having(self, *parts: Words) -> Table:
         """A table of this layout."""
@@ -77,25 +81,44 @@ def _widths(columns: Sequence[Column]) -> list[int]:
 
 def pack_columns(columns: Sequence[Column]) -> list[Table]:
     """An additive table and a binary one, each only if there is such a column."""
-    return list(packed_columns(columns))
+    return list(packed_columns(list(columns)))
 
 
-def packed_columns(columns: Sequence[Column]) -> Iterator[Table]:
-    """As `pack_columns`, one at a time, so that the first can be freed before the second is built."""
+def packed_columns(columns: list[Column]) -> Iterator[Table]:
+    """As `pack_columns`, one at a time, so that the first can be freed before the second is built.
+
+    The list is emptied: a column that nobody else holds is freed when it stands in its table.
+    """
     integers = [column for column in columns if isinstance(column, Shared) and _per_row(column)]
+    bits = [column for column in columns if isinstance(column, SharedBits) and _per_row(column)]
+    columns.clear()
     if integers:
         rows, width = len(integers[0]), sum(_per_row(column) for column in integers)
-        parts = tuple(
-            _beside([column.parts[i].reshape(rows, _per_row(column)) for column in integers])
-            for i in range(len(integers[0].parts))
-        )
-        yield Table(Tag.ELEMENTS, parts, width)
-        del parts
-    bits = [column for column in columns if isinstance(column, SharedBits) and _per_row(column)]
+        halves = [[column.parts[i].reshape(rows, _per_row(column)) for column in integers] for i in _halves(integers)]
+        integers.clear()
+        yield Table(Tag.ELEMENTS, _each(halves, _beside), width)
     if bits:
         places, count, width = places_of(_widths(bits))
-        parts = tuple(_dense([column.parts[i] for column in bits], places, count) for i in range(len(bits[0].parts)))
-        yield Table(Tag.BITS, parts, count, width)
+        halves = [[column.parts[i] for column in bits] for i in _halves(bits)]
+        bits.clear()
+        yield Table(Tag.BITS, _each(halves, lambda parts: _dense(parts, places, count)), count, width)
+
+
+def outlines_of(columns: Sequence[Column]) -> list[Column]:
+    """Columns of the same shapes and kinds that hold nothing, for `unpack_columns`."""
+    return [c.like(tuple(np.broadcast_to(np.uint64(0), c.shape) for _ in c.parts)) for c in columns]
+
+
+def _halves(columns: Sequence[Column]) -> range:
+    return range(len(columns[0].parts))
+
+
+def _each(halves: list[list[Words]], join: Callable[[Sequence[Words]], Words]) -> Parts:
+    """One component after the other, each given up as soon as it is joined."""
+    found = []
+    while halves:
+        found.append(join(halves.pop(0)))
+    return tuple(found)
 
 
 def _beside(parts: Sequence[Words]) -> Words:

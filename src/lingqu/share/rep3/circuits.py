@@ -232,7 +232,13 @@ def to_bits(s: Session, x: Parts, bits: int = 64, low: int = 0) -> Parts:
     at the same depth, and fan-out is free here; of it, what the wanted bits take.
     """
     s = s.turned(len(x[0]) * bits // 64)
-    return by_chunks(x, lambda part: _to_bits(s, part, bits, low))
+    count = len(x[0])
+    if count <= CHUNK_ROWS:
+        return _to_bits(s, x, bits, low)
+    found = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    for rows in chunks(count):
+        found[0][rows], found[1][rows] = _to_bits(s, (x[0][rows], x[1][rows]), bits, low)
+    return found
 
 
 @cache
@@ -254,21 +260,25 @@ def network(bits: int, low: int) -> tuple[tuple[Edges, Edges], ...]:
 
 def _to_bits(s: Session, x: Parts, bits: int, low: int) -> Parts:
     carries = _carries(s, x, bits)
+    equal, known, zero = carries.tables
+    # the two are overwritten, level by level, so they are no other's and not one another's
+    carry, links = (known[0].copy(), known[1].copy()), (equal[0].copy(), equal[1].copy())
+    carries.tables = [links, carry, zero]
+    del known
     by, values = carries.chooses, carries.values
     for choices, unions in network(bits, low):
         chosen = [(by[i], values[i], values[k]) for i, k in choices]
         table = carries.chosen(s, chosen, [(by[i], by[k]) for i, k in unions])
-        written = carries.rows
-        carries.tables.append(table)
-        for row, (i, _) in enumerate(choices):
-            values[i] = written + row
-        for row, (i, _) in enumerate(unions):
-            by[i] = written + len(choices) + row
-    flat = []
-    for i in (0, 1):
-        sums = carries.tables[0][i][low:].copy()
-        _core.xor_rows(sums.reshape(-1), carries.components[i], carries.length, values[low:])
-        flat.append(_core.from_planes(sums.reshape(-1), len(x[0])))
+        for half in (0, 1):
+            carry[half][[values[i] - bits for i, _ in choices]] = table[half][: len(choices)]
+            links[half][[by[i] for i, _ in unions]] = table[half][len(choices) :]
+        del table
+    del links
+    flat, first = [], max(low, 1)
+    for half in (0, 1):
+        sums = equal[half]
+        sums[first:] ^= carry[half][first - 1 : bits - 1]
+        flat.append(_core.from_planes(sums[low:].reshape(-1), len(x[0])))
     return complement(s, (flat[0], flat[1]), np.uint64((1 << (bits - low)) - 1))
 
 

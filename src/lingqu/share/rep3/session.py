@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lingqu._core import Prg, and_shares, choose_rows, pack, unpack
+from lingqu._core import Prg, and_shares, choose_pairs, choose_rows, pack, unpack
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, LingquError, ProtocolViolation
 from lingqu.share.api import Shape, Words
@@ -148,6 +149,17 @@ class Session:
     ) -> Parts:
         """Choices (by, upper, lower) and unions of rows of `length` words, flat: 1 round, 24 bytes a result's word."""
         return self.reshare(choose_rows(tables, length, choices, unions, self.mine, self.next), BINARY)
+
+    def choose_pairs(
+        self, table: Words, bits: int, left: NDArray[np.uint32], right: NDArray[np.uint32]
+    ) -> tuple[Parts, Parts]:
+        """The first level of a comparison of rows of keys, and their highest bit where it is left over, both flat.
+
+        table: keys of `bits` bits, as `interleave` gives them.  See `_core.choose_pairs`.
+        Cost: 1 round, 24 bytes a word.
+        """
+        own, first, second = choose_pairs(table, bits, (left, right), self.mine, self.next)
+        return self.reshare(own, BINARY), (first, second)
 
     def show_choices(
         self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]
