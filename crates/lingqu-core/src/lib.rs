@@ -409,7 +409,7 @@ fn return_large_memory() {
     // SAFETY: the C library's own function; it changes how later vectors are allocated, none that is there.
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, memory::RETURNED);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 4 * memory::RETURNED);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * memory::RETURNED);
     }
 }
 

@@ -135,31 +135,35 @@ def _dense(parts: Sequence[Words], places: Sequence[Place], count: int) -> Words
     return out.reshape(-1)
 
 
-def unpack_columns(columns: Sequence[Column], tables: Sequence[Table]) -> list[Column]:
-    """The moved tables as columns of the shapes and kinds they came from."""
-    found = {table.tag: table for table in tables}
-    integers = _taken(found.get(Tag.ELEMENTS), columns[0])
-    binary = _taken(found.get(Tag.BITS), columns[0])
-    places = iter(places_of(_widths(columns))[0])
-    at = 0
-    result: list[Column] = []
+def unpack_columns(columns: Sequence[Column], tables: list[Table]) -> list[Column]:
+    """The moved tables as columns of the shapes and kinds they came from.  The list of tables is emptied."""
+    rows, halves = len(columns[0]), []
+    found = {table.tag: [part.reshape(rows, table.columns) for part in table.parts] for table in tables}
+    tables.clear()
+    none = np.zeros((rows, 0), np.uint64)
+    places = places_of(_widths(columns))[0]
+    for _ in columns[0].parts:  # what a component comes from is given up before the next one
+        integers, bits = (found[tag].pop(0) if tag in found else none for tag in (Tag.ELEMENTS, Tag.BITS))
+        halves.append(_component(columns, places, integers, bits))
+    return [column.like(tuple(parts)) for column, *parts in zip(columns, *halves, strict=True)]
+
+
+def _component(columns: Sequence[Column], places: Sequence[Place], table: Words, dense: Words) -> list[Words]:
+    """One component of every column."""
+    spots, at, found = iter(places), 0, []
     for column in columns:
         size = _per_row(column)
         if isinstance(column, Shared):
-            result.append(Shared(tuple(part[:, at : at + size].reshape(column.shape) for part in integers)))
+            found.append(table[:, at : at + size].reshape(column.shape))
             at += size
         else:
-            spots = [next(places) for _ in range(size)]
-            result.append(SharedBits(tuple(_undense(part, spots, column) for part in binary), column.width))
-    return result
-
-
-def _taken(table: Table | None, column: Column) -> Parts:
-    if table is None:
-        return tuple(np.zeros((len(column), 0), np.uint64) for _ in column.parts)
-    return tuple(part.reshape(len(column), table.columns) for part in table.parts)
+            found.append(_undense(dense, [next(spots) for _ in range(size)], column))
+    return found
 
 
 def _undense(part: Words, spots: Sequence[Place], column: SharedBits) -> Words:
-    words = [(part[:, s.word] >> np.uint64(s.shift)) & np.uint64((1 << s.width) - 1) for s in spots]
-    return np.stack(words, axis=1).reshape(column.shape) if words else np.zeros(column.shape, np.uint64)
+    out = np.zeros((len(part), len(spots)), np.uint64)
+    for i, s in enumerate(spots):
+        np.right_shift(part[:, s.word], np.uint64(s.shift), out=out[:, i])
+        out[:, i] &= np.uint64((1 << s.width) - 1)
+    return out.reshape(column.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -78,9 +78,7 @@ def equal_words(s: Session, pairs: Sequence[tuple[Parts, int]]) -> Parts:
     """A dense bit an element: whether the given differences (words, width) are all zero."""
 
     def some(rows: slice) -> Parts:
-        every = [planes_of((words[0][rows], words[1][rows]), width) for words, width in pairs]
-        stacked = np.concatenate([x[0] for x in every]), np.concatenate([x[1] for x in every])
-        return all_ones(s, complement(s, stacked))
+        return _all_zero(s, (((words[0][rows], words[1][rows]), width) for words, width in pairs))
 
     return _joined([some(rows) for rows in chunks(len(pairs[0][0][0]))])
 
@@ -89,9 +87,18 @@ def equal_pairs(s: Session, pairs: Sequence[tuple[Parts, Parts, int]]) -> Parts:
     """A dense bit an element: whether x equals y in all pairs (x, y, width); their differences are built in chunks."""
 
     def some(rows: slice) -> Parts:
-        return equal_words(s, [((x[0][rows] ^ y[0][rows], x[1][rows] ^ y[1][rows]), width) for x, y, width in pairs])
+        differences = (((x[0][rows] ^ y[0][rows], x[1][rows] ^ y[1][rows]), width) for x, y, width in pairs)
+        return _all_zero(s, differences)
 
     return _joined([some(rows) for rows in chunks(len(pairs[0][0][0]))])
+
+
+def _all_zero(s: Session, every: Iterable[tuple[Parts, int]]) -> Parts:
+    """A dense bit an element: whether all words are zero, of which one after the other is turned into planes."""
+    planes = [planes_of(words, width) for words, width in every]
+    stacked = np.concatenate([x[0] for x in planes]), np.concatenate([x[1] for x in planes])
+    del planes
+    return all_ones(s, complement(s, stacked))
 
 
 def is_zero(s: Session, x: Parts) -> Parts:

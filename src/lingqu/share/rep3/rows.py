@@ -180,19 +180,21 @@ def _local(kernel: Callable[[Words, Order, int], Words], table: Table, order: Or
     return table.having(*(kernel(part, order, table.columns) for part in table.parts))
 
 
-def sort(steps: Steps, bits: Sequence[KeyBit]) -> Parts:
+def sort(steps: Steps, bits: list[KeyBit]) -> Parts:
     """Destinations of the stable order by key bits, the least significant first, a digit of DIGIT_BITS bits a pass.
 
     A pass shuffles the order found so far together with its digit, opens the shuffled order once, and uses it twice:
-    to bring the digit to its place and to compose with the digit's order.  After Asharov et al.
+    to bring the digit to its place and to compose with the digit's order.  After Asharov et al.  The list is emptied.
     """
     digits = [bits[i : i + DIGIT_BITS] for i in range(0, len(bits), DIGIT_BITS)]
-    found = digit_order(steps, *_as_digit(digits[0]))
-    for digit in digits[1:]:
-        words, width = _as_digit(digit)
+    bits.clear()
+    found = digit_order(steps, *_as_digit(digits.pop(0)))
+    while digits:
+        words, width = _as_digit(digits.pop(0))
         orders = draw_orders(steps.session, len(words[0]))
         tables = [Table(Tag.ELEMENTS, found), Table(Tag.BITS, words, width=width)]
         order, carried = steps.move(orders, tables, opened=1)
+        del tables, words, found
         assert isinstance(order, np.ndarray)
         assert isinstance(carried, Table)
         to = opened_order(steps.session, order)
@@ -203,14 +205,17 @@ def sort(steps: Steps, bits: Sequence[KeyBit]) -> Parts:
 
 def _as_digit(bits: Sequence[KeyBit]) -> tuple[Parts, int]:
     """The bits of one digit side by side in a word; only one digit is taken out of the keys at a time."""
-    one = np.uint64(1)
-    first, second = (
-        np.bitwise_or.reduce(
-            [((words[half] >> np.uint64(at)) & one) << np.uint64(i) for i, (words, at) in enumerate(bits)]
-        )
-        for half in (0, 1)
-    )
-    return (first, second), len(bits)
+    return (_beside_bits(bits, 0), _beside_bits(bits, 1)), len(bits)
+
+
+def _beside_bits(bits: Sequence[KeyBit], half: int) -> Words:
+    out = np.zeros(len(bits[0][0][half]), np.uint64)
+    for i, (words, at) in enumerate(bits):
+        one = words[half] >> np.uint64(at) if at else words[half].copy()
+        one &= np.uint64(1)
+        one <<= np.uint64(i)
+        out |= one
+    return out
 
 
 def digit_order(steps: Steps, words: Parts, width: int) -> Parts:
@@ -219,45 +224,61 @@ def digit_order(steps: Steps, words: Parts, width: int) -> Parts:
     One flag a digit value; row i of value v goes to (rows of lower values) + (rows of value v up to i) - 1, a sum of
     products of flags and running counts.  After Asharov et al. (there for one bit).
     """
-    count = len(words[0])
-    low = words[0] & np.uint64(1), words[1] & np.uint64(1)
     if width == 1:
-        flags = [steps.integers(low)]
+        flags = [steps.integers(words)]
     else:
+        count = len(words[0])
+        low = words[0] & np.uint64(1), words[1] & np.uint64(1)
         high = words[0] >> np.uint64(1), words[1] >> np.uint64(1)
         both = steps.conjunction(low, high)
         stacked = np.concatenate([low[0], high[0], both[0]]), np.concatenate([low[1], high[1], both[1]])
+        del low, high, both
         values = steps.integers(stacked)
+        del stacked
         ones, twos, threes = ((values[0][i : i + count], values[1][i : i + count]) for i in range(0, 3 * count, count))
-        flags = [_minus(ones, threes), _minus(twos, threes), threes]
+        for some in (ones, twos):
+            np.subtract(some[0], threes[0], out=some[0])
+            np.subtract(some[1], threes[1], out=some[1])
+        flags = [ones, twos, threes]
     return _destinations(steps, flags)
-
-
-def _minus(x: Parts, y: Parts) -> Parts:
-    return x[0] - y[0], x[1] - y[1]
 
 
 def _destinations(steps: Steps, flags: Sequence[Parts]) -> Parts:
     """From the flags of the values above 0: s_0 + sum over v of flag_v (s_v - s_0), s_v the destinations within v."""
-    first, second = (_rises(steps.session, [flag[half] for flag in flags], half) for half in (0, 1))
+    rises = [_rises(steps.session, [flag[half] for flag in flags], half) for half in (0, 1)]
     x = _beside([flag[0] for flag in flags]), _beside([flag[1] for flag in flags])
-    product = steps.sum_of_products(x, (first[1], second[1]), len(flags))
-    return first[0] + product[0], second[0] + product[1]
+    product = steps.sum_of_products(x, (rises[0], rises[1]), len(flags))
+    del x, rises
+    first, second = (_lowest(steps.session, [flag[half] for flag in flags], half) for half in (0, 1))
+    first += product[0]
+    second += product[1]
+    return first, second
 
 
 def _beside(parts: Sequence[Words]) -> Words:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _rises(s: Session, flags: Sequence[Words], half: int) -> tuple[Words, Words]:
-    """A component of s_0, and of s_v - s_0 for all v above 0, one after the other."""
-    constant = np.uint64(1 if (s.party, half) in ((0, 0), (2, 1)) else 0)
+def _constant(s: Session, half: int) -> np.uint64:
+    """A component of 1."""
+    return np.uint64(1 if (s.party, half) in ((0, 0), (2, 1)) else 0)
+
+
+def _lowest(s: Session, flags: Sequence[Words], half: int) -> Words:
+    """A component of s_0."""
+    constant = _constant(s, half)
     lowest = np.subtract(constant, flags[0])
     for flag in flags[1:]:
         lowest -= flag
     np.cumsum(lowest, out=lowest)
-    base = lowest[-1:].copy()
     lowest -= constant
+    return lowest
+
+
+def _rises(s: Session, flags: Sequence[Words], half: int) -> Words:
+    """A component of s_v - s_0 for all v above 0, one after the other."""
+    constant, lowest = _constant(s, half), _lowest(s, flags, half)
+    base = lowest[-1:] + constant
     count = len(lowest)
     others = np.empty(len(flags) * count, np.uint64)
     for i, flag in enumerate(flags):
@@ -267,4 +288,4 @@ def _rises(s: Session, flags: Sequence[Words], half: int) -> tuple[Words, Words]
         other += base - constant
         other -= lowest
         base += total
-    return lowest, others
+    return others

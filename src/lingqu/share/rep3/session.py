@@ -210,18 +210,20 @@ class Session:
         return zero, self.draw(owner, count, width)
 
     def join_pair(self, index: int, part: Words | None, count: int, group: Group = ADDITIVE, width: int = 64) -> Parts:
-        """Share the sum of what the two holders of `index` know: the others' components are drawn. 1 round."""
+        """Share the sum of what the two holders of `index` know: the others' components are drawn. 1 round.
+
+        part: at the two holders; it becomes the result's, in place.
+        """
         if self.party == (index + 1) % 3:
             return self.draw(index + 1, count, width), self.draw(index + 2, count, width)
         assert part is not None
         other = index + 1 if self.party == index % 3 else index - 1
         drawn = self.draw(other, count, width)
-        own = group.minus(part, drawn)
+        group.take_from(part, drawn)
         peer = index - 1 if self.party == index % 3 else index
-        self.send(peer, own, group, width)
-        joint = self.receive(peer, count, group, width)
-        group.add_to(joint, own)
-        return (joint, drawn) if self.party == index % 3 else (drawn, joint)
+        self.send(peer, part, group, width)
+        group.add_to(part, self.receive(peer, count, group, width))
+        return (part, drawn) if self.party == index % 3 else (drawn, part)
 
 
 class Turned(Session):
