@@ -62,7 +62,7 @@ def division(machine: Machine, x: Shared, y: Shared) -> Shared:
 
 def sort(machine: Machine, x: Shared) -> object:
     """Integers in ascending order, by all 64 bits."""
-    return machine.apply(machine.sort([machine.to_bits(x)]), [x])
+    return machine.apply(machine.sort(iter([machine.to_bits(x)])), [x])
 
 
 def shuffle(machine: Machine, x: Shared) -> object:

@@ -22,6 +22,9 @@ class Prg:
     def mask(self, words: _Words, width: int, how: Literal["add", "subtract", "xor"]) -> None:
         """Combine the words, in place, with the next words of the stream, cut to a width."""
 
+    def copy(self) -> Prg:
+        """A generator that draws the same words as this one will."""
+
     def permutation(self, n: int) -> _Indices:
         """A uniform permutation of 0 .. n-1, n < 2**32."""
 
@@ -30,9 +33,6 @@ def multiply_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 
 def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
     """This party's XOR component of x & y, masked by a share of zero."""
-
-def xor_rows(out: _Words, x: Sequence[_Words], length: int, rows: list[int]) -> None:
-    """XOR row rows[r] of the matrices x into row r of out, in place."""
 
 def and_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
     """As and_shares; then what this party knows of the claims on it.
@@ -72,13 +72,41 @@ def truncate_part(x: _Words, c: _Words, bits: int, second: bool) -> tuple[_Words
     The second's factors have the weights of the products, the first's top bit weighs 2**(64 - bits).
     """
 
+def return_large_memory() -> None:
+    """From now on take large arrays from the system one by one, and give them back when they are freed."""
+
 def release_memory() -> None:
     """Give memory that was freed back to the system; the C library keeps it otherwise."""
 
-def pair_planes(table: _Words, columns: int, bits: int, pairs: tuple[_Indices, _Indices]) -> _Pair:
+def pack_rows(rows: int, bits: int, numbered: bool, keys: Sequence[tuple[_Words, _Words | None, int]]) -> _Words:
+    """Rows without gaps: `bits` bits of the row's number (of 0 unless `numbered`), then of each key its width.
+
+    keys: (words, words that are XORed to them, width).
+    """
+
+def gather_packed(table: _Words, origin: _Indices, width: int) -> _Words:
+    """As `gather` on rows of `width` bits without gaps."""
+
+def interleave(first: _Words | Prg, second: _Words | Prg, rows: int, width: int) -> _Words:
+    """Both components of rows without gaps side by side in rows twice as wide, and a word of zeros.
+
+    A component that is a generator is its next words.
+    """
+
+def pair_planes(table: _Words, bits: int, pairs: tuple[_Indices, _Indices]) -> _Pair:
     """Both components of planes of x ^ y, then planes of y, `bits` each, for pairs (x, y) of rows.
 
-    A row: `columns` words of one component, the lowest first, then those of the other.
+    table: keys of `bits` bits, as `interleave` gives them.
+    """
+
+def choose_pairs(
+    table: _Words, bits: int, pairs: tuple[_Indices, _Indices], mine: Prg, next: Prg
+) -> tuple[_Words, _Words, _Words]:
+    """The first level of a comparison of the pairs, and both components of the highest bit where it is left over.
+
+    With d the planes of x ^ y and v those of y: this party's component, masked by a share of zero, of rows
+    v[1] if d[1] else v[0], v[3] if d[3] else v[2], ..., then d[3] | d[2], d[5] | d[4], ...  With an odd number of
+    bits the highest plane of d and that of v besides.  table: as in `pair_planes`.
     """
 
 def choose_rows(

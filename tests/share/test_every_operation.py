@@ -85,6 +85,13 @@ class Edges(Values):
         return np.where(self.random.random(shape) < 0.7, chosen, self.random.integers(0, below, shape))
 
 
+def destinations(m: Machine, order: Permutation) -> Shared:
+    """Where each row goes."""
+    places = m.unapply(order, [m.constant(np.arange(order.rows))])[0]
+    assert isinstance(places, Shared)
+    return places
+
+
 def opened(m: Machine, found: Any) -> Any:
     """Whatever an operation returns, with every share in it opened to all."""
     if isinstance(found, Shared):
@@ -92,7 +99,7 @@ def opened(m: Machine, found: Any) -> Any:
     if isinstance(found, SharedBits):
         return m.reveal_bits(found)
     if isinstance(found, Permutation):
-        return m.reveal(found.destinations)
+        return m.reveal(destinations(m, found))
     if isinstance(found, Relation):
         return [opened(m, found.valid), opened(m, found.columns), opened(m, found.keys)]
     if isinstance(found, Wide):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lingqu.share import Machine
+from lingqu.share import Machine, Shared, SharedBits
 from lingqu.share import ranking as plans
+from lingqu.share.api import Column
 from lingqu.share.plain import Plain
+from lingqu.share.relation import as_bits, as_values
 from lingqu.share.rep3 import Rep3, ranking
 from lingqu.share.rep3.rows import STEP, opened_order
 
@@ -24,7 +27,9 @@ CHI_SQUARE_5 = 35.9  # 5 degrees of freedom, one false alarm in a million
 
 def sorted_places(m: Machine, keys: list[tuple[NDArray[np.uint64], int]]) -> NDArray[np.int64]:
     shared = [m.input_bits(0, key if m.owns(0) else None, key.shape, width) for key, width in keys]
-    opened = m.reveal(m.sort(shared).destinations)
+    places = m.unapply(m.sort(shared), [m.constant(np.arange(len(keys[0][0])))])[0]
+    assert isinstance(places, Shared)
+    opened = m.reveal(places)
     assert opened is not None
     return opened
 
@@ -70,6 +75,61 @@ def test_pairs_between_pivots_stay_below_their_bound() -> None:
         assert np.mean(found) == pytest.approx(added * (added - 1) / (known + 2), rel=0.2)
 
 
+@pytest.mark.parametrize("together", [64, 1000, 1 << 18])
+def test_comparisons_come_in_the_parts_that_are_declared(together: int) -> None:
+    keys = np.random.default_rng(8).permutation(3000)
+    plan, sizes = plans.stages(3000, STEP), []
+
+    def compare(left: plans.Order, right: plans.Order) -> NDArray[np.bool_]:
+        sizes.append(len(left))
+        return keys[left] < keys[right]
+
+    np.testing.assert_array_equal(plans.ranks(plan, compare, together), np.argsort(keys))
+    declared = [min(together, count - at) for s in plan for count in s.comparisons for at in range(0, count, together)]
+    assert sizes == declared
+
+
+def test_keys_that_nobody_else_holds_are_freed_before_rows_are_compared(
+    rep3: Parties, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: dict[int, weakref.ref[Any]] = {}
+    alive: list[bool] = []
+    ranks = plans.ranks
+
+    def seen(plan: Any, compare: Any, together: int) -> Any:
+        party = compare.args[0].party
+        alive.append(held[party]() is not None)
+        return ranks(plan, compare, together)
+
+    def keys(m: Machine) -> Iterator[SharedBits]:
+        words = m.input_bits(0, np.arange(500, dtype=np.uint64) if m.owns(0) else None, (500,), 64)
+        held[m.party] = weakref.ref(words.parts[0])
+        yield words
+
+    monkeypatch.setattr(ranking, "ranks", seen)
+    rep3(lambda m: m.sort(keys(m)).rows)
+    assert alive == [False] * 3
+
+
+def test_an_order_is_followed_again_and_back(parties: Parties) -> None:
+    draw = np.random.default_rng(5)
+    key, column, bits = (draw.integers(0, 1 << 30, 300).astype(np.uint64) for _ in range(3))
+
+    def work(m: Machine) -> Any:
+        words, flags = m.constant_bits(key, 30), m.constant_bits(bits, 30)
+        order = m.sort([words])
+        columns: list[Column] = [m.constant(column), flags]
+        there = [m.apply(order, iter(columns)) for _ in range(2)]
+        back = m.unapply(order, there[1])
+        return [(m.reveal(as_values(x)), m.reveal_bits(as_bits(y))) for x, y in (*there, back)]
+
+    by = np.argsort(key, kind="stable")
+    for found in parties(work).results:
+        for (values, words), rows in zip(found, (by, by, np.arange(300)), strict=True):
+            np.testing.assert_array_equal(values, column[rows].view(np.int64))
+            np.testing.assert_array_equal(words, bits[rows])
+
+
 def test_more_pairs_than_expected_are_compared_too(rep3: Parties, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         ranking, "stages", lambda rows, _: (plans.Stage(0, 15, (), 105), plans.Stage(15, rows - 15, (2, 2), 7))
@@ -84,8 +144,8 @@ def test_two_parties_open_a_random_order(two: Parties, monkeypatch: pytest.Monke
     opened: list[tuple[int, ...]] = []
     ranks = plans.ranks
 
-    def seen(plan: Any, compare: Any) -> Any:
-        order = ranks(plan, compare)
+    def seen(plan: Any, compare: Any, together: int) -> Any:
+        order = ranks(plan, compare, together)
         opened.append(tuple(order.tolist()))
         return order
 

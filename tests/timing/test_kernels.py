@@ -74,7 +74,7 @@ def _choose(a: list[Words]) -> object:
 
 def _pairs(a: list[Words]) -> object:
     """Planes of chosen pairs of rows; which pairs is public."""
-    return _core.pair_planes(a[0], 1, 60, (EARLIER, LATER))
+    return _core.pair_planes(a[0], 60, (EARLIER, LATER))
 
 
 def _answers(a: list[Words]) -> object:

@@ -9,12 +9,14 @@ pub mod lattice;
 pub mod memory;
 pub mod order;
 pub mod ot;
+mod packed;
 pub mod pir;
 pub mod prg;
 pub mod psi;
 pub mod ring;
 pub mod ringproof;
 pub mod rows;
+mod sorting;
 pub mod truncate;
 pub mod turn;
 pub mod two;
@@ -79,6 +81,11 @@ impl Prg {
         Ok(())
     }
 
+    /// A generator that draws the same words as this one will.
+    fn copy(&self) -> Self {
+        Prg(self.0.clone())
+    }
+
     fn permutation<'py>(&mut self, py: Python<'py>, n: u32) -> Bound<'py, PyArray1<u32>> {
         let stream = &mut self.0;
         py.detach(|| stream.permutation(n)).into_pyarray(py)
@@ -112,22 +119,6 @@ fn rows_of<'a>(tables: &'a [Words], length: usize) -> PyResult<ring::Rows<'a>> {
         return Err(PyValueError::new_err("rows of another length"));
     }
     Ok(ring::Rows::new(tables, length))
-}
-
-#[pyfunction]
-fn xor_rows<'py>(
-    py: Python<'py>,
-    mut out: PyReadwriteArray1<'py, u64>,
-    x: Vec<Words<'py>>,
-    length: usize,
-    rows: Vec<u32>,
-) -> PyResult<()> {
-    let x = rows_of(&x, length)?;
-    let out = out.as_slice_mut()?;
-    if rows.len() * length > out.len() {
-        return Err(PyValueError::new_err("more rows than there is room for"));
-    }
-    py.detach(|| ring::xor_rows(out, &x, &rows)).ok_or_else(out_of_range)
 }
 
 type OutPair<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>)>;
@@ -263,23 +254,6 @@ fn from_planes<'py>(py: Python<'py>, planes: Words<'py>, n: usize) -> Out<'py, u
         return Err(PyValueError::new_err("planes of another length"));
     }
     Ok(py.detach(|| bits::from_planes(planes, n)).into_pyarray(py))
-}
-
-#[pyfunction]
-fn pair_planes<'py>(
-    py: Python<'py>,
-    table: Words<'py>,
-    columns: usize,
-    bits: usize,
-    pairs: (Indices<'py>, Indices<'py>),
-) -> OutPair<'py> {
-    let (left, right) = (pairs.0.as_slice()?, pairs.1.as_slice()?);
-    if left.len() != right.len() || bits > 64 * columns {
-        return Err(PyValueError::new_err("pairs have two rows each, and a row has 64 bits a column"));
-    }
-    let keys = order::Keys { table: table.as_slice()?, columns, bits };
-    let (first, second) = py.detach(|| order::pair_planes(keys, left, right)).ok_or_else(out_of_range)?;
-    Ok((first.into_pyarray(py), second.into_pyarray(py)))
 }
 
 #[pyfunction]
@@ -427,6 +401,18 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
     Ok(order.ok_or_else(|| PyValueError::new_err("these words are no permutation"))?.into_pyarray(py))
 }
 
+/// Take large vectors from the system one by one and give them back when they are freed: the C library would raise the
+/// size from which it does so as larger ones are freed, and keep what lies below a later one.  For a process of its own.
+#[pyfunction]
+fn return_large_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the C library's own function; it changes how later vectors are allocated, none that is there.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, memory::RETURNED);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * memory::RETURNED);
+    }
+}
+
 /// Give memory that was freed back to the system; the C library keeps it otherwise.
 #[pyfunction]
 fn release_memory(py: Python<'_>) {
@@ -453,9 +439,9 @@ mod _core {
     #[pymodule_export]
     use super::{
         and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, dot_masked,
-        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, pair_planes,
-        release_memory, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other,
-        truncate_part, unpack, xor_rows, Prg,
+        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, release_memory,
+        return_large_memory, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other,
+        truncate_part, unpack, Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{
@@ -478,6 +464,8 @@ mod _core {
         ring_combine, ring_fold, ring_known_sum, ring_pair_quotients, ring_prime, ring_products, ring_quotients,
         ring_single_quotients, ring_weigh, ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
     };
+    #[pymodule_export]
+    use crate::sorting::{choose_pairs, gather_packed, interleave, pack_rows, pair_planes};
     #[pymodule_export]
     use crate::two::python::{
         hash_blocks, lookup_answers, lookup_keys_received, lookup_keys_sent, lookup_read, switch_count, switch_label,

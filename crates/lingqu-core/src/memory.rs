@@ -3,6 +3,9 @@
 /// Words from which a vector is worth large pages; smaller ones come from memory that is used again.
 #[cfg(target_os = "linux")]
 const LARGE: usize = 1 << 19;
+/// Bytes from which a vector goes back to the system, where `return_large_memory` was called.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub const RETURNED: i32 = 4 << 20;
 
 /// As many zeros.
 pub fn zeros(count: usize) -> Vec<u64> {

@@ -7,45 +7,81 @@ use crate::turn::turn;
 /// Blocks turned together, so that a whole line of every plane is written at once.
 const TOGETHER: usize = 8;
 
-/// Keys of `bits` bits; a row is `columns` words of one component, the lowest bits first, then those of the other.
+/// Different keys of `bits` bits: packed rows of both components, as `packed::interleave` gives them.
 #[derive(Clone, Copy)]
 pub struct Keys<'a> {
     pub table: &'a [u64],
-    pub columns: usize,
     pub bits: usize,
 }
 
 /// Both components.
 pub type Components = (Vec<u64>, Vec<u64>);
+/// (x ^ y, y) of 64 pairs of rows, a bit of all of them in a word.
+type Block = ([u64; 64], [u64; 64]);
+
+impl Keys<'_> {
+    /// Words of a row, whatever bit it starts at.
+    fn width(&self) -> usize {
+        (2 * self.bits).div_ceil(64)
+    }
+
+    fn lack(&self, rows: &[u32]) -> bool {
+        let count = (64 * self.table.len().saturating_sub(1)).checked_div(2 * self.bits).unwrap_or(0);
+        rows.iter().any(|row| *row as usize >= count)
+    }
+
+    /// Up to 64 pairs.  The rows are read in one pass, so that their misses overlap.
+    fn read(&self, block: &mut [Block], left: &[u32], right: &[u32]) {
+        if left.len() < 64 {
+            block.fill(([0; 64], [0; 64]));
+        }
+        let row = |number: u32| {
+            let at = number as usize * 2 * self.bits;
+            (&self.table[at / 64..][..block.len() + 1], (at % 64) as u32)
+        };
+        let word = |(words, shift): (&[u64], u32), i: usize| words[i] >> shift | words[i + 1] << 1 << (63 - shift);
+        let rows: [_; 64] = std::array::from_fn(|i| (i < left.len()).then(|| (row(left[i]), row(right[i]))));
+        for (i, (x, y)) in rows.into_iter().flatten().enumerate() {
+            for (k, words) in block.iter_mut().enumerate() {
+                let value = word(y, k);
+                (words.0[i], words.1[i]) = (word(x, k) ^ value, value);
+            }
+        }
+        block.iter_mut().for_each(|(differ, value)| {
+            turn(differ);
+            turn(value);
+        });
+    }
+
+    /// Blocks of up to 64 * TOGETHER pairs, `width` a word of pairs; how many words.
+    fn read_all(&self, blocks: &mut [Block], left: &[u32], right: &[u32]) -> usize {
+        for (block, (left, right)) in blocks.chunks_exact_mut(self.width()).zip(left.chunks(64).zip(right.chunks(64))) {
+            self.read(block, left, right);
+        }
+        left.len().div_ceil(64)
+    }
+}
 
 /// For pairs of rows (x, y) and each component: planes of x ^ y, then planes of y, `bits` each.  None when a row is not
 /// there.
 pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Components> {
-    let (length, width) = (left.len().div_ceil(64), 2 * keys.columns);
-    let rows = keys.table.len().checked_div(width).unwrap_or(0);
-    if left.iter().chain(right).any(|row| *row as usize >= rows) {
+    if keys.lack(left) || keys.lack(right) {
         return None;
     }
+    let (length, width) = (left.len().div_ceil(64), keys.width());
     let mut out = (zeros(2 * keys.bits * length), zeros(2 * keys.bits * length));
     let mut blocks = vec![([0u64; 64], [0u64; 64]); TOGETHER * width];
     let pairs = left.chunks(64 * TOGETHER).zip(right.chunks(64 * TOGETHER));
     for (b, (left, right)) in pairs.enumerate() {
-        let count = left.len().div_ceil(64);
-        for (block, (left, right)) in blocks.chunks_exact_mut(width).zip(left.chunks(64).zip(right.chunks(64))) {
-            gather_block(block, keys, left, right);
-            block.iter_mut().for_each(|(differ, value)| {
-                turn(differ);
-                turn(value);
-            });
-        }
+        let count = keys.read_all(&mut blocks, left, right);
         for (half, out) in [&mut out.0, &mut out.1].into_iter().enumerate() {
             let (differs, values) = out.split_at_mut(keys.bits * length);
             for bit in 0..keys.bits {
-                let (column, at) = (half * keys.columns + bit / 64, bit * length + b * TOGETHER);
-                let turned = blocks.chunks_exact(width).take(count).map(|block| &block[column]);
+                let (place, at) = (half * keys.bits + bit, bit * length + b * TOGETHER);
+                let turned = blocks.chunks_exact(width).take(count).map(|block| &block[place / 64]);
                 let line = differs[at..at + count].iter_mut().zip(&mut values[at..at + count]);
                 for ((differ, value), block) in line.zip(turned) {
-                    (*differ, *value) = (block.0[bit % 64], block.1[bit % 64]);
+                    (*differ, *value) = (block.0[place % 64], block.1[place % 64]);
                 }
             }
         }
@@ -53,19 +89,97 @@ pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Components
     Some(out)
 }
 
-/// (x ^ y, y) of up to 64 pairs, word by word.  The rows are read in one pass, so that their misses overlap.
-fn gather_block(block: &mut [([u64; 64], [u64; 64])], keys: Keys, left: &[u32], right: &[u32]) {
-    let width = block.len();
-    if left.len() < 64 {
-        block.fill(([0; 64], [0; 64]));
+/// A word of TOGETHER * 64 pairs.
+pub(crate) type Line = [u64; TOGETHER];
+
+/// Lines of both components of x ^ y and of y, bit by bit.
+pub(crate) struct Lines {
+    differ: [Vec<Line>; 2],
+    value: [Vec<Line>; 2],
+}
+
+impl Lines {
+    fn new(bits: usize) -> Self {
+        let lines = || [vec![[0; TOGETHER]; bits], vec![[0; TOGETHER]; bits]];
+        Lines { differ: lines(), value: lines() }
     }
-    for (i, (x, y)) in left.iter().zip(right).enumerate() {
-        let x = &keys.table[*x as usize * width..][..width];
-        let y = &keys.table[*y as usize * width..][..width];
-        for (words, (x, y)) in block.iter_mut().zip(x.iter().zip(y)) {
-            (words.0[i], words.1[i]) = (x ^ y, *y);
+
+    fn take(&mut self, blocks: &[Block], width: usize, bits: usize) {
+        for half in 0..2 {
+            let lines = self.differ[half].iter_mut().zip(&mut self.value[half]);
+            for (bit, (differ, value)) in lines.enumerate() {
+                let place = half * bits + bit;
+                for (k, block) in blocks.chunks_exact(width).enumerate() {
+                    let block = &block[place / 64];
+                    (differ[k], value[k]) = (block.0[place % 64], block.1[place % 64]);
+                }
+            }
         }
     }
+}
+
+#[inline(always)]
+fn first_level(out: &mut [Line], lines: &Lines, plus: &[Line], minus: &[Line]) {
+    let (choices, unions) = out.split_at_mut(out.len() / 2 + 1);
+    let at = choices.len();
+    let ([d0, d1], [v0, v1]) = (&lines.differ, &lines.value);
+    for (i, out) in choices.iter_mut().enumerate() {
+        let (upper, lower) = (2 * i + 1, 2 * i);
+        for k in 0..TOGETHER {
+            let (y0, y1) = (v0[upper][k] ^ v0[lower][k], v1[upper][k] ^ v1[lower][k]);
+            out[k] = v0[lower][k] ^ (d0[upper][k] & (y0 ^ y1)) ^ (d1[upper][k] & y0) ^ plus[i][k] ^ minus[i][k];
+        }
+    }
+    for (i, out) in unions.iter_mut().enumerate() {
+        let (x, y) = (2 * i + 3, 2 * i + 2);
+        for k in 0..TOGETHER {
+            let (x0, y0) = (d0[x][k], d0[y][k]);
+            let both = (x0 & (y0 ^ d1[y][k])) ^ (d1[x][k] & y0);
+            out[k] = x0 ^ y0 ^ both ^ plus[at + i][k] ^ minus[at + i][k];
+        }
+    }
+}
+widened!(first_level_fast, first_level, out: &mut [Line], lines: &Lines, plus: &[Line], minus: &[Line]);
+
+/// The first level of the tree that compares pairs of rows (x, y), whose planes are never written down: this party's
+/// component of values of neighbouring bits, the lowest two first, then whether they differ in these, but for the
+/// lowest; masked by a fresh share of zero.  And both components of the highest bit where it is left over: x ^ y, y.
+pub fn choose_pairs(
+    keys: Keys,
+    left: &[u32],
+    right: &[u32],
+    mine: &mut Prg,
+    next: &mut Prg,
+) -> Option<(Vec<u64>, Components)> {
+    if keys.lack(left) || keys.lack(right) || keys.bits < 2 {
+        return None;
+    }
+    let (length, width, bits) = (left.len().div_ceil(64), keys.width(), keys.bits);
+    let (rows, odd) = (bits / 2 * 2 - 1, bits % 2);
+    let mut out = zeros(rows * length);
+    let mut top = (zeros(2 * odd * length), zeros(2 * odd * length));
+    let mut blocks = vec![([0u64; 64], [0u64; 64]); TOGETHER * width];
+    let mut lines = Lines::new(bits);
+    let mut found = vec![[0u64; TOGETHER]; rows];
+    let (mut plus, mut minus) = (found.clone(), found.clone());
+    let pairs = left.chunks(64 * TOGETHER).zip(right.chunks(64 * TOGETHER));
+    for (b, (left, right)) in pairs.enumerate() {
+        let count = keys.read_all(&mut blocks, left, right);
+        lines.take(&blocks, width, bits);
+        mine.fill(plus.as_flattened_mut());
+        next.fill(minus.as_flattened_mut());
+        first_level_fast(&mut found, &lines, &plus, &minus);
+        let at = b * TOGETHER..b * TOGETHER + count;
+        for (out, line) in out.chunks_exact_mut(length).zip(&found) {
+            out[at.clone()].copy_from_slice(&line[..count]);
+        }
+        for (half, top) in [&mut top.0, &mut top.1].into_iter().enumerate() {
+            for (top, lines) in top.chunks_exact_mut(length).zip([&lines.differ, &lines.value]) {
+                top[at.clone()].copy_from_slice(&lines[half][bits - 1][..count]);
+            }
+        }
+    }
+    Some((out, top))
 }
 
 /// Both components of a row.
@@ -147,18 +261,18 @@ mod tests {
 
     #[test]
     fn planes_of_pairs() {
-        let (rows, columns, bits) = (100, 2, 81);
-        let table = words(1, rows * 2 * columns);
+        let (rows, bits) = (100usize, 81);
+        let table = words(1, (rows * 2 * bits).div_ceil(64) + 1);
         for n in [0usize, 1, 64, 700] {
             let left: Vec<u32> = (0..n).map(|i| (i * 7 % rows) as u32).collect();
             let right: Vec<u32> = (0..n).map(|i| (i * 3 % rows) as u32).collect();
-            let found = pair_planes(Keys { table: &table, columns, bits }, &left, &right).unwrap();
+            let found = pair_planes(Keys { table: &table, bits }, &left, &right).unwrap();
             let length = n.div_ceil(64);
             for (half, planes) in [found.0, found.1].iter().enumerate() {
                 for i in 0..n {
                     for bit in 0..bits {
-                        let word = |row: u32| table[row as usize * 2 * columns + half * columns + bit / 64];
-                        let of = |row: u32| word(row) >> (bit % 64) & 1;
+                        let place = |row: u32| (2 * row as usize + half) * bits + bit;
+                        let of = |row: u32| table[place(row) / 64] >> (place(row) % 64) & 1;
                         let at = |plane: usize| planes[plane * length + i / 64] >> (i % 64) & 1;
                         assert_eq!(at(bits + bit), of(right[i]));
                         assert_eq!(at(bit), of(left[i]) ^ of(right[i]));
@@ -166,7 +280,65 @@ mod tests {
                 }
             }
         }
-        assert!(pair_planes(Keys { table: &table, columns, bits }, &[100], &[0]).is_none());
+        assert!(pair_planes(Keys { table: &table, bits }, &[100], &[0]).is_none());
+        assert!(pair_planes(Keys { table: &[], bits }, &[0], &[0]).is_none());
+    }
+
+    #[test]
+    fn the_first_level_is_that_of_the_planes() {
+        for bits in [2usize, 3, 12, 64, 81] {
+            let (rows, n) = (90, 700);
+            let count = (2 * rows * bits).div_ceil(64) + 1;
+            let parts: Vec<Vec<u64>> = (0..3).map(|i| words(i, count)).collect();
+            let left: Vec<u32> = (0..n).map(|i| (i * 7 % rows) as u32).collect();
+            let right: Vec<u32> = (0..n).map(|i| (i * 5 % rows) as u32).collect();
+            let key = |index: usize| Prg::new(&[index as u8 % 3 + 40; 16]);
+            let length = n.div_ceil(64);
+            let level = bits / 2 * 2 - 1;
+            let mut sum = vec![0u64; level * length];
+            // three components of every key, two at a party: component h of party p is h + p of the key
+            let component = |row: usize, h: usize, bit: usize| {
+                let place = (2 * row + h % 2) * bits + bit;
+                parts[h][place / 64] >> (place % 64) & 1
+            };
+            for party in 0..3usize {
+                let mut table = vec![0u64; count];
+                for row in 0..rows {
+                    for (half, h) in [party, (party + 1) % 3].into_iter().enumerate() {
+                        for bit in 0..bits {
+                            let place = (2 * row + half) * bits + bit;
+                            table[place / 64] |= component(row, h, bit) << (place % 64);
+                        }
+                    }
+                }
+                let keys = Keys { table: &table, bits };
+                let (mut mine, mut next) = (key(party), key(party + 1));
+                let (own, top) = choose_pairs(keys, &left, &right, &mut mine, &mut next).unwrap();
+                sum.iter_mut().zip(own).for_each(|(sum, word)| *sum ^= word);
+                let planes = pair_planes(keys, &left, &right).unwrap();
+                let highest = |planes: &[u64]| {
+                    let row = |plane: usize| planes[plane * length..(plane + 1) * length].to_vec();
+                    [row(bits - 1), row(2 * bits - 1)].concat()
+                };
+                if bits % 2 == 1 {
+                    assert_eq!(top, (highest(&planes.0), highest(&planes.1)));
+                } else {
+                    assert!(top.0.is_empty());
+                }
+            }
+            let of = |row: u32, bit: usize| (0..3).fold(0, |sum, h| sum ^ component(row as usize, h, bit));
+            for i in 0..n {
+                let differ = |bit: usize| of(left[i], bit) ^ of(right[i], bit);
+                let found = |row: usize| sum[row * length + i / 64] >> (i % 64) & 1;
+                for pair in 0..bits / 2 {
+                    let chosen = if differ(2 * pair + 1) == 1 { 2 * pair + 1 } else { 2 * pair };
+                    assert_eq!(found(pair), of(right[i], chosen));
+                    if pair > 0 {
+                        assert_eq!(found(bits / 2 + pair - 1), differ(2 * pair + 1) | differ(2 * pair));
+                    }
+                }
+            }
+        }
     }
 
     #[test]

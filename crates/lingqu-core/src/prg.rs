@@ -7,6 +7,9 @@ use ctr::Ctr64LE;
 pub const CHUNK: usize = 512;
 
 /// The key stream as little-endian 64-bit words. One key serves one session, so the counter starts at zero.
+///
+/// A clone draws the same words again: for one who used words as a mask and needs them a second time.
+#[derive(Clone)]
 pub struct Prg(Engine);
 
 /// How a mask meets a word.
@@ -17,6 +20,7 @@ pub enum Combine {
     Xor,
 }
 
+#[derive(Clone)]
 enum Engine {
     #[cfg(target_arch = "x86_64")]
     Wide(Box<wide::Stream>),
@@ -105,6 +109,7 @@ mod wide {
     const BATCH: usize = LANES * 8;
 
     /// Round keys, the next block's number, and the second half of a block whose first half was drawn.
+    #[derive(Clone)]
     pub struct Stream {
         keys: [__m128i; ROUNDS + 1],
         next: u64,
@@ -244,6 +249,18 @@ mod tests {
             }
             Prg::new(&[3; 16]).mask(&mut masked, 0xff, undo);
             assert!(masked.iter().all(|word| *word == 5));
+        }
+    }
+
+    #[test]
+    fn a_clone_draws_the_same_words() {
+        for make in [Prg::new, Prg::portable] {
+            let mut prg = make(&[9; 16]);
+            prg.fill(&mut [0u64; 77]);
+            let (mut copy, mut one, mut two) = (prg.clone(), vec![0u64; 200], vec![0u64; 200]);
+            prg.fill(&mut one);
+            copy.fill(&mut two);
+            assert_eq!(one, two);
         }
     }
 

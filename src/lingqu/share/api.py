@@ -6,7 +6,7 @@ A handle's public parts are its shape and width; its values are reached through 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
@@ -114,7 +114,10 @@ class SharedBits(_Handle):
 
 
 class Permutation:
-    """A shared permutation: row i goes to a hidden destination."""
+    """A shared permutation: row i goes to a hidden destination.
+
+    A machine may hold it otherwise, in a class of its own.
+    """
 
     __slots__ = ("destinations",)
 
@@ -334,18 +337,18 @@ class Machine(Protocol):
         weights: (sums, len(bits)), modulo 2**64.  Costs less than an injection of each bit where the sums are fewer.
         """
 
-    # Rows: the first axis is the row
+    # Rows: the first axis is the row.  What comes from an iterator and is held by nobody else is freed when it is sent
 
-    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+    def shuffle(self, columns: Iterable[Column]) -> list[Column]:
         """The rows of all columns in one fresh random order that no party knows."""
 
-    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+    def sort(self, keys: Iterable[SharedBits]) -> Permutation:
         """The stable ascending order of unsigned key words, the most significant word first."""
 
-    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def apply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """Bring row i of every column to its destination."""
 
-    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def unapply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """Row i of the result is the row at i's destination: the inverse of `apply`."""
 
     def permutation(self, destinations: Shared) -> Permutation:

@@ -14,7 +14,18 @@ from lingqu.share import wide
 from lingqu.share.api import INTEGER_LIMIT, Column, Machine, Shared, SharedBits
 from lingqu.share.domain import Bounding, image
 from lingqu.share.ordering import SortKey, key_bits
-from lingqu.share.relation import Key, Relation, as_bits, as_values, beside, copy_down, head, require_names, same_group
+from lingqu.share.relation import (
+    Key,
+    Relation,
+    as_bits,
+    as_values,
+    beside,
+    copy_down,
+    drained,
+    head,
+    require_names,
+    same_group,
+)
 
 EMPTY = INTEGER_LIMIT - 1
 """What a minimum over nothing gives; a maximum gives its negative. A count of the same column tells."""
@@ -57,12 +68,14 @@ def group(
     summed, tables = len(sums), [*sums, *extremes]
     del sums, extremes
     words, last, columns = _ends(machine, relation, keys, tables, summed)
-    front = machine.sort([machine.logical_not(last)])
-    table = beside(machine, [machine.inject(last), *columns])
-    del last, columns
+    front = machine.sort(iter([machine.logical_not(last)]))
+    flag = machine.inject(last)
+    del last
+    moving: list[Column] = [beside(machine, [flag, *columns]), *words]
+    del flag, columns, words
     count = min(bound, relation.rows)
-    ends, *end_words = (head(column, count) for column in machine.apply(front, [table, *words]))
-    del front, table, words
+    ends, *end_words = (head(column, count) for column in machine.apply(front, drained(moving)))
+    del front
     result = _differences(machine, as_values(ends), summed)
     found = iter(end_words)
     cut: dict[str, Key] = {name: tuple(as_bits(next(found)) for _ in relation.keys[name]) for name in keys}
@@ -78,13 +91,15 @@ def _ends(
     """
     words = [word for name in keys for word in relation.keys[name]]
     valid = machine.parity(relation.valid)
-    order = machine.sort([machine.logical_not(valid), *words])
+    order = machine.sort(iter([machine.logical_not(valid), *words]))
     columns: list[Column] = [valid, *words, *([beside(machine, tables)] if tables else [])]
     tables.clear()
-    moved = machine.apply(order, columns)
-    del order, columns
-    table = as_values(moved.pop()) if len(moved) > 1 + len(words) else None
+    del valid, words
+    moved = machine.apply(order, drained(columns))
+    del order
+    table = as_values(moved.pop()) if isinstance(moved[-1], Shared) else None
     valid, *words = [as_bits(word) for word in moved]
+    del moved
     follows = same_group(machine, words, valid)
     last = machine.logical_and(valid, machine.logical_not(machine.concat([follows[1:], follows[:1]])))
     return words, last, _running(machine, table, follows, sums)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import Column, Machine, Permutation, Shared, SharedBits
-from lingqu.share.relation import Key, Relation, as_bits, as_values, beside, head, require_names
+from lingqu.share.relation import Key, Relation, as_bits, as_values, beside, drained, head, require_names
 
 _MATCHED = ""
 """Name of the match flag while it moves with the left columns; no column has it."""
@@ -35,13 +35,17 @@ def join(
     if rows == 0:
         return _no_rows(left, right, left_keys, right_keys)
     order, match, in_right = _matches(machine, left, right, on)
-    flags = machine.inject(machine.stack([match, in_right]))
+    bits = machine.stack([match, in_right])
     del match, in_right
+    flags = machine.inject(bits)
+    del bits
     # the destinations first, then whether the row matched
     found = machine.concat([_match_destinations(machine, flags[0], flags[1])[None], flags[:1]])
     del flags
-    home = as_values(machine.unapply(order, [found.transpose()])[0])
-    del order, found
+    table: list[Column] = [found.transpose()]
+    del found
+    home = as_values(machine.unapply(order, drained(table))[0])
+    del order
     side_left, side_right = home[: left.rows], home[left.rows :]
     columns_left, keys_left = _first(machine, side_left[:, 0], left, left_keys, rows, {_MATCHED: side_left[:, 1]})
     del side_left
@@ -60,12 +64,11 @@ def _matches(
         for a, b in zip(left.keys[left_name], right.keys[right_name], strict=True)
     ]
     valid = machine.concat([machine.parity(left.valid), machine.parity(right.valid)])
-    order = machine.sort([machine.logical_not(valid), *words])
+    order = machine.sort(iter([machine.logical_not(valid), *words]))
     side = np.concatenate([np.zeros(left.rows, np.uint64), np.ones(right.rows, np.uint64)])
     columns: list[Column] = [*words, machine.constant_bits(side, 1), valid]
     del words, valid, side
-    moved = machine.apply(order, columns)
-    del columns
+    moved = machine.apply(order, drained(columns))
     *words, in_right, valid = [as_bits(word) for word in moved]
     return order, _adjacent_matches(machine, words, in_right, valid), in_right
 
@@ -136,8 +139,9 @@ def _first(
     moving: list[Column] = [*([beside(machine, list(columns.values()))] if columns else []), *words]
     if not moving:
         return {}, {}
-    moved = machine.apply(machine.permutation(destinations), moving)
+    count = len(moving)
+    moved = machine.apply(machine.permutation(destinations), drained(moving))
     table = as_values(head(moved[0], rows)) if columns else None
-    found = iter(moved[len(moving) - len(words) :])
+    found = iter(moved[count - len(words) :])
     cut: dict[str, Key] = {name: tuple(as_bits(head(next(found), rows)) for _ in relation.keys[name]) for name in keys}
     return ({name: table[:, i] for i, name in enumerate(columns)} if table is not None else {}), cut

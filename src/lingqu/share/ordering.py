@@ -104,20 +104,19 @@ class SortKey:
 
 
 def key_bits(machine: Machine, key: SortKey) -> list[SharedBits]:
-    """Single bits, the most significant first, whose unsigned order is the key's."""
+    """Words, the most significant first, whose unsigned order is the key's."""
     if not 2 <= key.bits <= 63 or key.values.ndim != 1:
         raise BadInput("A sort key is one-dimensional and has 2 to 63 bits.", "Give one value a row, and its width.")
     offset = 1 << (key.bits - 1)
     within(machine, key.values, 1 - offset, offset - 1, "sort_by")
     values = key.values if key.present is None else machine.multiply(key.values, key.present)
-    words = machine.to_bits(machine.add(values, offset))
+    words = machine.to_bits(machine.add(values, offset), key.bits)
     if key.descending:
         words = machine.logical_not(words)
-    ordered = [machine.bit(words, place) for place in reversed(range(key.bits))]
     if key.present is None:
-        return ordered
+        return [words]
     known = machine.parity(key.present)
-    return [machine.logical_not(known) if key.nulls_last else known, *ordered]
+    return [machine.logical_not(known) if key.nulls_last else known, words]
 
 
 def sort_by(machine: Machine, keys: Sequence[SortKey], columns: Sequence[Column]) -> list[Column]:
@@ -133,7 +132,7 @@ def order_of(machine: Machine, keys: Sequence[SortKey]) -> Permutation:
     """The permutation that sort_by applies."""
     if not keys:
         raise BadInput("There is no key to sort by.", "Name at least one key.")
-    return machine.sort([bit for key in keys for bit in key_bits(machine, key)])
+    return machine.sort(iter([word for key in keys for word in key_bits(machine, key)]))
 
 
 def top_rows(
@@ -146,8 +145,8 @@ def top_rows(
     """
     if not 0 <= rows <= len(keep):
         raise BadInput(f"There are no {rows} first rows of {len(keep)}.", "Ask for at most as many as there are.")
-    bits = [bit for key in keys for bit in key_bits(machine, key)]
-    order = machine.sort([machine.logical_not(keep), *bits])
+    words = [word for key in keys for word in key_bits(machine, key)]
+    order = machine.sort([machine.logical_not(keep), *words])
     moved = _values(machine.apply(order, [machine.concat(list(columns), axis=1)])[0])
     ends = np.cumsum([column.shape[1] for column in columns])
     return [moved[:rows, end - column.shape[1] : end] for end, column in zip(ends.tolist(), columns, strict=True)]

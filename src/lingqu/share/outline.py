@@ -6,7 +6,7 @@ Each protocol brings a Tally: what its own operations send.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any, Protocol, runtime_checkable
 
@@ -104,14 +104,22 @@ class Tally(Protocol):
     def shuffle(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
         """Machine.shuffle."""
 
-    def sort(self, rows: int, bits: int) -> None:
-        """Machine.sort by keys of `bits` bits together."""
+    def sort(self, rows: int, bits: int) -> bool:
+        """Machine.sort by keys of `bits` bits together; whether columns follow its order at the cost of a shuffle."""
 
     def apply(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
         """Machine.apply."""
 
     def unapply(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
         """Machine.unapply."""
+
+
+@runtime_checkable
+class OrderTally(Tally, Protocol):
+    """Of a protocol in which columns may follow the order that a sort found at the cost of a shuffle."""
+
+    def unshuffle(self, rows: int, integers: int, widths: Sequence[int] = ()) -> None:
+        """A shuffle undone."""
 
 
 @runtime_checkable
@@ -123,6 +131,12 @@ class LookupTally(Tally, Protocol):
 
     def look_up(self, sizes: Lookup) -> None:
         """Machine.look_up."""
+
+
+class Ordered(Permutation):
+    """An order that columns follow at the cost of a shuffle."""
+
+    __slots__ = ()
 
 
 def shaped(shape: Shape) -> Shared:
@@ -407,29 +421,35 @@ class Outline:
 
     # Rows
 
-    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+    def shuffle(self, columns: Iterable[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        self.tally.shuffle(checks.row_count(columns), *_split(columns))
-        return list(columns)
+        every = list(columns)
+        self.tally.shuffle(checks.row_count(every), *_split(every))
+        return every
 
-    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+    def sort(self, keys: Iterable[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        rows = checks.row_count(keys)
-        self.tally.sort(rows, sum(key.width for key in keys))
-        return Permutation(shaped((rows,)))
+        every = list(keys)
+        rows = checks.row_count(every)
+        ordered = self.tally.sort(rows, sum(key.width for key in every))
+        return (Ordered if ordered else Permutation)(shaped((rows,)))
 
-    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def apply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.apply."""
-        checks.same_rows(columns, permutation.rows)
-        self.tally.apply(permutation.rows, *_split(columns))
-        return list(columns)
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
+        (self.tally.shuffle if isinstance(permutation, Ordered) else self.tally.apply)(permutation.rows, *_split(every))
+        return every
 
-    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def unapply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.unapply."""
-        checks.same_rows(columns, permutation.rows)
-        integers, widths = _split(columns)
-        self.tally.unapply(permutation.rows, integers, widths)
-        return list(columns)
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
+        if isinstance(permutation, Ordered) and isinstance(self.tally, OrderTally):
+            self.tally.unshuffle(permutation.rows, *_split(every))
+        else:
+            self.tally.unapply(permutation.rows, *_split(every))
+        return every
 
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation."""

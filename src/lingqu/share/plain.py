@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -303,30 +303,34 @@ class Plain:
         """As Machine.weigh."""
         return _share(np.tensordot(ring(checks.weights(bits, weights)), _word(bits), 1))
 
-    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+    def shuffle(self, columns: Iterable[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        count = checks.row_count(columns)
+        every = list(columns)
+        count = checks.row_count(every)
         order = np.asarray(secrets.SystemRandom().sample(range(count), count), dtype=np.int64)
-        return [column[order] for column in columns]
+        return [column[order] for column in every]
 
-    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+    def sort(self, keys: Iterable[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        checks.row_count(keys)
-        order = np.lexsort([_word(key) for key in reversed(keys)])
+        every = list(keys)
+        checks.row_count(every)
+        order = np.lexsort([_word(key) for key in reversed(every)])
         destinations = np.empty_like(order)
         destinations[order] = np.arange(len(order))
         return Permutation(_share(destinations))
 
-    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def apply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.apply."""
-        checks.same_rows(columns, permutation.rows)
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
         source = np.argsort(_signed(permutation.destinations))
-        return [column[source] for column in columns]
+        return [column[source] for column in every]
 
-    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def unapply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.unapply."""
-        checks.same_rows(columns, permutation.rows)
-        return [column[_signed(permutation.destinations)] for column in columns]
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
+        return [column[_signed(permutation.destinations)] for column in every]
 
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation; BadInput when it is none."""

@@ -8,9 +8,10 @@ same two pivots are compared each with each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from math import isqrt
 
 import numpy as np
@@ -114,77 +115,100 @@ def numbered(numbers: Words, keys: Sequence[tuple[Words, int]]) -> Words:
     return table.reshape(-1)
 
 
-def ranks(plan: tuple[Stage, ...], compare: Compare) -> Order:
-    """The rows in ascending order, found by opened comparisons.
+def ranks(plan: tuple[Stage, ...], compare: Compare, together: int) -> Order:
+    """The rows in ascending order, found by opened comparisons, no more than `together` at a time.
 
     With probability below 2**(2 - TAIL) a stage opens a few more than its plan says.
     """
     order = np.zeros(0, np.uint32)
     for stage in plan:
-        order = _joined(compare, order, stage)
+        order = _joined(compare, order, stage, together)
     return order
 
 
-def _joined(compare: Compare, order: Order, stage: Stage) -> Order:
+def _joined(compare: Compare, order: Order, stage: Stage, together: int) -> Order:
     """The order of the sorted rows and the stage's further ones."""
-    gap = _searched(compare, order, stage)
+    gap = _searched(compare, order, stage, together)
     by = np.argsort(gap, kind="stable").astype(np.uint32)
     gap = gap[by]
-    left, right = _pairs(gap)
-    spare = max(stage.pairs - len(left), 0)
-    rows = by + np.uint32(stage.known)
-    # rows 0 and 1 differ, and how they compare is opened anyway
-    x = np.concatenate([rows[left], np.zeros(spare, np.uint32)])
-    y = np.concatenate([rows[right], np.ones(spare, np.uint32)])
-    below = [compare(x[part], y[part]) for part in _parts(len(x), stage.pairs)]
-    del x, y
-    less = np.concatenate(below)[: len(left)] if below else np.zeros(0, np.bool_)
-    place = _counts(right[less], stage.added)
-    place += _counts(left[~less], stage.added)
-    del left, right, less
-    counts = _counts(gap, stage.known + 1)
-    reached = np.cumsum(counts, dtype=np.uint32)
+    by += np.uint32(stage.known)
+    place = np.zeros(stage.added, np.uint32)
+    for left, right, spare in _batches(_pairs(gap), stage.pairs, together):
+        # rows 0 and 1 differ, and how they compare is opened anyway
+        x = np.concatenate([by[left], np.zeros(spare, np.uint32)])
+        y = np.concatenate([by[right], np.ones(spare, np.uint32)])
+        less = compare(x, y)[: len(left)]
+        np.add.at(place, right[less], np.uint32(1))
+        np.add.at(place, left[~less], np.uint32(1))
+        del left, right, x, y, less
+    reached = np.zeros(stage.known + 1, np.uint32)
+    np.add.at(reached, gap, np.uint32(1))
+    place += gap
+    np.cumsum(reached, out=reached)
     out = np.zeros(stage.known + stage.added, np.uint32)
     out[np.arange(stage.known, dtype=np.uint32) + reached[: stage.known]] = order
-    reached -= counts
-    place += gap
+    reached[1:] = reached[:-1].copy()
+    reached[0] = 0
     place += reached[gap]
-    out[place] = rows
+    out[place] = by
     return out
 
 
-def _counts(numbers: Order, most: int) -> Order:
-    """How often each number below `most` occurs."""
-    return np.bincount(numbers, minlength=most).astype(np.uint32)
-
-
-def _parts(count: int, most: int) -> list[slice]:
-    """The comparisons that are declared, and apart from them those beyond."""
-    return [part for part in (slice(0, min(count, most)), slice(most, count)) if part.start < part.stop]
-
-
-def _searched(compare: Compare, order: Order, stage: Stage) -> Order:
+def _searched(compare: Compare, order: Order, stage: Stage, together: int) -> Order:
     """How many sorted rows are below each further one: a step opens the pivots that part what is left evenly."""
-    rows = np.arange(stage.known, stage.known + stage.added, dtype=np.uint32)
     found = np.zeros(stage.added, np.uint32)
     left = stage.known.bit_length()
     for digit in stage.digits:
         left -= digit
-        pivots = np.arange(1, 1 << digit, dtype=np.uint32)[:, None] << np.uint32(left)
-        chosen = order[found + pivots - np.uint32(1)].reshape(-1)
-        above = compare(chosen, np.tile(rows, len(pivots))).reshape(len(pivots), -1)
-        found += np.count_nonzero(above, axis=0).astype(np.uint32) << np.uint32(left)
+        count = ((1 << digit) - 1) * stage.added
+        above = np.zeros(stage.added, np.uint8)
+        for start in range(0, count, together):
+            parts = list(_stretches(start, min(start + together, count), stage.added))
+            pivots = [order[found[rows] + np.uint32(((k + 1) << left) - 1)] for k, rows in parts]
+            rows = [np.arange(stage.known + r.start, stage.known + r.stop, dtype=np.uint32) for _, r in parts]
+            outcomes = compare(np.concatenate(pivots), np.concatenate(rows))
+            del pivots, rows
+            for _, stretch in parts:
+                size = stretch.stop - stretch.start
+                above[stretch] += outcomes[:size]
+                outcomes = outcomes[size:]
+        found += above.astype(np.uint32) << np.uint32(left)
     return found
 
 
-def _pairs(gap: Order) -> tuple[Order, Order]:
-    """All pairs of positions that hold the same value in a sorted array, the earlier first."""
-    first, second = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
+def _stretches(start: int, stop: int, length: int) -> Iterator[tuple[int, slice]]:
+    """Positions start..stop of lines of one length, one line after the other: (line, part of it)."""
+    while start < stop:
+        line, at = divmod(start, length)
+        end = min(length, at + stop - start)
+        yield line, slice(at, end)
+        start += end - at
+
+
+def _pairs(gap: Order) -> Iterator[tuple[Order, Order]]:
+    """All pairs of positions that hold the same value in a sorted array, the earlier first, some at a time."""
     at, distance = np.flatnonzero(gap[:-1] == gap[1:]).astype(np.uint32), 1
     while len(at):
-        first.append(at)
-        second.append(at + np.uint32(distance))
+        yield at, at + np.uint32(distance)
         distance += 1
         at = at[at < len(gap) - distance]
         at = at[gap[at] == gap[at + np.uint32(distance)]]
-    return np.concatenate(first), np.concatenate(second)
+
+
+def _batches(pairs: Iterator[tuple[Order, Order]], declared: int, together: int) -> Iterator[tuple[Order, Order, int]]:
+    """Pairs as they are compared, and how many others are compared with them.
+
+    The declared ones come first, filled up to their number; those beyond it come apart from them.
+    """
+    none = np.zeros(0, np.uint32)
+    left, right = none, none
+    while declared:
+        size = min(declared, together)
+        while len(left) < size and (more := next(pairs, None)) is not None:
+            left, right = np.concatenate([left, more[0]]), np.concatenate([right, more[1]])
+        yield left[:size], right[:size], max(size - len(left), 0)
+        left, right = left[size:], right[size:]
+        declared -= size
+    for more in chain([(left, right)], pairs):
+        for start in range(0, len(more[0]), together):
+            yield more[0][start : start + together], more[1][start : start + together], 0

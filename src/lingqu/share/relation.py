@@ -5,7 +5,7 @@ Which rows are valid stays hidden, so every output has a public number of rows t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,12 @@ def filter_rows(machine: Machine, relation: Relation, keep: SharedBits | Shared)
 def beside(machine: Machine, columns: Sequence[Shared]) -> Shared:
     """Columns side by side; a single one is not copied."""
     return columns[0].reshape(-1, 1) if len(columns) == 1 else machine.stack(columns, 1)
+
+
+def drained(columns: list[Column]) -> Iterator[Column]:
+    """A list's columns, which it then holds no more: what nobody else holds is freed when it moves."""
+    while columns:
+        yield columns.pop(0)
 
 
 def head(column: Column, rows: int) -> Column:

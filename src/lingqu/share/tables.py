@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Self
@@ -19,12 +19,16 @@ Parts = tuple[Words, ...]
 
 @dataclass(frozen=True)
 class Layout:
-    """A table without its shares.  count: words in a component."""
+    """A table without its shares.  count: words in a component.
+
+    packed: rows of `columns` bits lie in the words without gaps.
+    """
 
     tag: Tag
     count: int
     columns: int
     width: int
+    packed: bool = False
 
     def having(self, *parts: Words) -> Table:
         """A table of this layout."""
@@ -77,25 +81,44 @@ def _widths(columns: Sequence[Column]) -> list[int]:
 
 def pack_columns(columns: Sequence[Column]) -> list[Table]:
     """An additive table and a binary one, each only if there is such a column."""
-    return list(packed_columns(columns))
+    return list(packed_columns(list(columns)))
 
 
-def packed_columns(columns: Sequence[Column]) -> Iterator[Table]:
-    """As `pack_columns`, one at a time, so that the first can be freed before the second is built."""
+def packed_columns(columns: list[Column]) -> Iterator[Table]:
+    """As `pack_columns`, one at a time, so that the first can be freed before the second is built.
+
+    The list is emptied: a column that nobody else holds is freed when it stands in its table.
+    """
     integers = [column for column in columns if isinstance(column, Shared) and _per_row(column)]
+    bits = [column for column in columns if isinstance(column, SharedBits) and _per_row(column)]
+    columns.clear()
     if integers:
         rows, width = len(integers[0]), sum(_per_row(column) for column in integers)
-        parts = tuple(
-            _beside([column.parts[i].reshape(rows, _per_row(column)) for column in integers])
-            for i in range(len(integers[0].parts))
-        )
-        yield Table(Tag.ELEMENTS, parts, width)
-        del parts
-    bits = [column for column in columns if isinstance(column, SharedBits) and _per_row(column)]
+        halves = [[column.parts[i].reshape(rows, _per_row(column)) for column in integers] for i in _halves(integers)]
+        integers.clear()
+        yield Table(Tag.ELEMENTS, _each(halves, _beside), width)
     if bits:
         places, count, width = places_of(_widths(bits))
-        parts = tuple(_dense([column.parts[i] for column in bits], places, count) for i in range(len(bits[0].parts)))
-        yield Table(Tag.BITS, parts, count, width)
+        halves = [[column.parts[i] for column in bits] for i in _halves(bits)]
+        bits.clear()
+        yield Table(Tag.BITS, _each(halves, lambda parts: _dense(parts, places, count)), count, width)
+
+
+def outlines_of(columns: Sequence[Column]) -> list[Column]:
+    """Columns of the same shapes and kinds that hold nothing, for `unpack_columns`."""
+    return [c.like(tuple(np.broadcast_to(np.uint64(0), c.shape) for _ in c.parts)) for c in columns]
+
+
+def _halves(columns: Sequence[Column]) -> range:
+    return range(len(columns[0].parts))
+
+
+def _each(halves: list[list[Words]], join: Callable[[Sequence[Words]], Words]) -> Parts:
+    """One component after the other, each given up as soon as it is joined."""
+    found = []
+    while halves:
+        found.append(join(halves.pop(0)))
+    return tuple(found)
 
 
 def _beside(parts: Sequence[Words]) -> Words:
@@ -112,31 +135,35 @@ def _dense(parts: Sequence[Words], places: Sequence[Place], count: int) -> Words
     return out.reshape(-1)
 
 
-def unpack_columns(columns: Sequence[Column], tables: Sequence[Table]) -> list[Column]:
-    """The moved tables as columns of the shapes and kinds they came from."""
-    found = {table.tag: table for table in tables}
-    integers = _taken(found.get(Tag.ELEMENTS), columns[0])
-    binary = _taken(found.get(Tag.BITS), columns[0])
-    places = iter(places_of(_widths(columns))[0])
-    at = 0
-    result: list[Column] = []
+def unpack_columns(columns: Sequence[Column], tables: list[Table]) -> list[Column]:
+    """The moved tables as columns of the shapes and kinds they came from.  The list of tables is emptied."""
+    rows, halves = len(columns[0]), []
+    found = {table.tag: [part.reshape(rows, table.columns) for part in table.parts] for table in tables}
+    tables.clear()
+    none = np.zeros((rows, 0), np.uint64)
+    places = places_of(_widths(columns))[0]
+    for _ in columns[0].parts:  # what a component comes from is given up before the next one
+        integers, bits = (found[tag].pop(0) if tag in found else none for tag in (Tag.ELEMENTS, Tag.BITS))
+        halves.append(_component(columns, places, integers, bits))
+    return [column.like(tuple(parts)) for column, *parts in zip(columns, *halves, strict=True)]
+
+
+def _component(columns: Sequence[Column], places: Sequence[Place], table: Words, dense: Words) -> list[Words]:
+    """One component of every column."""
+    spots, at, found = iter(places), 0, []
     for column in columns:
         size = _per_row(column)
         if isinstance(column, Shared):
-            result.append(Shared(tuple(part[:, at : at + size].reshape(column.shape) for part in integers)))
+            found.append(table[:, at : at + size].reshape(column.shape))
             at += size
         else:
-            spots = [next(places) for _ in range(size)]
-            result.append(SharedBits(tuple(_undense(part, spots, column) for part in binary), column.width))
-    return result
-
-
-def _taken(table: Table | None, column: Column) -> Parts:
-    if table is None:
-        return tuple(np.zeros((len(column), 0), np.uint64) for _ in column.parts)
-    return tuple(part.reshape(len(column), table.columns) for part in table.parts)
+            found.append(_undense(dense, [next(spots) for _ in range(size)], column))
+    return found
 
 
 def _undense(part: Words, spots: Sequence[Place], column: SharedBits) -> Words:
-    words = [(part[:, s.word] >> np.uint64(s.shift)) & np.uint64((1 << s.width) - 1) for s in spots]
-    return np.stack(words, axis=1).reshape(column.shape) if words else np.zeros(column.shape, np.uint64)
+    out = np.zeros((len(part), len(spots)), np.uint64)
+    for i, s in enumerate(spots):
+        np.right_shift(part[:, s.word], np.uint64(s.shift), out=out[:, i])
+        out[:, i] &= np.uint64((1 << s.width) - 1)
+    return out.reshape(column.shape)

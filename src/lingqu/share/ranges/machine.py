@@ -8,7 +8,7 @@ surely set, and those that may be.  What only moves entries works on all compone
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -417,24 +417,26 @@ class Ranges:
         low, high = self.ends(column)
         return self.between(*(np.broadcast_to(end, column.shape) for end in (low.min(axis=0), high.max(axis=0))))
 
-    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+    def shuffle(self, columns: Iterable[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        checks.row_count(columns)
-        return [self._anywhere(column) for column in columns]
+        every = list(columns)
+        checks.row_count(every)
+        return [self._anywhere(column) for column in every]
 
-    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+    def sort(self, keys: Iterable[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        return self._places(checks.row_count(keys))
+        return self._places(checks.row_count(list(keys)))
 
     def _places(self, rows: int) -> Permutation:
         return Permutation(self.between(np.zeros(rows, np.int64), max(rows - 1, 0)))
 
-    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def apply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.apply."""
-        checks.same_rows(columns, permutation.rows)
-        return [self._anywhere(column) for column in columns]
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
+        return [self._anywhere(column) for column in every]
 
-    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def unapply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.unapply."""
         return self.apply(permutation, columns)
 

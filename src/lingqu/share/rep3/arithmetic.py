@@ -24,8 +24,8 @@ def multiply(s: Session, x: Parts, y: Parts) -> Parts:
 
 def sum_of_products(s: Session, x: Parts, y: Parts, terms: int) -> Parts:
     """The sum over the first of `terms` axes of x * y, flat, reshared once."""
-    products = _core.multiply_shares(x, y, s.mine, s.next).reshape(terms, -1)
-    return s.reshare(np.add.reduce(products, axis=0))
+    products = _core.multiply_shares(x, y, s.mine, s.next)
+    return s.reshare(products if terms == 1 else np.add.reduce(products.reshape(terms, -1), axis=0))
 
 
 def matmul(s: Session, pairs: Sequence[tuple[Parts, bool, Parts]], sizes: tuple[int, int, int]) -> Parts:

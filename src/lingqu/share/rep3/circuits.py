@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -78,9 +78,7 @@ def equal_words(s: Session, pairs: Sequence[tuple[Parts, int]]) -> Parts:
     """A dense bit an element: whether the given differences (words, width) are all zero."""
 
     def some(rows: slice) -> Parts:
-        every = [planes_of((words[0][rows], words[1][rows]), width) for words, width in pairs]
-        stacked = np.concatenate([x[0] for x in every]), np.concatenate([x[1] for x in every])
-        return all_ones(s, complement(s, stacked))
+        return _all_zero(s, (((words[0][rows], words[1][rows]), width) for words, width in pairs))
 
     return _joined([some(rows) for rows in chunks(len(pairs[0][0][0]))])
 
@@ -89,9 +87,18 @@ def equal_pairs(s: Session, pairs: Sequence[tuple[Parts, Parts, int]]) -> Parts:
     """A dense bit an element: whether x equals y in all pairs (x, y, width); their differences are built in chunks."""
 
     def some(rows: slice) -> Parts:
-        return equal_words(s, [((x[0][rows] ^ y[0][rows], x[1][rows] ^ y[1][rows]), width) for x, y, width in pairs])
+        differences = (((x[0][rows] ^ y[0][rows], x[1][rows] ^ y[1][rows]), width) for x, y, width in pairs)
+        return _all_zero(s, differences)
 
     return _joined([some(rows) for rows in chunks(len(pairs[0][0][0]))])
+
+
+def _all_zero(s: Session, every: Iterable[tuple[Parts, int]]) -> Parts:
+    """A dense bit an element: whether all words are zero, of which one after the other is turned into planes."""
+    planes = [planes_of(words, width) for words, width in every]
+    stacked = np.concatenate([x[0] for x in planes]), np.concatenate([x[1] for x in planes])
+    del planes
+    return all_ones(s, complement(s, stacked))
 
 
 def is_zero(s: Session, x: Parts) -> Parts:
@@ -232,7 +239,13 @@ def to_bits(s: Session, x: Parts, bits: int = 64, low: int = 0) -> Parts:
     at the same depth, and fan-out is free here; of it, what the wanted bits take.
     """
     s = s.turned(len(x[0]) * bits // 64)
-    return by_chunks(x, lambda part: _to_bits(s, part, bits, low))
+    count = len(x[0])
+    if count <= CHUNK_ROWS:
+        return _to_bits(s, x, bits, low)
+    found = np.empty(count, np.uint64), np.empty(count, np.uint64)
+    for rows in chunks(count):
+        found[0][rows], found[1][rows] = _to_bits(s, (x[0][rows], x[1][rows]), bits, low)
+    return found
 
 
 @cache
@@ -254,21 +267,25 @@ def network(bits: int, low: int) -> tuple[tuple[Edges, Edges], ...]:
 
 def _to_bits(s: Session, x: Parts, bits: int, low: int) -> Parts:
     carries = _carries(s, x, bits)
+    equal, known, zero = carries.tables
+    # the two are overwritten, level by level, so they are no other's and not one another's
+    carry, links = (known[0].copy(), known[1].copy()), (equal[0].copy(), equal[1].copy())
+    carries.tables = [links, carry, zero]
+    del known
     by, values = carries.chooses, carries.values
     for choices, unions in network(bits, low):
         chosen = [(by[i], values[i], values[k]) for i, k in choices]
         table = carries.chosen(s, chosen, [(by[i], by[k]) for i, k in unions])
-        written = carries.rows
-        carries.tables.append(table)
-        for row, (i, _) in enumerate(choices):
-            values[i] = written + row
-        for row, (i, _) in enumerate(unions):
-            by[i] = written + len(choices) + row
-    flat = []
-    for i in (0, 1):
-        sums = carries.tables[0][i][low:].copy()
-        _core.xor_rows(sums.reshape(-1), carries.components[i], carries.length, values[low:])
-        flat.append(_core.from_planes(sums.reshape(-1), len(x[0])))
+        for half in (0, 1):
+            carry[half][[values[i] - bits for i, _ in choices]] = table[half][: len(choices)]
+            links[half][[by[i] for i, _ in unions]] = table[half][len(choices) :]
+        del table
+    del links
+    flat, first = [], max(low, 1)
+    for half in (0, 1):
+        sums = equal[half]
+        sums[first:] ^= carry[half][first - 1 : bits - 1]
+        flat.append(_core.from_planes(sums[low:].reshape(-1), len(x[0])))
     return complement(s, (flat[0], flat[1]), np.uint64((1 << (bits - low)) - 1))
 
 

@@ -41,7 +41,7 @@ class Counted:
     """An operation that a tally counts from its sizes."""
 
     name: str
-    run: Callable[[Tally, Sizes], None]
+    run: Callable[[Tally, Sizes], object]
     source: str
     reveals: tuple[Reveals, ...]
 
@@ -56,7 +56,7 @@ class Counted:
         return Operation(self.name, cost, self.source + proofs, self.reveals)
 
 
-def _operation(name: str, run: Callable[[Tally, Sizes], None], source: str, *reveals: Reveals) -> Counted:
+def _operation(name: str, run: Callable[[Tally, Sizes], object], source: str, *reveals: Reveals) -> Counted:
     return Counted(name, run, source, reveals)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any
 
@@ -30,9 +30,9 @@ from lingqu.share.api import (
 )
 from lingqu.share.local import Local
 from lingqu.share.lookups import Found, Kept, Lookup, by_rows, flags_of
-from lingqu.share.rep3 import arithmetic, circuits, lookup, ranking, rows, session
+from lingqu.share.rep3 import arithmetic, circuits, hops, lookup, ranking, rows, session
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
-from lingqu.share.tables import packed_columns, unpack_columns
+from lingqu.share.tables import Table, outlines_of, packed_columns, unpack_columns
 
 
 def integers_of(parts: Parts, shape: Shape) -> Shared:
@@ -62,6 +62,19 @@ def _whole(products: list[Shared], lead: Shape, sizes: tuple[int, int, int]) -> 
     shape = (*lead, sizes[0], sizes[2])
     parts = (np.array([product.parts[i] for product in products], np.uint64).reshape(shape) for i in (0, 1))
     return Shared(tuple(parts))
+
+
+class Ordered(Permutation):
+    """What a sort by comparisons finds: columns follow it at the cost of a shuffle."""
+
+    __slots__ = ("orders",)
+
+    def __init__(self, orders: hops.Orders) -> None:
+        self.orders = orders
+
+    @property
+    def rows(self) -> int:
+        return self.orders.rows
 
 
 class Rep3(Local):
@@ -286,45 +299,53 @@ class Rep3(Local):
 
     # Rows
 
-    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+    def shuffle(self, columns: Iterable[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        count = checks.row_count(columns)
-        return unpack_columns(columns, rows.shuffle(self._steps, count, packed_columns(columns)))
+        every = list(columns)
+        count, outlines = checks.row_count(every), outlines_of(every)
+        return unpack_columns(outlines, rows.shuffle(self._steps, count, packed_columns(every)))
 
-    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+    def sort(self, keys: Iterable[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        count = checks.row_count(keys)
+        every = list(keys)
+        count = checks.row_count(every)
+        words = [(flat_pair(key.parts), key.width) for key in reversed(every)]
+        every.clear()
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
-        order = self._order(keys, count)
+        if ranking.by_digits(count, sum(width for _, width in words)):
+            bits = [(parts, position) for parts, width in words for position in range(width)]
+            words.clear()
+            found = Permutation(integers_of(rows.sort(self._steps, bits), (count,)))
+        else:
+            found = Ordered(ranking.sort(self._steps, words))
         rows.release(count)
-        return order
+        return found
 
-    def _order(self, keys: Sequence[SharedBits], count: int) -> Permutation:
-        """The cheaper of both ways to sort, for at least two rows."""
-        if ranking.by_digits(count, sum(key.width for key in keys)):
-            return Permutation(integers_of(self._by_digits(keys), (count,)))
-        words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]
-        return Permutation(integers_of(ranking.sort(self._steps, words), (count,)))
-
-    def _by_digits(self, keys: Sequence[SharedBits]) -> Parts:
-        words = [(flat_pair(key.parts), key.width) for key in reversed(keys)]
-        bits = [(parts, position) for parts, width in words for position in range(width)]
-        return rows.sort(self._steps, bits)
-
-    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def apply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.apply."""
-        checks.same_rows(columns, permutation.rows)
-        destinations = flat_pair(permutation.destinations.parts)
-        moved = unpack_columns(columns, rows.apply(self._steps, destinations, packed_columns(columns)))
-        rows.release(permutation.rows)
-        return moved
+        return self._moved(permutation, columns, rows.apply, inverse=False)
 
-    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def unapply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.unapply."""
-        checks.same_rows(columns, permutation.rows)
-        destinations = flat_pair(permutation.destinations.parts)
-        moved = unpack_columns(columns, rows.unapply(self._steps, destinations, packed_columns(columns)))
+        return self._moved(permutation, columns, rows.unapply, inverse=True)
+
+    def _moved(
+        self,
+        permutation: Permutation,
+        columns: Iterable[Column],
+        move: Callable[[rows.Steps, Parts, Iterable[Table]], list[Table]],
+        inverse: bool,
+    ) -> list[Column]:
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
+        outlines = outlines_of(every)
+        tables = packed_columns(every)
+        if isinstance(permutation, Ordered):
+            found = rows.follow(self._steps, permutation.orders, tables, inverse)
+        else:
+            found = move(self._steps, flat_pair(permutation.destinations.parts), tables)
+        moved = unpack_columns(outlines, found)
         rows.release(permutation.rows)
         return moved
 

@@ -1,6 +1,7 @@
 """Hidden permutations of rows: shuffle, and the stable radix sort on shared permutations, which suits few key bits.
 
-Permutations are shared vectors of destinations: row i goes to position p(i).
+Permutations are shared vectors of destinations: row i goes to position p(i); or a public order of rows that were
+shuffled, with the seeds of that shuffle (`Orders`): columns follow it by the same shuffle under fresh masks.
 Source: Araki et al., "Secure Graph Analysis at Scale" (CCS 2021) for the shuffle;
 after Asharov et al., "Efficient Secure Three-Party Sorting" (CCS 2022) for the sort.
 """
@@ -13,19 +14,20 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lingqu import _core
 from lingqu.kinds.channel import Tag
 from lingqu.kinds.errors import ProtocolViolation
 from lingqu.share.api import Words
 from lingqu.share.rep3 import arithmetic, circuits
-from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session
-from lingqu.share.tables import Layout, Table
+from lingqu.share.rep3.hops import LAST, Hops, Order, Orders, Packed, draw_orders, pair
+from lingqu.share.rep3.session import Parts, Session
+from lingqu.share.tables import Table
 
-Order = NDArray[np.uint32]
 KeyBit = tuple[Parts, int]
 """Words, and a bit's position in them."""
+Key = tuple[Parts, int]
+"""Words of a key, and their width."""
 STEP = 1 << 13
 """Comparisons that are worth the rounds of opening some."""
 MANY_ROWS = 1 << 16
@@ -34,143 +36,10 @@ DIGIT_BITS = 2
 """Key bits that one pass of the sort takes: fewer passes against more products a pass."""
 
 
-def group_of(table: Table | Layout) -> Group:
-    """Of a table's shares."""
-    return BINARY if table.tag is Tag.BITS else ADDITIVE
-
-
-def pair(table: Table) -> Parts:
-    """Both components."""
-    return table.parts[0], table.parts[1]
-
-
 def release(rows: int) -> None:
     """After work on many rows, give the memory that it has freed back to the system."""
     if rows >= MANY_ROWS:
         _core.release_memory()
-
-
-def draw_orders(s: Session, rows: int) -> dict[int, Order]:
-    """A fresh permutation under each key this party holds; nobody holds all three."""
-    return {index % 3: s.stream(index).permutation(rows) for index in (s.party, s.party + 1)}
-
-
-@dataclass(frozen=True)
-class Hops:
-    """One way through the three private permutations: lead and helper apply a, lead and other b, helper and other c.
-
-    The result is c(b(a(rows))), or with `inverse` the same with each permutation undone.
-    """
-
-    session: Session
-    orders: dict[int, Order]
-    inverse: bool = False
-
-    @property
-    def lead(self) -> int:
-        return 2 if self.inverse else 0
-
-    @property
-    def indices(self) -> tuple[int, int, int]:
-        """The keys' indices in order of application."""
-        return (2, 0, 1) if self.inverse else (1, 0, 2)
-
-    def _move(self, words: Words, index: int, columns: int) -> Words:
-        return (_core.scatter if self.inverse else _core.gather)(words, self.orders[index], columns)
-
-    def run(self, tables: Iterable[Table], opened: int = 0) -> list[Table | Words]:
-        """Permute tables of one number of rows; the first `opened` come out in the clear, to all.
-
-        Tables are taken one after the other and not kept: their shares are not needed once they are sent.
-
-        Cost: 2 rounds; 32 bytes an element and party set of a table that stays shared, 48 of one that is opened.
-        Discloses: the opened tables' rows in an order that no party knows.
-        """
-        layouts = [self._first_hop(table) for table in tables]
-        moved = [self._second_hop(layout) for layout in layouts]
-        outgoing = [self._last_mask(t, m, i < opened) for i, (t, m) in enumerate(zip(layouts, moved, strict=True))]
-        self._send_last(layouts, outgoing, opened)
-        return [
-            self._open(t, o) if i < opened else t.having(*self._share(t, o))
-            for i, (t, o) in enumerate(zip(layouts, outgoing, strict=True))
-        ]
-
-    def _first_hop(self, table: Table) -> Layout:
-        """Lead applies a and b to its two components; helper applies a to the third; both masked."""
-        s, group, width = self.session, group_of(table), table.width
-        a, b, c = self.indices
-        if s.party == self.lead:
-            whole = group.plus(table.parts[0], table.parts[1])
-            for index in (a, b):
-                s.mask(index, whole, group, width)
-                whole = self._move(whole, index, table.columns)
-            s.send(1, whole, group, width)
-        elif s.party == 1:
-            rest = (table.parts[1] if c == 2 else table.parts[0]).copy()
-            s.mask(a, rest, group, width, undo=True)
-            s.send(2 - self.lead, self._move(rest, a, table.columns), group, width)
-        return table.layout
-
-    def _second_hop(self, table: Layout) -> Words | None:
-        """Other applies b to what helper sent; then helper and other hold summands and apply c."""
-        s, group, count, width = self.session, group_of(table), table.count, table.width
-        _, b, c = self.indices
-        if s.party == self.lead:
-            return None
-        if s.party == 1:
-            return self._move(s.receive(self.lead, count, group, width), c, table.columns)
-        rest = s.receive(1, count, group, width)
-        s.mask(b, rest, group, width, undo=True)
-        rest = self._move(rest, b, table.columns)
-        return self._move(rest, c, table.columns)
-
-    def _last_mask(self, table: Layout, moved: Words | None, opened: bool) -> tuple[Words | None, Words | None]:
-        """What this party adds to the last exchange, and the component it draws. Helper and other hold summands."""
-        s, group, count, width = self.session, group_of(table), table.count, table.width
-        a, b, c = self.indices
-        if opened:
-            if moved is not None:
-                s.mask(c, moved, group, width, undo=s.party != 1)
-            return moved, None
-        if moved is None:
-            return s.draw(a, count, width), s.draw(b, count, width)
-        drawn = s.draw(a if s.party == 1 else b, count, width)
-        group.take_from(moved, drawn)
-        return moved, drawn
-
-    def _send_last(
-        self, tables: Sequence[Layout], outgoing: Sequence[tuple[Words | None, Words | None]], opened: int
-    ) -> None:
-        s = self.session
-        if s.party == self.lead:
-            return
-        peer = 3 - self.lead - s.party
-        for i, (table, (own, _)) in enumerate(zip(tables, outgoing, strict=True)):
-            assert own is not None
-            s.send(peer, own, group_of(table), table.width)
-            if i < opened:
-                s.send(self.lead, own, group_of(table), table.width)
-
-    def _open(self, table: Layout, outgoing: tuple[Words | None, Words | None]) -> Words:
-        s, own = self.session, outgoing[0]
-        if own is None:
-            peers = [party for party in (0, 1, 2) if party != self.lead]
-            one, two = (s.receive(party, table.count, group_of(table), table.width) for party in peers)
-            return group_of(table).plus(one, two)
-        return group_of(table).plus(own, s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width))
-
-    def _share(self, table: Layout, outgoing: tuple[Words | None, Words | None]) -> Parts:
-        s, (own, drawn) = self.session, outgoing
-        a, b, c = self.indices
-        assert own is not None
-        assert drawn is not None
-        if s.party == self.lead:
-            components = {a: own, b: drawn}
-        else:
-            theirs = s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width)
-            group_of(table).add_to(own, theirs)
-            components = {c: own, (a if s.party == 1 else b): drawn}
-        return components[s.party], components[s.after]
 
 
 def opened_order(s: Session, words: Words) -> Order:
@@ -195,6 +64,10 @@ class Steps(Protocol):
     def step(self) -> int:
         """Comparisons that are worth the rounds of opening some."""
 
+    @property
+    def last(self) -> int:
+        """The key by whose permutation a table moves last."""
+
     def integers(self, bits: Parts) -> Parts:
         """Single bits as 0 or 1."""
 
@@ -205,9 +78,12 @@ class Steps(Protocol):
         """The sum over the first of `terms` axes of x * y, flat."""
 
     def move(
-        self, orders: dict[int, Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
+        self, orders: Orders, tables: Iterable[Table], opened: int = 0, inverse: bool = False
     ) -> list[Table | Words]:
         """As Hops.run."""
+
+    def shuffled(self, orders: Orders, keys: list[Key]) -> Words:
+        """Keys above the rows' numbers, shuffled, as `_core.interleave` gives them; the list is emptied."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +92,7 @@ class PlainSteps:
 
     session: Session
     step: int = STEP
+    last: int = LAST
 
     def integers(self, bits: Parts) -> Parts:
         """As Steps.integers."""
@@ -230,10 +107,33 @@ class PlainSteps:
         return arithmetic.sum_of_products(self.session, x, y, terms)
 
     def move(
-        self, orders: dict[int, Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
+        self, orders: Orders, tables: Iterable[Table], opened: int = 0, inverse: bool = False
     ) -> list[Table | Words]:
         """As Steps.move."""
         return Hops(self.session, orders, inverse).run(tables, opened)
+
+    def shuffled(self, orders: Orders, keys: list[Key]) -> Words:
+        """As Steps.shuffled."""
+        both = Hops(self.session, orders).run([_packed(self.session, keys)])[0]
+        assert isinstance(both, np.ndarray)
+        return both
+
+
+def _packed(s: Session, keys: list[Key]) -> Packed:
+    """Keys, the least significant first, above the rows' numbers, of which each party builds what it will move.
+
+    The numbers are component x_0.
+    """
+    rows, width = len(keys[0][0][0]), sum(width for _, width in keys)
+    bits = (rows - 1).bit_length()
+    columns: list[tuple[Words, Words | None, int]]
+    if s.party == 0:
+        columns = [(words[0], words[1], width) for words, width in keys]
+    else:
+        columns = [(words[1], None, width) for words, width in keys]
+    keys.clear()
+    words = None if s.party == 2 else _core.pack_rows(rows, bits, s.party == 0, columns)
+    return Packed(rows, bits + width, words)
 
 
 def shuffle(steps: Steps, rows: int, tables: Iterable[Table]) -> list[Table]:
@@ -266,7 +166,12 @@ def unapply(steps: Steps, destinations: Parts, tables: Iterable[Table]) -> list[
     return _undo(steps, orders, opened_order(steps.session, order), tables)
 
 
-def _undo(steps: Steps, orders: dict[int, Order], origin: Order, tables: Iterable[Table]) -> list[Table]:
+def follow(steps: Steps, orders: Orders, tables: Iterable[Table], inverse: bool = False) -> list[Table]:
+    """Bring every row to its place in an order that a sort found, or back."""
+    return [t for t in steps.move(orders, tables, inverse=inverse) if isinstance(t, Table)]
+
+
+def _undo(steps: Steps, orders: Orders, origin: Order, tables: Iterable[Table]) -> list[Table]:
     read = (_local(_core.gather, t, origin) for t in tables)
     return [t for t in steps.move(orders, read, inverse=True) if isinstance(t, Table)]
 
@@ -275,19 +180,21 @@ def _local(kernel: Callable[[Words, Order, int], Words], table: Table, order: Or
     return table.having(*(kernel(part, order, table.columns) for part in table.parts))
 
 
-def sort(steps: Steps, bits: Sequence[KeyBit]) -> Parts:
+def sort(steps: Steps, bits: list[KeyBit]) -> Parts:
     """Destinations of the stable order by key bits, the least significant first, a digit of DIGIT_BITS bits a pass.
 
     A pass shuffles the order found so far together with its digit, opens the shuffled order once, and uses it twice:
-    to bring the digit to its place and to compose with the digit's order.  After Asharov et al.
+    to bring the digit to its place and to compose with the digit's order.  After Asharov et al.  The list is emptied.
     """
     digits = [bits[i : i + DIGIT_BITS] for i in range(0, len(bits), DIGIT_BITS)]
-    found = digit_order(steps, *_as_digit(digits[0]))
-    for digit in digits[1:]:
-        words, width = _as_digit(digit)
+    bits.clear()
+    found = digit_order(steps, *_as_digit(digits.pop(0)))
+    while digits:
+        words, width = _as_digit(digits.pop(0))
         orders = draw_orders(steps.session, len(words[0]))
         tables = [Table(Tag.ELEMENTS, found), Table(Tag.BITS, words, width=width)]
         order, carried = steps.move(orders, tables, opened=1)
+        del tables, words, found
         assert isinstance(order, np.ndarray)
         assert isinstance(carried, Table)
         to = opened_order(steps.session, order)
@@ -298,14 +205,17 @@ def sort(steps: Steps, bits: Sequence[KeyBit]) -> Parts:
 
 def _as_digit(bits: Sequence[KeyBit]) -> tuple[Parts, int]:
     """The bits of one digit side by side in a word; only one digit is taken out of the keys at a time."""
-    one = np.uint64(1)
-    first, second = (
-        np.bitwise_or.reduce(
-            [((words[half] >> np.uint64(at)) & one) << np.uint64(i) for i, (words, at) in enumerate(bits)]
-        )
-        for half in (0, 1)
-    )
-    return (first, second), len(bits)
+    return (_beside_bits(bits, 0), _beside_bits(bits, 1)), len(bits)
+
+
+def _beside_bits(bits: Sequence[KeyBit], half: int) -> Words:
+    out = np.zeros(len(bits[0][0][half]), np.uint64)
+    for i, (words, at) in enumerate(bits):
+        one = words[half] >> np.uint64(at) if at else words[half].copy()
+        one &= np.uint64(1)
+        one <<= np.uint64(i)
+        out |= one
+    return out
 
 
 def digit_order(steps: Steps, words: Parts, width: int) -> Parts:
@@ -314,45 +224,61 @@ def digit_order(steps: Steps, words: Parts, width: int) -> Parts:
     One flag a digit value; row i of value v goes to (rows of lower values) + (rows of value v up to i) - 1, a sum of
     products of flags and running counts.  After Asharov et al. (there for one bit).
     """
-    count = len(words[0])
-    low = words[0] & np.uint64(1), words[1] & np.uint64(1)
     if width == 1:
-        flags = [steps.integers(low)]
+        flags = [steps.integers(words)]
     else:
+        count = len(words[0])
+        low = words[0] & np.uint64(1), words[1] & np.uint64(1)
         high = words[0] >> np.uint64(1), words[1] >> np.uint64(1)
         both = steps.conjunction(low, high)
         stacked = np.concatenate([low[0], high[0], both[0]]), np.concatenate([low[1], high[1], both[1]])
+        del low, high, both
         values = steps.integers(stacked)
+        del stacked
         ones, twos, threes = ((values[0][i : i + count], values[1][i : i + count]) for i in range(0, 3 * count, count))
-        flags = [_minus(ones, threes), _minus(twos, threes), threes]
+        for some in (ones, twos):
+            np.subtract(some[0], threes[0], out=some[0])
+            np.subtract(some[1], threes[1], out=some[1])
+        flags = [ones, twos, threes]
     return _destinations(steps, flags)
-
-
-def _minus(x: Parts, y: Parts) -> Parts:
-    return x[0] - y[0], x[1] - y[1]
 
 
 def _destinations(steps: Steps, flags: Sequence[Parts]) -> Parts:
     """From the flags of the values above 0: s_0 + sum over v of flag_v (s_v - s_0), s_v the destinations within v."""
-    first, second = (_rises(steps.session, [flag[half] for flag in flags], half) for half in (0, 1))
+    rises = [_rises(steps.session, [flag[half] for flag in flags], half) for half in (0, 1)]
     x = _beside([flag[0] for flag in flags]), _beside([flag[1] for flag in flags])
-    product = steps.sum_of_products(x, (first[1], second[1]), len(flags))
-    return first[0] + product[0], second[0] + product[1]
+    product = steps.sum_of_products(x, (rises[0], rises[1]), len(flags))
+    del x, rises
+    first, second = (_lowest(steps.session, [flag[half] for flag in flags], half) for half in (0, 1))
+    first += product[0]
+    second += product[1]
+    return first, second
 
 
 def _beside(parts: Sequence[Words]) -> Words:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _rises(s: Session, flags: Sequence[Words], half: int) -> tuple[Words, Words]:
-    """A component of s_0, and of s_v - s_0 for all v above 0, one after the other."""
-    constant = np.uint64(1 if (s.party, half) in ((0, 0), (2, 1)) else 0)
+def _constant(s: Session, half: int) -> np.uint64:
+    """A component of 1."""
+    return np.uint64(1 if (s.party, half) in ((0, 0), (2, 1)) else 0)
+
+
+def _lowest(s: Session, flags: Sequence[Words], half: int) -> Words:
+    """A component of s_0."""
+    constant = _constant(s, half)
     lowest = np.subtract(constant, flags[0])
     for flag in flags[1:]:
         lowest -= flag
     np.cumsum(lowest, out=lowest)
-    base = lowest[-1:].copy()
     lowest -= constant
+    return lowest
+
+
+def _rises(s: Session, flags: Sequence[Words], half: int) -> Words:
+    """A component of s_v - s_0 for all v above 0, one after the other."""
+    constant, lowest = _constant(s, half), _lowest(s, flags, half)
+    base = lowest[-1:] + constant
     count = len(lowest)
     others = np.empty(len(flags) * count, np.uint64)
     for i, flag in enumerate(flags):
@@ -362,4 +288,4 @@ def _rises(s: Session, flags: Sequence[Words], half: int) -> tuple[Words, Words]
         other += base - constant
         other -= lowest
         base += total
-    return lowest, others
+    return others

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lingqu._core import Prg, and_shares, choose_rows, pack, unpack
+from lingqu._core import Prg, and_shares, choose_pairs, choose_rows, pack, unpack
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, LingquError, ProtocolViolation
 from lingqu.share.api import Shape, Words
@@ -149,6 +150,17 @@ class Session:
         """Choices (by, upper, lower) and unions of rows of `length` words, flat: 1 round, 24 bytes a result's word."""
         return self.reshare(choose_rows(tables, length, choices, unions, self.mine, self.next), BINARY)
 
+    def choose_pairs(
+        self, table: Words, bits: int, left: NDArray[np.uint32], right: NDArray[np.uint32]
+    ) -> tuple[Parts, Parts]:
+        """The first level of a comparison of rows of keys, and their highest bit where it is left over, both flat.
+
+        table: keys of `bits` bits, as `interleave` gives them.  See `_core.choose_pairs`.
+        Cost: 1 round, 24 bytes a word.
+        """
+        own, first, second = choose_pairs(table, bits, (left, right), self.mine, self.next)
+        return self.reshare(own, BINARY), (first, second)
+
     def show_choices(
         self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]
     ) -> Words:
@@ -198,18 +210,20 @@ class Session:
         return zero, self.draw(owner, count, width)
 
     def join_pair(self, index: int, part: Words | None, count: int, group: Group = ADDITIVE, width: int = 64) -> Parts:
-        """Share the sum of what the two holders of `index` know: the others' components are drawn. 1 round."""
+        """Share the sum of what the two holders of `index` know: the others' components are drawn. 1 round.
+
+        part: at the two holders; it becomes the result's, in place.
+        """
         if self.party == (index + 1) % 3:
             return self.draw(index + 1, count, width), self.draw(index + 2, count, width)
         assert part is not None
         other = index + 1 if self.party == index % 3 else index - 1
         drawn = self.draw(other, count, width)
-        own = group.minus(part, drawn)
+        group.take_from(part, drawn)
         peer = index - 1 if self.party == index % 3 else index
-        self.send(peer, own, group, width)
-        joint = self.receive(peer, count, group, width)
-        group.add_to(joint, own)
-        return (joint, drawn) if self.party == index % 3 else (drawn, joint)
+        self.send(peer, part, group, width)
+        group.add_to(part, self.receive(peer, count, group, width))
+        return (part, drawn) if self.party == index % 3 else (drawn, part)
 
 
 class Turned(Session):

@@ -198,8 +198,10 @@ class Tally:
 
     def compare(self, count: int, bits: int) -> None:
         """ranking.compare."""
+        pairs = bits // 2
         for rows in _chunks(count):
-            self._choices(rows, bits, 2)
+            self.conjunction((2 * pairs - 1) * packed(rows))
+            self._choices(rows, bits - pairs, 2)
             self._show(packed(rows))
 
     def _show(self, words: int) -> None:
@@ -208,21 +210,20 @@ class Tally:
 
     def rank(self, rows: int, bits: int) -> None:
         """ranking.sort."""
-        columns, width, total = layout(rows, bits)
-        self.hops([WORD * packed(rows * columns, width)])
+        total = layout(rows, bits)[2]
+        self.hops([WORD * packed(rows, total)])
         for stage in stages(rows, STEP):
             for count in stage.comparisons:
                 if count:
                     self.compare(count, total)
-        self.hops([WORD * rows], inverse=True)
 
-    def sort(self, rows: int, bits: int) -> None:
-        """Machine.sort by keys of `bits` bits together."""
+    def sort(self, rows: int, bits: int) -> bool:
+        """Machine.sort by keys of `bits` bits together; whether columns follow its order at the cost of a shuffle."""
         if rows < 2:
-            return
+            return False
         if not by_digits(rows, bits):
             self.rank(rows, bits)
-            return
+            return True
         for start in range(0, bits, DIGIT_BITS):
             width = min(DIGIT_BITS, bits - start)
             if start:
@@ -230,6 +231,7 @@ class Tally:
             self.digit_order(rows, width)
             if start:
                 self.hops([WORD * rows], inverse=True)
+        return False
 
     def slots(self, asked: int) -> int:
         """Machine.slots."""
@@ -255,6 +257,10 @@ class Tally:
     def shuffle(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
         """Machine.shuffle."""
         self.hops(self._tables(rows, columns, widths))
+
+    def unshuffle(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        """A shuffle undone."""
+        self.hops(self._tables(rows, columns, widths), inverse=True)
 
     def apply(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
         """Machine.apply."""

@@ -51,7 +51,7 @@ RUNS: dict[str, Callable[[TwoTally, Sizes], object]] = {
 """What each operation counts, by name."""
 
 
-def _operation(name: str, run: Callable[[TwoTally, Sizes], None], source: str, *reveals: Reveals) -> Operation:
+def _operation(name: str, run: Callable[[TwoTally, Sizes], object], source: str, *reveals: Reveals) -> Operation:
     RUNS[name] = run
 
     def cost(sizes: Sizes) -> Cost:

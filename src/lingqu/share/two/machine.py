@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -306,33 +306,37 @@ class Two(Local):
 
     # Rows
 
-    def shuffle(self, columns: Sequence[Column]) -> list[Column]:
+    def shuffle(self, columns: Iterable[Column]) -> list[Column]:
         """As Machine.shuffle."""
-        count = checks.row_count(columns)
-        return unpack_columns(columns, rows.shuffle(self._session, count, pack_columns(columns)))
+        every = list(columns)
+        count = checks.row_count(every)
+        return unpack_columns(every, rows.shuffle(self._session, count, pack_columns(every)))
 
-    def sort(self, keys: Sequence[SharedBits]) -> Permutation:
+    def sort(self, keys: Iterable[SharedBits]) -> Permutation:
         """As Machine.sort."""
-        count = checks.row_count(keys)
+        every = list(keys)
+        count = checks.row_count(every)
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
-        words = [(flat(key.parts[0]), key.width) for key in reversed(keys)]
+        words = [(flat(key.parts[0]), key.width) for key in reversed(every)]
         if not ranking.by_digits(sum(width for _, width in words)):
             return Permutation(_integers(ranking.sort(self._session, words), (count,)))
         bits = [(word, position) for word, width in words for position in range(width)]
         return Permutation(_integers(rows.sort(self._session, bits), (count,)))
 
-    def apply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def apply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.apply."""
-        checks.same_rows(columns, permutation.rows)
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
         destinations = flat(permutation.destinations.parts[0])
-        return unpack_columns(columns, rows.apply(self._session, destinations, pack_columns(columns)))
+        return unpack_columns(every, rows.apply(self._session, destinations, pack_columns(every)))
 
-    def unapply(self, permutation: Permutation, columns: Sequence[Column]) -> list[Column]:
+    def unapply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.unapply."""
-        checks.same_rows(columns, permutation.rows)
+        every = list(columns)
+        checks.same_rows(every, permutation.rows)
         destinations = flat(permutation.destinations.parts[0])
-        return unpack_columns(columns, rows.unapply(self._session, destinations, pack_columns(columns)))
+        return unpack_columns(every, rows.unapply(self._session, destinations, pack_columns(every)))
 
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation; what is no permutation ends the session when it is opened."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def sort(s: Session, keys: Sequence[tuple[Words, int]]) -> Words:
     hidden = draw(s, rows, moves(rows, bits))
     (moved,) = hidden.run([Table(Tag.BITS, (ranking.numbered(numbers, keys),), columns, width)])
     shuffled = Keys(moved.parts[0].reshape(rows, columns), total)
-    order = ranking.ranks(ranking.stages(rows, STEP), lambda left, right: compare(s, shuffled, left, right))
+    order = ranking.ranks(ranking.stages(rows, STEP), partial(compare, s, shuffled), TOGETHER)
     to = np.zeros(rows, np.uint64)
     if s.party == 0:
         to[order] = np.arange(rows, dtype=np.uint64)

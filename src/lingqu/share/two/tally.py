@@ -232,13 +232,13 @@ class TwoTally:
                 self.compare(count, layout(rows, bits)[2])
         self._run(rows, every[1:], inverse=True)
 
-    def sort(self, rows: int, bits: int) -> None:
-        """Machine.sort by keys of `bits` bits together."""
+    def sort(self, rows: int, bits: int) -> bool:
+        """Machine.sort by keys of `bits` bits together; whether columns follow its order at the cost of a shuffle."""
         if rows < 2:
-            return
+            return False
         if not by_digits(bits):
             self.rank(rows, bits)
-            return
+            return False
         for start in range(0, bits, DIGIT_BITS):
             width = min(DIGIT_BITS, bits - start)
             if start:
@@ -249,6 +249,7 @@ class TwoTally:
             self.digit_order(rows, width)
             if start:
                 self._run(rows, moves[2:], inverse=True)
+        return False
 
     def _moves(self, integers: int, widths: Sequence[int], inverse: bool = False) -> list[Move]:
         return [Move(Tag(tag), columns, width, inverse) for tag, columns, width in layout_of(integers, widths)]

@@ -16,6 +16,7 @@ from lingqu.share.api import FRACTION_BITS, Shared, SharedBits, Words
 from lingqu.share.lookups import Found, Kept, Lookup
 from lingqu.share.rep3 import circuits as any_circuits
 from lingqu.share.rep3 import rows
+from lingqu.share.rep3.hops import Orders
 from lingqu.share.rep3.machine import Rep3, by_rows_or_columns, integers_of, stack_of
 from lingqu.share.rep3.malicious import arithmetic, moves, session
 from lingqu.share.rep3.malicious.session import STEP, Checked
@@ -29,6 +30,7 @@ class CheckedSteps:
 
     session: Checked
     step: int = STEP
+    last: int = moves.HOPS[-1]
 
     def integers(self, bits: Parts) -> Parts:
         """As Steps.integers."""
@@ -43,10 +45,14 @@ class CheckedSteps:
         return self.session.sum_of_products(x, y, terms)
 
     def move(
-        self, orders: dict[int, rows.Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
+        self, orders: Orders, tables: Iterable[Table], opened: int = 0, inverse: bool = False
     ) -> list[Table | Words]:
         """As Steps.move."""
         return moves.move(self.session, orders, tables, opened, inverse)
+
+    def shuffled(self, orders: Orders, keys: list[rows.Key]) -> Words:
+        """As Steps.shuffled."""
+        return moves.shuffled(self.session, orders, keys)
 
 
 class MaliciousRep3(Rep3):

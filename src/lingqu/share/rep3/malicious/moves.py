@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lingqu import _core
+from lingqu.kinds.channel import Tag
 from lingqu.share.api import Words
+from lingqu.share.ranking import layout, numbered
+from lingqu.share.rep3.hops import Order, Orders, group_of, pair
 from lingqu.share.rep3.malicious.session import Checked
 from lingqu.share.rep3.malicious.statement import Moved
-from lingqu.share.rep3.rows import Order, group_of, pair
+from lingqu.share.rep3.rows import Key
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Parts
 from lingqu.share.tables import Table
 
@@ -24,18 +27,39 @@ HOPS = (1, 2, 0)
 
 
 def move(
-    s: Checked, orders: dict[int, Order], tables: Iterable[Table], opened: int = 0, inverse: bool = False
+    s: Checked, orders: Orders, tables: Iterable[Table], opened: int = 0, inverse: bool = False
 ) -> list[Table | Words]:
     """As Hops.run.  Cost: 3 rounds and 48 bytes a word; for opened tables the proofs and an opening."""
     moved = list(tables)
-    if inverse:
-        orders = {index: _undone(order) for index, order in orders.items()}
     for index in reversed(HOPS) if inverse else HOPS:
-        hops = [_Hop(s, index, orders.get(index), table) for table in moved]
+        order = orders.held(index)
+        if inverse and order is not None:
+            order = _undone(order)
+        hops = [_Hop(s, index, order, table) for table in moved]
         moved = [table.having(*hop.finished()) for hop, table in zip(hops, moved, strict=True)]
     s.recorded()
     shown = [_shown(s, table) for table in moved[:opened]]
     return [*shown, *moved[opened:]]
+
+
+def shuffled(s: Checked, orders: Orders, keys: list[Key]) -> Words:
+    """As Steps.shuffled."""
+    rows = len(keys[0][0][0])
+    columns, full, total = layout(rows, sum(width for _, width in keys))
+    number = s.place(0, np.arange(rows, dtype=np.uint64), rows)
+    first, second = (numbered(number[i], [(words[i], width) for words, width in keys]) for i in (0, 1))
+    keys.clear()
+    table = move(s, orders, [Table(Tag.BITS, (first, second), columns, full)])[0]
+    assert isinstance(table, Table)
+    first, second = (_packed(part.reshape(rows, columns), total) for part in table.parts)
+    return _core.interleave(first, second, rows, total)
+
+
+def _packed(words: Words, bits: int) -> Words:
+    """Rows of words as rows of so many bits without gaps."""
+    widths = [min(64, bits - start) for start in range(0, bits, 64)]
+    columns = [(np.ascontiguousarray(words[:, i]), None, width) for i, width in enumerate(widths)]
+    return _core.pack_rows(len(words), 0, False, columns)
 
 
 def _shown(s: Checked, table: Table) -> Words:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lingqu import _core
 from lingqu.kinds.channel import Channel, Tag
@@ -78,6 +79,19 @@ class Checked(Session):
     ) -> Parts:
         """As Session.choose, recorded."""
         return self._conjunctions(*_core.choose_masked(tables, length, choices, unions, self.mine, self.next))
+
+    def choose_pairs(
+        self, table: Words, bits: int, left: NDArray[np.uint32], right: NDArray[np.uint32]
+    ) -> tuple[Parts, Parts]:
+        """As Session.choose_pairs, recorded."""
+        length, pairs = -(-len(left) // 64), bits // 2
+        planes = _core.pair_planes(table, bits, (left, right))
+        value = range(bits, 2 * bits)
+        choices = [(2 * i + 1, value[2 * i + 1], value[2 * i]) for i in range(pairs)]
+        unions = [(2 * i + 1, 2 * i) for i in range(1, pairs)]
+        found = self.choose(([planes[0]], [planes[1]]), length, choices, unions)
+        highest = [np.ascontiguousarray(part.reshape(2, bits, length)[:, -1]).reshape(-1) for part in planes]
+        return found, (highest[0], highest[1])
 
     def show_choices(
         self, tables: Tables, length: int, choices: list[tuple[int, int, int]], unions: list[tuple[int, int]]

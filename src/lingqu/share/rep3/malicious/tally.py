@@ -256,13 +256,13 @@ class Tally(unchecked.Tally):
         self.integers(rows * values)
         self._products(rows * values, rows)
 
-    def sort(self, rows: int, bits: int) -> None:
-        """Machine.sort by keys of `bits` bits together."""
+    def sort(self, rows: int, bits: int) -> bool:
+        """Machine.sort by keys of `bits` bits together; whether columns follow its order at the cost of a shuffle."""
         if rows < 2:
-            return
+            return False
         if not by_digits(rows, bits):
             self.rank(rows, bits)
-            return
+            return True
         for start in range(0, bits, DIGIT_BITS):
             width = min(DIGIT_BITS, bits - start)
             if start:
@@ -271,6 +271,7 @@ class Tally(unchecked.Tally):
             self.digit_order(rows, width)
             if start:
                 self.move([integers_table(rows)])
+        return False
 
     def rank(self, rows: int, bits: int) -> None:
         """ranking.sort."""
@@ -280,13 +281,16 @@ class Tally(unchecked.Tally):
             for count in stage.comparisons:
                 if count:
                     self.compare(count, total)
-        self.move([integers_table(rows)])
 
     def _columns(self, rows: int, columns: int, widths: Sequence[int]) -> list[Table]:
         return [integers_table(rows * columns)] * (columns > 0) + [bits_table(rows, widths)] * bool(widths)
 
     def shuffle(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
         """Machine.shuffle."""
+        self.move(self._columns(rows, columns, widths))
+
+    def unshuffle(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
+        """A shuffle undone."""
         self.move(self._columns(rows, columns, widths))
 
     def apply(self, rows: int, columns: int, widths: Sequence[int] = ()) -> None:
