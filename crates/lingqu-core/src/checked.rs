@@ -3,6 +3,7 @@ use crate::memory::zeros;
 use crate::order::Choice;
 use crate::prg::{Prg, CHUNK};
 use crate::ring::{cross_add_fast, widened, Pair, Rows};
+use crate::ringproof::sums::Reading;
 
 /// A party's component of a product and what it knows of the claims on it: as first verifier, but for the component that
 /// it is to receive, and as second verifier, which is what it drew under its own key.
@@ -143,30 +144,46 @@ pub fn carry_part(x: &[u64], c: &[u64]) -> [Vec<u64>; 3] {
     [sum, into, known]
 }
 
-#[inline(always)]
-fn truncate_rows(x: &[u64], c: &[u64], f: usize, second: bool, out: Three) {
-    let (n, turn) = (x.len(), 64 - f);
-    let (low, high) = out.1.split_at_mut(n);
-    let (plain, top, c) = (&mut out.0[..n], &mut out.2[..n], &c[..n]);
-    // weights of the products stand with the second's factors, that of the top bit with the first's
-    let (of_low, of_high, of_top) = if second { (0u64.wrapping_sub(2), turn + 1, 0) } else { (1, 0, turn) };
-    for i in 0..n {
-        let (below, wraps) = (c[i] >> (f - 1) & 1, c[i] >> 63);
-        plain[i] = (x[i] >> f).wrapping_add(below).wrapping_sub(wraps << turn);
-        low[i] = below.wrapping_neg() & of_low;
-        high[i] = (wraps << (of_high & 63)) & (u64::from(of_high < 64)).wrapping_neg();
-        top[i] = ((x[i] ^ c[i] << 1) >> 63) << of_top;
+/// Bit 63 of u times 2^turn, and twice the product's share less: one of two shares of the XOR of two top bits, as an integer.
+pub fn top_part(u: &[u64], product: &[u64], turn: usize) -> Vec<u64> {
+    let mut out = zeros(u.len());
+    for ((out, u), product) in out.iter_mut().zip(u).zip(product) {
+        *out = ((u >> 63) << turn).wrapping_sub(product << 1);
+    }
+    out
+}
+
+/// A summand of a sum with what belongs to it: its share c of the carries, of the products of both shares' bits, of the
+/// sum's top bit, and of that top bit's product with the third component's.
+pub struct Summand<'a> {
+    pub x: &'a [u64],
+    pub carries: &'a [u64],
+    pub added: &'a [u64],
+    pub top: &'a [u64],
+    pub wrapped: &'a [u64],
+}
+
+impl Summand<'_> {
+    /// Its component of the sum's quotient by 2^f.
+    pub fn truncated(&self, f: usize) -> Vec<u64> {
+        let mut out = zeros(self.x.len());
+        let words = self.x.iter().zip(self.carries).zip(self.added).zip(self.top).zip(self.wrapped);
+        for (out, ((((x, c), added), top), wrapped)) in out.iter_mut().zip(words) {
+            let plain = (x >> f).wrapping_add(c >> (f - 1) & 1).wrapping_sub((c >> 63) << (64 - f));
+            *out = plain.wrapping_add(*added).wrapping_sub(*top).wrapping_add(*wrapped);
+        }
+        out
     }
 }
-widened!(truncate_rows_fast, truncate_rows, x: &[u64], c: &[u64], f: usize, second: bool, out: Three);
 
-/// One of two summands x and its share c of their sum's carries, for a shift by f: (x >> f and what the share adds to it
-/// by itself, the factors of what both shares add together, the top bit's share).  The second's factors have the weights
-/// of the products, the first's top bit has the weight 2^(64-f).
-pub fn truncate_part(x: &[u64], c: &[u64], f: usize, second: bool) -> [Vec<u64>; 3] {
-    let [mut plain, mut factors, mut top] = [x.len(), 2 * x.len(), x.len()].map(zeros);
-    truncate_rows_fast(x, c, f, second, (&mut plain, &mut factors, &mut top));
-    [plain, factors, top]
+/// The third component b's part: its quotient less its top bit's wrap and an offset's quotient, and two summands.
+pub fn truncated_known(b: &[u64], one: &[u64], two: &[u64], f: usize, offset: u64) -> Vec<u64> {
+    let mut out = zeros(b.len());
+    for (((out, b), one), two) in out.iter_mut().zip(b).zip(one).zip(two) {
+        let plain = (b >> f).wrapping_sub((b >> 63) << (64 - f)).wrapping_sub(offset >> f);
+        *out = plain.wrapping_add(*one).wrapping_add(*two);
+    }
+    out
 }
 
 fn at_most_chunk(length: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
@@ -185,22 +202,20 @@ pub fn multiply(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg) -> [Vec<u64>; 
     [own, plus, minus]
 }
 
-#[inline(always)]
-fn dot_rows(left: &[u64], right: &[u64], out: &mut [u64]) {
-    for (left, right) in left.chunks_exact(out.len()).zip(right.chunks_exact(out.len())) {
-        for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
-            *out = out.wrapping_add(left.wrapping_mul(*right));
-        }
-    }
-}
-widened!(dot_rows_fast, dot_rows, left: &[u64], right: &[u64], out: &mut [u64]);
-
-/// Sums of products, terms a vector of results after the other, less `drawn`.
-pub fn dot(left: &[u64], right: &[u64], drawn: &[u64]) -> Vec<u64> {
+/// Sums of products of readings, terms a vector of results after the other, less `drawn`.
+pub fn dot(left: &[Reading], right: &[Reading], drawn: &[u64]) -> Vec<u64> {
     let mut out = zeros(drawn.len());
-    out.iter_mut().zip(drawn).for_each(|(out, drawn)| *out = drawn.wrapping_neg());
-    if !out.is_empty() {
-        dot_rows_fast(left, right, &mut out);
+    let [mut one, mut other] = [[0u64; CHUNK]; 2];
+    for at in at_most_chunk(drawn.len()) {
+        let out = &mut out[at.clone()];
+        out.iter_mut().zip(&drawn[at.clone()]).for_each(|(out, drawn)| *out = drawn.wrapping_neg());
+        for (left, right) in left.iter().zip(right) {
+            for term in (0..left.words.len()).step_by(drawn.len()) {
+                let place = term + at.start..term + at.end;
+                let (x, y) = (left.read(place.clone(), &mut one), right.read(place, &mut other));
+                out.iter_mut().zip(x).zip(y).for_each(|((out, x), y)| *out = out.wrapping_add(x.wrapping_mul(*y)));
+            }
+        }
     }
     out
 }
@@ -208,6 +223,7 @@ pub fn dot(left: &[u64], right: &[u64], drawn: &[u64]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ringproof::fold::Bit;
 
     fn drawn(seed: u8, n: usize) -> Vec<u64> {
         let mut words = vec![0; n];
@@ -243,12 +259,13 @@ mod tests {
 
     #[test]
     fn terms_stand_a_vector_of_results_after_the_other() {
-        let (left, right, drawn) = (drawn(1, 12), drawn(2, 12), drawn(3, 4));
-        for (t, sum) in dot(&left, &right, &drawn).into_iter().enumerate() {
-            let terms = (0..3).map(|l| left[4 * l + t].wrapping_mul(right[4 * l + t]));
+        let (left, right, drawn) = (drawn(1, 2100), drawn(2, 2100), drawn(3, 700));
+        let whole = |words| Reading { words, bit: None };
+        for (t, sum) in dot(&[whole(&left)], &[whole(&right)], &drawn).into_iter().enumerate() {
+            let terms = (0..3).map(|l| left[700 * l + t].wrapping_mul(right[700 * l + t]));
             assert_eq!(sum.wrapping_add(drawn[t]), terms.fold(0, |sum: u64, term| sum.wrapping_add(term)));
         }
-        assert!(dot(&left, &right, &[]).is_empty());
+        assert!(dot(&[], &[], &[]).is_empty());
     }
 
     #[test]
@@ -263,14 +280,21 @@ mod tests {
             assert_eq!(u[i] & v[i] ^ s[i] & t[i], first[i] ^ second[i]);
         }
         for f in [1, 20, 62] {
-            let ([one, left, top], [two, right, bit]) =
-                (truncate_part(&x, &mask, f, false), truncate_part(&y, &other, f, true));
+            let bit = |words, at, value| Reading { words, bit: Some(Bit { at, value }) };
+            let (place, turn) = (f as u32 - 1, 64 - f);
+            let wraps = if f > 1 { 1 << (turn + 1) } else { 0 };
+            let zero = vec![0; 300];
+            let lefts = [bit(&mask, place, 1), bit(&mask, 63, 1)];
+            let added = dot(&lefts, &[bit(&other, place, u64::MAX - 1), bit(&other, 63, wraps)], &first);
+            let top = dot(&[bit(&u, 63, 1 << turn)], &[bit(&v, 63, 1)], &second);
+            let (h, k) = (top_part(&u, &second, turn), top_part(&v, &top, turn));
+            let part = |x, carries, added| {
+                Summand { x, carries, added, top: &zero, wrapped: &zero }.truncated(f)
+            };
+            let (one, two) = (part(&x, &mask, &first), part(&y, &other, &added));
             for i in 0..300 {
-                let product = |at: usize| left[at].wrapping_mul(right[at]);
-                let sum = one[i].wrapping_add(two[i]).wrapping_add(product(i)).wrapping_add(product(300 + i));
-                assert_eq!(sum, x[i].wrapping_add(y[i]) >> f);
-                let exclusive = top[i].wrapping_add(bit[i] << (64 - f)).wrapping_sub((top[i] * bit[i]).wrapping_mul(2));
-                assert_eq!(exclusive, (x[i].wrapping_add(y[i]) >> 63) << (64 - f));
+                assert_eq!(one[i].wrapping_add(two[i]), x[i].wrapping_add(y[i]) >> f);
+                assert_eq!(h[i].wrapping_add(k[i]), (x[i].wrapping_add(y[i]) >> 63) << turn);
             }
         }
     }

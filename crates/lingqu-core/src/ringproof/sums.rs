@@ -1,27 +1,27 @@
 //! Sums under binary weights, and the integers by which sums of products exceed their residues modulo 2^64.
+use super::fold::Bit;
+#[cfg(target_arch = "x86_64")]
+use super::sums_wide;
 use super::COMBINATIONS;
 use crate::ring::widened;
 
 const BYTES: usize = COMBINATIONS / 8;
+/// Values that are summed at a time.
+const CHUNK: usize = 512;
+/// Terms of a sum from which its quotient may be too large for the vector code.
+const MANY: usize = 1 << 20;
 
 /// For every combination the sum of the values that its bit of the weights picks. The weights are public.
-pub struct Buckets(Vec<[i128; 256]>);
-
-impl Default for Buckets {
-    fn default() -> Self {
-        Buckets(vec![[0; 256]; BYTES])
-    }
-}
+struct Buckets(Vec<[i128; 256]>);
 
 impl Buckets {
-    #[inline(always)]
-    pub fn add(&mut self, weight: u64, value: i128) {
+    fn add(&mut self, weight: u64, value: i128) {
         for (bucket, byte) in self.0.iter_mut().zip(weight.to_le_bytes()) {
             bucket[usize::from(byte)] += value;
         }
     }
 
-    pub fn sums(&self) -> Vec<i128> {
+    fn sums(&self) -> Vec<i128> {
         (0..COMBINATIONS)
             .map(|j| {
                 let bucket = self.0[j / 8].iter().enumerate();
@@ -29,6 +29,38 @@ impl Buckets {
             })
             .collect()
     }
+}
+
+fn bucketed(weights: &[u64], value: impl Fn(usize) -> i128) -> Vec<i128> {
+    let mut buckets = Buckets(vec![[0; 256]; BYTES]);
+    weights.iter().enumerate().for_each(|(t, weight)| buckets.add(*weight, value(t)));
+    buckets.sums()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn vectored(weights: &[u64], value: impl Fn(usize) -> i128) -> Vec<i128> {
+    let mut totals = [0; COMBINATIONS];
+    let [mut picks, mut low, mut high] = [[0u64; CHUNK]; 3];
+    for (chunk, part) in weights.chunks(CHUNK).enumerate() {
+        picks[..part.len()].copy_from_slice(part);
+        picks[part.len()..].fill(0);
+        for (t, (low, high)) in low.iter_mut().zip(&mut high).take(part.len()).enumerate() {
+            let value = value(chunk * CHUNK + t);
+            (*low, *high) = (value as u64 & u64::from(u32::MAX), (value >> 32) as u64);
+        }
+        // SAFETY: the processor has the features that the function is compiled for.
+        unsafe { sums_wide::add(&picks, &low, &high, &mut totals) };
+    }
+    totals.to_vec()
+}
+
+/// For every combination the sum of the values of the outputs that its bit of the weights picks; terms: of each value.
+fn picked(weights: &[u64], terms: usize, value: impl Fn(usize) -> i128) -> Vec<i128> {
+    #[cfg(target_arch = "x86_64")]
+    if terms < MANY && sums_wide::available() {
+        return vectored(weights, value);
+    }
+    bucketed(weights, value)
 }
 
 /// A sum of products of words: its low word and the rest.
@@ -72,56 +104,59 @@ impl Products<'_> {
     pub fn quotients(&self, weights: &[u64], strided: bool) -> Vec<i128> {
         let outputs = self.second.len();
         let terms = self.x.0.len().checked_div(outputs).unwrap_or(0);
-        let mut buckets = Buckets::default();
-        for (t, (second, weight)) in self.second.iter().zip(weights).enumerate() {
+        picked(weights, terms, |t| {
             let mut sum = Exact::default();
             for l in 0..terms {
                 let i = if strided { l * outputs + t } else { t * terms + l };
                 self.cross(&mut sum, i, i);
             }
-            buckets.add(*weight, sum.quotient(*second));
-        }
-        buckets.sums()
-    }
-
-    /// As `quotients` for the inner products of all rows of x with all rows of y, rows of `inner` words.
-    pub fn all_pairs(&self, weights: &[u64], inner: usize, columns: usize) -> Vec<i128> {
-        let mut buckets = Buckets::default();
-        for (t, (second, weight)) in self.second.iter().zip(weights).enumerate() {
-            let (a, b) = (t / columns, t % columns);
-            let mut sum = Exact::default();
-            for l in 0..inner {
-                self.cross(&mut sum, a * inner + l, b * inner + l);
-            }
-            buckets.add(*weight, sum.quotient(*second));
-        }
-        buckets.sums()
+            sum.quotient(self.second[t])
+        })
     }
 }
 
-/// As `Products::quotients` for sums of products of one word with another.
-pub fn single_quotients(left: &[u64], right: &[u64], second: &[u64], weights: &[u64], strided: bool) -> Vec<i128> {
-    let outputs = second.len();
-    let terms = left.len().checked_div(outputs).unwrap_or(0);
-    let mut buckets = Buckets::default();
-    for (t, (second, weight)) in second.iter().zip(weights).enumerate() {
-        let mut sum = Exact::default();
-        for l in 0..terms {
-            let i = if strided { l * outputs + t } else { t * terms + l };
-            sum.add(left[i], right[i]);
+/// Words, or one bit of each times a value.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub words: &'a [u64],
+    pub bit: Option<Bit>,
+}
+
+impl Reading<'_> {
+    /// The words read at a range; room: for bits.
+    pub fn read<'a>(&'a self, at: std::ops::Range<usize>, room: &'a mut [u64]) -> &'a [u64] {
+        let words = &self.words[at];
+        let Some(bit) = self.bit else { return words };
+        let room = &mut room[..words.len()];
+        for (to, word) in room.iter_mut().zip(words) {
+            *to = bit.value & (word >> bit.at & 1).wrapping_neg();
         }
-        buckets.add(*weight, sum.quotient(*second));
+        room
     }
-    buckets.sums()
+
+    #[inline(always)]
+    pub fn at(&self, i: usize) -> u64 {
+        self.bit.map_or(self.words[i], |bit| bit.value & (self.words[i] >> bit.at & 1).wrapping_neg())
+    }
+}
+
+/// As `Products::quotients` for sums of products of one word with another, output t of the products t, t + outputs, ... of
+/// every pair of readings.
+pub fn single_quotients(left: &[Reading], right: &[Reading], second: &[u64], weights: &[u64]) -> Vec<i128> {
+    let outputs = second.len();
+    let terms = left.iter().map(|left| left.words.len()).sum::<usize>().checked_div(outputs).unwrap_or(0);
+    picked(weights, terms, |t| {
+        let mut sum = Exact::default();
+        for (left, right) in left.iter().zip(right) {
+            (t..left.words.len()).step_by(outputs).for_each(|i| sum.add(left.at(i), right.at(i)));
+        }
+        sum.quotient(second[t])
+    })
 }
 
 /// As `Products::quotients` where the sums are the words themselves.
 pub fn words_quotients(words: &[u64], second: &[u64], weights: &[u64]) -> Vec<i128> {
-    let mut buckets = Buckets::default();
-    for ((word, second), weight) in words.iter().zip(second).zip(weights) {
-        buckets.add(*weight, -i128::from(word < second));
-    }
-    buckets.sums()
+    picked(weights, 1, |t| -i128::from(words[t] < second[t]))
 }
 
 /// Columns met at once, so that their sums stay in the first-level cache.
@@ -208,6 +243,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sums_are_those_of_the_values_that_bits_pick() {
+        for count in [0, 5, 512, 1301] {
+            let (weights, words) = (drawn(1, count), drawn(2, 2 * count));
+            let values: Vec<i128> =
+                words.chunks(2).map(|pair| (i128::from(pair[0]) << 64 | i128::from(pair[1])) >> 40).collect();
+            let values: Vec<i128> = values.iter().enumerate().map(|(i, v)| if i % 3 == 0 { -v } else { *v }).collect();
+            let expected: Vec<i128> = (0..COMBINATIONS)
+                .map(|j| values.iter().zip(&weights).filter(|(_, w)| *w >> j & 1 == 1).map(|(v, _)| v).sum())
+                .collect();
+            assert_eq!(picked(&weights, 1, |t| values[t]), expected);
+            assert_eq!(picked(&weights, MANY, |t| values[t]), expected);
+        }
+    }
+
+    #[test]
+    fn bits_are_read_as_the_words_they_stand_for() {
+        let [x, y, second, weights] = [1, 2, 3, 4].map(|seed| drawn(seed, 600));
+        let (low, sign) = (Bit { at: 3, value: u64::MAX - 1 }, Bit { at: 63, value: 1 });
+        let words = |words: &[u64], bit: Bit| -> Vec<u64> {
+            words.iter().map(|word| (word >> bit.at & 1).wrapping_mul(bit.value)).collect()
+        };
+        let (plain, of_x, of_y) = (words(&y, sign), words(&x, low), words(&y, sign));
+        let whole = |words| Reading { words, bit: None };
+        let expected = single_quotients(&[whole(&of_x), whole(&x)], &[whole(&of_y), whole(&plain)], &second, &weights);
+        let left = [Reading { words: &x, bit: Some(low) }, whole(&x)];
+        let right = [Reading { words: &y, bit: Some(sign) }; 2];
+        assert_eq!(single_quotients(&left, &right, &second, &weights), expected);
     }
 
     #[test]

@@ -11,7 +11,7 @@ so nobody may change them before.
    whatever Q is, so at most four of more than 2^44.8 primes hide it. With weights b_j the sums are one inner product.
 4. ring_argument proves it.
 
-Soundness: a wrong result passes with probability at most 2^-47 + 2^-48 (subsets) + 2^-42.8 (prime) + 2^-50 (b_j)
+Soundness: a wrong result passes with probability at most 2^-46 + 2^-48 (subsets) + 2^-42.8 (prime) + 2^-50 (b_j)
 + d 2^-50 (folds), d their coefficients: 346 for a million products, below 2^-41 in all; each further factor of 64 in
 length adds 126 to d, so 2^-40 holds for the 2^32 factors that one check takes at most.
 Source: after Boneh et al. (CRYPTO 2019) and Boyle, Gilboa, Ishai, Nof (CCS 2019, Asiacrypt 2020), with an integer
@@ -46,8 +46,10 @@ from lingqu.share.rep3.malicious.ring_claims import (
     Claim,
     Matrices,
     Moved,
+    PAIRS,
     Order,
     Products,
+    Reading,
     Role,
     Side,
     Single,
@@ -107,9 +109,8 @@ def product_lengths(products: int) -> tuple[int, ...]:
 def matmul_lengths(sizes: tuple[int, int, int]) -> tuple[int, ...]:
     """For count_check: the factors that a matrix product of sizes (rows, inner, columns) leaves."""
     rows, inner, columns = sizes
-    if not rows * columns:
-        return ()
-    return min(columns, COMBINATIONS) * inner, min(rows, COMBINATIONS) * inner
+    pairs = min(min(columns, COMBINATIONS) * min(rows, COMBINATIONS), PAIRS)
+    return product_lengths(pairs * inner) if pairs else ()
 
 
 class RingProofs:
@@ -151,19 +152,30 @@ class RingProofs:
         _require(count == 0 if not outputs else count % outputs == 0, "Products do not divide among the results.")
         self._add(Products(x, y, received, masks, strided), 4 * count + 3 * outputs)
 
-    def single(self, prover: int, left: Words | None, right: Words | None, summand: Words) -> None:
+    def single(
+        self,
+        prover: int,
+        left: Sequence[Reading] | None,
+        right: Sequence[Reading] | None,
+        summand: Words,
+        kept: int = 2,
+    ) -> None:
         """One prover's claim that sums of products are known + known'; terms stand one vector after the other.
 
         left: known to the prover and to the first verifier, the party before it; right: to the prover and the second.
-        summand: at a verifier its own summand; at the prover that of the second.
+        summand: at a verifier its own summand; at the prover that of the second.  kept: words of a pair of factors that
+        are kept for this claim alone, at any party.
         """
         prover, outputs = prover % 3, len(summand)
         role = Role((prover - self._session.party) % 3)
         _require((left is None) is (role is Role.SECOND) and (right is None) is (role is Role.FIRST), "Another role.")
-        factors = next(factor for factor in (left, right) if factor is not None)
-        _require(len(factors) % max(outputs, 1) == 0, "Products do not divide among the results.")
-        _require(right is None or len(right) == len(factors), "The factors of products differ in length.")
-        self._add(Single(prover, left, right, summand, len(factors)), 2 * len(factors) + outputs)
+        claim = Single(prover, left, right, summand)
+        divides = all(length % max(outputs, 1) == 0 for length in claim.lengths())
+        _require(divides, "Products do not divide among the results.")
+        if left is not None and right is not None:
+            alike = [len(words) for words, _ in left] == [len(words) for words, _ in right]
+            _require(alike, "The factors of products differ in length.")
+        self._add(claim, kept * sum(claim.lengths()) + outputs)
 
     def matmul(
         self, x: Parts, y: Parts, received: Words, masks: Parts, sizes: tuple[int, int, int], turned: bool = False
