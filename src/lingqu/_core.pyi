@@ -61,12 +61,15 @@ def choose_masked(
 ) -> tuple[_Pair, _Pair, tuple[_Words, _Words, _Words]]:
     """The factors of the conjunctions that choose_rows makes, and as and_masked, with what is linear in it."""
 
-def carries(x: _Words, y: _Words) -> _Words:
-    """Bit i: the carry out of bit i of x + y."""
+def carries(x: _Words, y: _Words, mask: _Words) -> _Words:
+    """Bit i: the carry out of bit i of x + y; masked."""
 
-def carry_part(x: _Words, c: _Words) -> tuple[_Words, _Words, _Words]:
-    """For a summand x and a share c of the sum's carries: x and c with the carries into each bit added to x, those
-    carries, and the summand of the claim that they are the sum's; see Checked.carries."""
+def carry_part(x: _Words, c: _Words) -> _Pair:
+    """For a summand x and a share c of the sum's carries: x with the carries into each bit added to it, and those
+    carries; see Checked.carries."""
+
+def carry_known(x: _Words, c: _Words) -> _Words:
+    """Such a summand's own summand of the claim that the carries are the sum's."""
 
 def top_part(u: _Words, product: _Words, bits: int) -> _Words:
     """The top bits of u times 2**(64 - bits), less twice a share of the product with another's."""
@@ -79,6 +82,9 @@ def truncated_summand(x: _Words, carries: _Words, added: _Words, top: _Words, wr
 
 def truncated_known(b: _Words, one: _Words, two: _Words, bits: int, offset: int) -> _Words:
     """(b >> bits) less its top bit times 2**(64 - bits) and offset >> bits, plus one and two."""
+
+def keep_memory() -> None:
+    """Keep memory that is freed, in arrays of up to 32 MiB, for what is asked for next, until `release_memory`."""
 
 def release_memory() -> None:
     """Give memory that was freed back to the system; the C library keeps it otherwise."""

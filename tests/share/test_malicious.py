@@ -150,11 +150,11 @@ class CheatCarries(session.Checked):
         assert own is not None
         assert other is not None
         mine = self.draw(0, count)
-        theirs = _core.carries(own, other) ^ mine
+        theirs = _core.carries(own, other, mine)
         theirs[:1] ^= np.uint64(1 << self.bit)
         self.send(1, theirs, BINARY)
         u, v = _core.carry_part(own, mine), _core.carry_part(other, theirs)
-        self.bits.claim(0, statement.Segment(u[:2], v[:2], None))
+        self.bits.claim(0, statement.Segment(u, v, None))
         self.recorded()
         return (mine, theirs), (u[0], v[0])
 

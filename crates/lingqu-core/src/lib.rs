@@ -372,17 +372,24 @@ fn choose_masked<'py>(
 }
 
 #[pyfunction]
-fn carries<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>) -> Out<'py, u64> {
-    let (x, y) = (x.as_slice()?, y.as_slice()?);
-    equal_lengths(&[x, y])?;
-    Ok(py.detach(|| checked::carries(x, y)).into_pyarray(py))
+fn carries<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>, mask: Words<'py>) -> Out<'py, u64> {
+    let (x, y, mask) = (x.as_slice()?, y.as_slice()?, mask.as_slice()?);
+    equal_lengths(&[x, y, mask])?;
+    Ok(py.detach(|| checked::carries(x, y, mask)).into_pyarray(py))
 }
 
 #[pyfunction]
-fn carry_part<'py>(py: Python<'py>, x: Words<'py>, c: Words<'py>) -> PyResult<ThreeArrays<'py>> {
+fn carry_part<'py>(py: Python<'py>, x: Words<'py>, c: Words<'py>) -> PyResult<ArrayPair<'py>> {
     let (x, c) = (x.as_slice()?, c.as_slice()?);
     equal_lengths(&[x, c])?;
-    Ok(three(py, py.detach(|| checked::carry_part(x, c))))
+    Ok(py.detach(|| checked::carry_part(x, c)).map(|words| words.into_pyarray(py)).into())
+}
+
+#[pyfunction]
+fn carry_known<'py>(py: Python<'py>, x: Words<'py>, c: Words<'py>) -> Out<'py, u64> {
+    let (x, c) = (x.as_slice()?, c.as_slice()?);
+    equal_lengths(&[x, c])?;
+    Ok(py.detach(|| checked::carry_known(x, c)).into_pyarray(py))
 }
 
 #[pyfunction]
@@ -458,6 +465,12 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
     Ok(order.ok_or_else(|| PyValueError::new_err("these words are no permutation"))?.into_pyarray(py))
 }
 
+/// Keep memory that is freed for what is asked for next: new memory costs as much as a pass over it.
+#[pyfunction]
+fn keep_memory() {
+    memory::keep();
+}
+
 /// Give memory that was freed back to the system; the C library keeps it otherwise.
 #[pyfunction]
 fn release_memory(py: Python<'_>) {
@@ -483,10 +496,10 @@ mod _core {
     };
     #[pymodule_export]
     use super::{
-        and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, dot_masked,
-        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, pair_planes,
-        release_memory, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other,
-        truncated_known, truncated_summand, top_part, unpack, xor_rows, Prg,
+        and_masked, and_shares, as_permutation, carries, carry_known, carry_part, choose_masked, choose_rows,
+        dot_masked, from_planes, gather, keep_memory, matmul, matmul_shares, multiply_masked, multiply_shares, pack,
+        pair_planes, release_memory, scatter, to_planes, top_part, truncate_helper, truncate_joint, truncate_lead,
+        truncate_other, truncated_known, truncated_summand, unpack, xor_rows, Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{

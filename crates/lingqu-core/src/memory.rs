@@ -18,6 +18,17 @@ pub fn zeros(count: usize) -> Vec<u64> {
     words
 }
 
+/// Have the C library keep memory that is freed, up to its limit for single vectors, until `malloc_trim` is called.
+pub fn keep() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: the C library's own function; where it refuses a value, nothing happens.
+    unsafe {
+        const LARGEST: libc::c_int = 32 << 20;
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -258,8 +258,10 @@ def main() -> NoReturn:
     parent = Parent()
     opening, _ = parent.hear()
     sys.path[:] = opening["path"]
+    from lingqu import _core
     from lingqu.engine.mechanism import connect
 
+    _core.keep_memory()
     try:
         channel = join(parent, opening)
         machine = connect(opening["mechanism"], channel)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from pydantic import Field
 
+from lingqu import _core
 from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import LingquError, Refused, Unavailable, revived
 from lingqu.kinds.programs import Value
@@ -374,6 +375,7 @@ def main() -> NoReturn:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the node
+    _core.keep_memory()
     pipe = Pipe()
     if pipe.job.making:
         os.nice(LOW_PRIORITY)

@@ -20,9 +20,7 @@ impl Field {
     /// None unless 2^50 < prime < 2^51 and odd.
     pub fn new(prime: u64) -> Option<Self> {
         // Newton's iteration doubles the bits that are right, of which an odd number's own are three
-        let inverse = (0..5).fold(prime, |found, _| {
-            found.wrapping_mul(2u64.wrapping_sub(prime.wrapping_mul(found)))
-        });
+        let inverse = (0..5).fold(prime, |found, _| found.wrapping_mul(2u64.wrapping_sub(prime.wrapping_mul(found))));
         (prime > LEAST && prime < 2 * LEAST && prime % 2 == 1).then(|| Field {
             prime,
             factor: ((1u128 << (2 * BITS)) / u128::from(prime)) as u64,

@@ -37,9 +37,9 @@ impl Cut {
         self.factor * self.lanes
     }
 
-    /// Entries lifted at a time, whole blocks.
-    fn chunk(self) -> usize {
-        1024usize.next_multiple_of(self.block())
+    /// Entries lifted at a time, whole blocks; `products` takes more, as each of its sums costs some time a chunk.
+    fn chunk(self, most: usize) -> usize {
+        most.next_multiple_of(self.block())
     }
 
     pub fn folded(self, length: usize) -> usize {
@@ -96,7 +96,11 @@ impl Side<'_> {
         let out = &mut out[..count];
         let weights = self.weights.map(|weights| {
             let whole = self.repeat == 1 && start + count <= weights.len();
-            if whole { &weights[start..start + count] } else { self.spread(weights, start, &mut spare[..count]) }
+            if whole {
+                &weights[start..start + count]
+            } else {
+                self.spread(weights, start, &mut spare[..count])
+            }
         });
         match self.bit {
             None => lift(field, words, weights, out),
@@ -151,23 +155,26 @@ fn chunk_fold(field: Field, entries: &[u64], powers: &[u64], lanes: usize, out: 
 
 /// The inner products of all pieces of u with all pieces of v: entry factor - 1 + a - b of the result sums <u_a, v_b>.
 pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
-    let factor = cut.factor;
+    let (factor, chunk) = (cut.factor, cut.chunk(4096));
     let mut totals = vec![0u64; 2 * factor - 1];
-    let [mut left, mut right, mut spare] = [0; 3].map(|zero| vec![zero; cut.chunk()]);
+    let [mut left, mut right, mut spare] = [0; 3].map(|zero| vec![zero; chunk]);
     for (u, v) in u.iter().zip(v) {
         let mut sums = vec![0u64; 2 * factor - 1];
-        for start in (0..u.words.len()).step_by(cut.chunk()) {
-            let size = (u.words.len() - start).next_multiple_of(cut.block()).min(cut.chunk());
+        for start in (0..u.words.len()).step_by(chunk) {
+            let size = (u.words.len() - start).next_multiple_of(cut.block()).min(chunk);
             u.lift(field, start, &mut left[..size], &mut spare);
             v.lift(field, start, &mut right[..size], &mut spare);
-            let mut chunk = vec![0u128; 2 * factor - 1];
-            chunk_products(&left[..size], &right[..size], cut, &mut chunk);
-            sums.iter_mut().zip(chunk).for_each(|(sum, chunk)| *sum = field.reduce(chunk + u128::from(*sum)));
+            let mut found = vec![0u128; 2 * factor - 1];
+            chunk_products(&left[..size], &right[..size], cut, &mut found);
+            sums.iter_mut().zip(found).for_each(|(sum, found)| *sum = field.reduce(found + u128::from(*sum)));
         }
         for turn in [u.turned(field), v.turned(field)].into_iter().flatten() {
             sums.iter_mut().for_each(|sum| *sum = field.multiply(*sum, turn));
         }
-        totals.iter_mut().zip(sums).for_each(|(total, sum)| *total = field.narrow(u128::from(*total) + u128::from(sum)));
+        totals
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(total, sum)| *total = field.narrow(u128::from(*total) + u128::from(sum)));
     }
     totals
 }
@@ -175,14 +182,15 @@ pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
 /// Entry by entry the sum of the pieces times their powers.
 pub fn fold(field: Field, sides: &[Side], powers: &[u64], lanes: usize) -> Vec<u64> {
     let cut = Cut { factor: powers.len(), lanes };
+    let chunk = cut.chunk(1024);
     let mut out = zeros(sides.iter().map(|side| cut.folded(side.words.len())).sum());
-    let [mut lifted, mut spare] = [0; 2].map(|zero| vec![zero; cut.chunk()]);
+    let [mut lifted, mut spare] = [0; 2].map(|zero| vec![zero; chunk]);
     let mut at = 0;
     for side in sides {
         let turn = side.turned(field).unwrap_or(1);
         let powers: Vec<u64> = powers.iter().map(|power| field.multiply(*power, turn)).collect();
-        for start in (0..side.words.len()).step_by(cut.chunk()) {
-            let size = (side.words.len() - start).next_multiple_of(cut.block()).min(cut.chunk());
+        for start in (0..side.words.len()).step_by(chunk) {
+            let size = (side.words.len() - start).next_multiple_of(cut.block()).min(chunk);
             side.lift(field, start, &mut lifted[..size], &mut spare);
             let end = at + size / cut.factor;
             chunk_fold(field, &lifted[..size], &powers, lanes, &mut out[at..end]);

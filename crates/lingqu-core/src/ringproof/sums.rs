@@ -9,6 +9,7 @@ const BYTES: usize = COMBINATIONS / 8;
 /// Values that are summed at a time.
 const CHUNK: usize = 512;
 /// Terms of a sum from which its quotient may be too large for the vector code.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 const MANY: usize = 1 << 20;
 
 /// For every combination the sum of the values that its bit of the weights picks. The weights are public.
@@ -31,36 +32,33 @@ impl Buckets {
     }
 }
 
-fn bucketed(weights: &[u64], value: impl Fn(usize) -> i128) -> Vec<i128> {
-    let mut buckets = Buckets(vec![[0; 256]; BYTES]);
-    weights.iter().enumerate().for_each(|(t, weight)| buckets.add(*weight, value(t)));
-    buckets.sums()
-}
-
-#[cfg(target_arch = "x86_64")]
-fn vectored(weights: &[u64], value: impl Fn(usize) -> i128) -> Vec<i128> {
-    let mut totals = [0; COMBINATIONS];
-    let [mut picks, mut low, mut high] = [[0u64; CHUNK]; 3];
-    for (chunk, part) in weights.chunks(CHUNK).enumerate() {
-        picks[..part.len()].copy_from_slice(part);
-        picks[part.len()..].fill(0);
-        for (t, (low, high)) in low.iter_mut().zip(&mut high).take(part.len()).enumerate() {
-            let value = value(chunk * CHUNK + t);
-            (*low, *high) = (value as u64 & u64::from(u32::MAX), (value >> 32) as u64);
-        }
-        // SAFETY: the processor has the features that the function is compiled for.
-        unsafe { sums_wide::add(&picks, &low, &high, &mut totals) };
-    }
-    totals.to_vec()
-}
-
 /// For every combination the sum of the values of the outputs that its bit of the weights picks; terms: of each value.
-fn picked(weights: &[u64], terms: usize, value: impl Fn(usize) -> i128) -> Vec<i128> {
+/// fill: writes the values of outputs from a number on.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+fn picked(weights: &[u64], terms: usize, mut fill: impl FnMut(usize, &mut [i128])) -> Vec<i128> {
+    let mut values = [0i128; CHUNK];
     #[cfg(target_arch = "x86_64")]
     if terms < MANY && sums_wide::available() {
-        return vectored(weights, value);
+        let mut totals = [0; COMBINATIONS];
+        let [mut picks, mut low, mut high] = [[0u64; CHUNK]; 3];
+        for (chunk, part) in weights.chunks(CHUNK).enumerate() {
+            fill(chunk * CHUNK, &mut values[..part.len()]);
+            picks[..part.len()].copy_from_slice(part);
+            picks[part.len()..].fill(0);
+            for ((low, high), value) in low.iter_mut().zip(&mut high).zip(&values) {
+                (*low, *high) = (*value as u64 & u64::from(u32::MAX), (value >> 32) as u64);
+            }
+            // SAFETY: the processor has the features that the function is compiled for.
+            unsafe { sums_wide::add(&picks, &low, &high, &mut totals) };
+        }
+        return totals.to_vec();
     }
-    bucketed(weights, value)
+    let mut buckets = Buckets(vec![[0; 256]; BYTES]);
+    for (chunk, part) in weights.chunks(CHUNK).enumerate() {
+        fill(chunk * CHUNK, &mut values[..part.len()]);
+        part.iter().zip(values).for_each(|(weight, value)| buckets.add(*weight, value));
+    }
+    buckets.sums()
 }
 
 /// A sum of products of words: its low word and the rest.
@@ -79,6 +77,13 @@ impl Exact {
         self.high += (product >> 64) + u128::from(carry);
     }
 
+    #[inline(always)]
+    fn add_word(&mut self, word: u64) {
+        let (low, carry) = self.low.overflowing_add(word);
+        self.low = low;
+        self.high += u128::from(carry);
+    }
+
     /// (sum - c1 - c2) / 2^64 for the words c1 = sum - c2 modulo 2^64 and c2.
     #[inline(always)]
     pub fn quotient(self, second: u64) -> i128 {
@@ -95,22 +100,23 @@ pub struct Products<'a> {
 
 impl Products<'_> {
     #[inline(always)]
-    fn cross(&self, sum: &mut Exact, i: usize, j: usize) {
-        sum.add(self.x.0[i], self.y.1[j]);
-        sum.add(self.x.1[i], self.y.0[j]);
+    fn cross(&self, sum: &mut Exact, i: usize) {
+        sum.add(self.x.0[i], self.y.1[i]);
+        sum.add(self.x.1[i], self.y.0[i]);
     }
 
     /// Output t sums the products terms * t .. terms * (t + 1), or with `strided` t, t + outputs, ...
     pub fn quotients(&self, weights: &[u64], strided: bool) -> Vec<i128> {
         let outputs = self.second.len();
         let terms = self.x.0.len().checked_div(outputs).unwrap_or(0);
-        picked(weights, terms, |t| {
-            let mut sum = Exact::default();
-            for l in 0..terms {
-                let i = if strided { l * outputs + t } else { t * terms + l };
-                self.cross(&mut sum, i, i);
+        picked(weights, terms, |start, values| {
+            for (t, value) in (start..).zip(values) {
+                let mut sum = Exact::default();
+                for l in 0..terms {
+                    self.cross(&mut sum, if strided { l * outputs + t } else { t * terms + l });
+                }
+                *value = sum.quotient(self.second[t]);
             }
-            sum.quotient(self.second[t])
         })
     }
 }
@@ -122,21 +128,27 @@ pub struct Reading<'a> {
     pub bit: Option<Bit>,
 }
 
+#[inline(always)]
+fn pick(words: &[u64], at: u32, value: u64, out: &mut [u64]) {
+    for (to, word) in out.iter_mut().zip(words) {
+        *to = value & (word >> at & 1).wrapping_neg();
+    }
+}
+widened!(pick_fast, pick, words: &[u64], at: u32, value: u64, out: &mut [u64]);
+
 impl Reading<'_> {
     /// The words read at a range; room: for bits.
     pub fn read<'a>(&'a self, at: std::ops::Range<usize>, room: &'a mut [u64]) -> &'a [u64] {
         let words = &self.words[at];
         let Some(bit) = self.bit else { return words };
         let room = &mut room[..words.len()];
-        for (to, word) in room.iter_mut().zip(words) {
-            *to = bit.value & (word >> bit.at & 1).wrapping_neg();
-        }
+        pick_fast(words, bit.at, bit.value, room);
         room
     }
 
-    #[inline(always)]
-    pub fn at(&self, i: usize) -> u64 {
-        self.bit.map_or(self.words[i], |bit| bit.value & (self.words[i] >> bit.at & 1).wrapping_neg())
+    /// Whether it is 0 or 1 whatever the words are.
+    fn is_bit(&self) -> bool {
+        self.bit.is_some_and(|bit| bit.value == 1)
     }
 }
 
@@ -145,74 +157,108 @@ impl Reading<'_> {
 pub fn single_quotients(left: &[Reading], right: &[Reading], second: &[u64], weights: &[u64]) -> Vec<i128> {
     let outputs = second.len();
     let terms = left.iter().map(|left| left.words.len()).sum::<usize>().checked_div(outputs).unwrap_or(0);
-    picked(weights, terms, |t| {
-        let mut sum = Exact::default();
+    let [mut one, mut other] = [[0u64; CHUNK]; 2];
+    picked(weights, terms, |start, values| {
+        let end = start + values.len();
+        let mut sums = [Exact::default(); CHUNK];
         for (left, right) in left.iter().zip(right) {
-            (t..left.words.len()).step_by(outputs).for_each(|i| sum.add(left.at(i), right.at(i)));
+            for term in (0..left.words.len()).step_by(outputs) {
+                let at = term + start..term + end;
+                let (x, y) = (left.read(at.clone(), &mut one), right.read(at, &mut other));
+                let terms = sums.iter_mut().zip(x).zip(y);
+                if left.is_bit() || right.is_bit() {
+                    terms.for_each(|((sum, x), y)| sum.add_word(x * y));
+                } else {
+                    terms.for_each(|((sum, x), y)| sum.add(*x, *y));
+                }
+            }
         }
-        sum.quotient(second[t])
+        let second = &second[start..end];
+        values.iter_mut().zip(sums).zip(second).for_each(|((value, sum), second)| *value = sum.quotient(*second));
     })
 }
 
 /// As `Products::quotients` where the sums are the words themselves.
 pub fn words_quotients(words: &[u64], second: &[u64], weights: &[u64]) -> Vec<i128> {
-    picked(weights, 1, |t| -i128::from(words[t] < second[t]))
+    picked(weights, 1, |start, values| {
+        let pairs = words[start..].iter().zip(&second[start..]);
+        values.iter_mut().zip(pairs).for_each(|(value, (word, second))| *value = -i128::from(word < second));
+    })
 }
 
-/// Columns met at once, so that their sums stay in the first-level cache.
-const BLOCK: usize = 64;
+/// Words of a row that are summed at a time, and rows of which all sums are made first.
+pub const WIDTH: usize = 8;
+pub const FOUR: usize = 4;
+pub type Row = [u64; WIDTH];
 
-#[inline(always)]
-fn add_rows(table: &[u64], weights: &[u64], out: &mut [u64]) {
-    let columns = out.len() / COMBINATIONS;
-    let mut part = [[0u64; BLOCK]; COMBINATIONS];
-    for start in (0..columns).step_by(BLOCK) {
-        let width = BLOCK.min(columns - start);
-        part.iter_mut().for_each(|row| row.fill(0));
-        for (weight, row) in weights.iter().zip(table.chunks_exact(columns)) {
-            let mut words = [0u64; BLOCK];
-            words[..width].copy_from_slice(&row[start..start + width]);
-            let mut picks = weight & ((1 << COMBINATIONS) - 1);
-            while picks != 0 {
-                let sums = &mut part[picks.trailing_zeros() as usize];
-                sums.iter_mut().zip(&words).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
-                picks &= picks - 1;
+/// Which of four rows each combination picks, as a number below 16, for all rows four by four.
+fn fours(weights: &[u64]) -> Vec<[u8; COMBINATIONS]> {
+    let bit = |weight: Option<&u64>, j: usize| (weight.copied().unwrap_or(0) >> j & 1) as u8;
+    let number = |four: &[u64], j: usize| (0..FOUR).fold(0, |sum, i| sum | bit(four.get(i), j) << i);
+    weights.chunks(FOUR).map(|four| std::array::from_fn(|j| number(four, j))).collect()
+}
+
+/// sums[j] gets of every four rows those that their number for combination j picks.
+fn add_fours(rows: &[Row], fours: &[[u8; COMBINATIONS]], sums: &mut [Row; COMBINATIONS]) {
+    #[cfg(target_arch = "x86_64")]
+    if sums_wide::available() {
+        // SAFETY: the processor has the features that the function is compiled for.
+        return unsafe { sums_wide::add_fours(rows, fours, sums) };
+    }
+    plain_fours(rows, fours, sums);
+}
+
+fn plain_fours(rows: &[Row], fours: &[[u8; COMBINATIONS]], sums: &mut [Row; COMBINATIONS]) {
+    let plus = |x: Row, y: Row| -> Row { std::array::from_fn(|i| x[i].wrapping_add(y[i])) };
+    let mut table = [[0u64; WIDTH]; 1 << FOUR];
+    for (rows, numbers) in rows.as_chunks::<FOUR>().0.iter().zip(fours) {
+        for (i, row) in rows.iter().enumerate() {
+            for number in 0..1 << i {
+                table[number | 1 << i] = plus(table[number], *row);
             }
         }
-        for (sums, row) in part.iter().zip(out.chunks_exact_mut(columns)) {
-            row[start..start + width].copy_from_slice(&sums[..width]);
+        for (sum, number) in sums.iter_mut().zip(numbers) {
+            *sum = plus(*sum, table[usize::from(number & 15)]);
         }
     }
 }
-widened!(add_rows_fast, add_rows, table: &[u64], weights: &[u64], out: &mut [u64]);
+
+/// Sums modulo 2^64 for the weights, one to a row of `width` words; read: writes the words of every row from a place on.
+fn combined(weights: &[u64], width: usize, mut read: impl FnMut(usize, &mut [Row])) -> Vec<u64> {
+    let fours = fours(weights);
+    let mut rows = vec![[0; WIDTH]; FOUR * fours.len()];
+    let mut out = vec![0; COMBINATIONS * width];
+    for start in (0..width).step_by(WIDTH) {
+        read(start, &mut rows[..weights.len()]);
+        let mut sums = [[0; WIDTH]; COMBINATIONS];
+        add_fours(&rows, &fours, &mut sums);
+        let count = WIDTH.min(width - start);
+        for (sum, out) in sums.iter().zip(out.chunks_exact_mut(width)) {
+            out[start..start + count].copy_from_slice(&sum[..count]);
+        }
+    }
+    out
+}
 
 /// Row j of the result: the sum modulo 2^64 of the rows that combination j picks. weights: one a row.
 pub fn combine_rows(table: &[u64], weights: &[u64]) -> Vec<u64> {
-    let mut out = vec![0u64; COMBINATIONS * table.len().checked_div(weights.len()).unwrap_or(0)];
-    add_rows_fast(table, weights, &mut out);
-    out
-}
-
-#[inline(always)]
-fn add_columns(table: &[u64], picks: &[[u64; COMBINATIONS]], out: &mut [u64]) {
-    let rows = out.len() / COMBINATIONS;
-    for (r, row) in table.chunks_exact(picks.len().max(1)).enumerate() {
-        let mut sums = [0u64; COMBINATIONS];
-        for (word, pick) in row.iter().zip(picks) {
-            sums.iter_mut().zip(pick).for_each(|(sum, pick)| *sum = sum.wrapping_add(word & pick));
+    let columns = table.len().checked_div(weights.len()).unwrap_or(0);
+    combined(weights, columns, |start, rows| {
+        let end = columns.min(start + WIDTH);
+        for (to, row) in rows.iter_mut().zip(table.chunks_exact(columns)) {
+            to[..end - start].copy_from_slice(&row[start..end]);
         }
-        sums.iter().enumerate().for_each(|(j, sum)| out[j * rows + r] = *sum);
-    }
+    })
 }
-widened!(add_columns_fast, add_columns, table: &[u64], picks: &[[u64; COMBINATIONS]], out: &mut [u64]);
 
 /// Row j of the result: the sums modulo 2^64, over every row, of the columns that combination j picks.
 pub fn combine_columns(table: &[u64], weights: &[u64]) -> Vec<u64> {
-    let picks: Vec<[u64; COMBINATIONS]> =
-        weights.iter().map(|weight| std::array::from_fn(|j| (weight >> j & 1).wrapping_neg())).collect();
-    let mut out = vec![0u64; COMBINATIONS * table.len().checked_div(weights.len()).unwrap_or(0)];
-    add_columns_fast(table, &picks, &mut out);
-    out
+    let (columns, rows) = (weights.len(), table.len().checked_div(weights.len()).unwrap_or(0));
+    combined(weights, rows, |start, to| {
+        for (place, row) in table[start * columns..].chunks_exact(columns).take(WIDTH).enumerate() {
+            to.iter_mut().zip(row).for_each(|(to, word)| to[place] = *word);
+        }
+    })
 }
 
 #[cfg(test)]
@@ -246,6 +292,16 @@ mod tests {
     }
 
     #[test]
+    fn vectors_equal_the_portable_code() {
+        let rows = drawn(1, 20 * WIDTH);
+        let (rows, fours) = (rows.as_chunks().0, fours(&drawn(2, 20)));
+        let [mut one, mut two] = [[[7; WIDTH]; COMBINATIONS]; 2];
+        add_fours(rows, &fours, &mut one);
+        plain_fours(rows, &fours, &mut two);
+        assert_eq!(one, two);
+    }
+
+    #[test]
     fn sums_are_those_of_the_values_that_bits_pick() {
         for count in [0, 5, 512, 1301] {
             let (weights, words) = (drawn(1, count), drawn(2, 2 * count));
@@ -255,8 +311,9 @@ mod tests {
             let expected: Vec<i128> = (0..COMBINATIONS)
                 .map(|j| values.iter().zip(&weights).filter(|(_, w)| *w >> j & 1 == 1).map(|(v, _)| v).sum())
                 .collect();
-            assert_eq!(picked(&weights, 1, |t| values[t]), expected);
-            assert_eq!(picked(&weights, MANY, |t| values[t]), expected);
+            let fill = |start: usize, to: &mut [i128]| to.copy_from_slice(&values[start..start + to.len()]);
+            assert_eq!(picked(&weights, 1, fill), expected);
+            assert_eq!(picked(&weights, MANY, fill), expected);
         }
     }
 

@@ -236,7 +236,12 @@ pub fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64
     // SAFETY: the processor has the features that the function is compiled for.
     unsafe {
         lift_rows(field, rows(words), weights.map(rows), whole);
-        lift_rows(field, &[tail(words)], weights.map(|weights| [tail(weights)]).as_ref().map(|row| &row[..]), &mut last);
+        lift_rows(
+            field,
+            &[tail(words)],
+            weights.map(|weights| [tail(weights)]).as_ref().map(|row| &row[..]),
+            &mut last,
+        );
     }
     rest.copy_from_slice(&last[0][..rest.len()]);
     true

@@ -105,12 +105,13 @@ class Checked(Session):
             assert own is not None
             assert other is not None
             assert mine is not None
-            theirs = _core.carries(own, other) ^ mine
+            theirs = _core.carries(own, other, mine)
             self.send(1, theirs, BINARY)
         u = None if own is None or mine is None else _core.carry_part(own, mine)
         v = None if other is None or theirs is None else _core.carry_part(other, theirs)
-        known = u[2] if u and self.party == 2 else v[2] if v and self.party == 1 else None
-        self.bits.claim(0, Segment(u and u[:2], v and v[:2], known))
+        held, share = (own, mine) if self.party == 2 else (other, theirs)
+        known = None if self.party == 0 or held is None or share is None else _core.carry_known(held, share)
+        self.bits.claim(0, Segment(u, v, known))
         self.recorded()
         return (mine, theirs), (u and u[0], v and v[0])
 
