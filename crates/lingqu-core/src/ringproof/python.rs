@@ -151,7 +151,7 @@ pub fn ring_weighed_sum(
     };
     let alike = less.iter().flatten().all(|other| other.len() == words.len());
     require(alike && words.len() == weights.len(), "operands differ in length")?;
-    require(weights.iter().fold(0, |most, weight| most.max(*weight)) < prime, "weights are below the prime")?;
+    require(weights.iter().fold(0, |any, weight| any | weight) < 1 << 51, "weights are below 2^51")?;
     Ok(py.detach(|| fold::weighed_sum(field, words, less, weights)))
 }
 

@@ -8,6 +8,8 @@ use crate::ring::widened;
 const BYTES: usize = COMBINATIONS / 8;
 /// Values that are summed at a time.
 const CHUNK: usize = 512;
+/// Bits of a value's lower part; the quotients of 2^31 terms are below 2^97.
+pub const LOWER: u32 = 40;
 /// Terms of a sum from which its quotient may be too large for the vector code.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 const MANY: usize = 1 << 20;
@@ -32,22 +34,24 @@ impl Buckets {
     }
 }
 
+/// A value's lower bits and the rest, which the vector code sums apart.
+fn split(value: i128) -> (u64, u64) {
+    (value as u64 & ((1 << LOWER) - 1), (value >> LOWER) as u64)
+}
+
 /// For every combination the sum of the values of the outputs that its bit of the weights picks; terms: of each value.
-/// fill: writes the values of outputs from a number on.
+/// fill: writes the values of outputs from a number on, as `split` does.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
-fn picked(weights: &[u64], terms: usize, mut fill: impl FnMut(usize, &mut [i128])) -> Vec<i128> {
-    let mut values = [0i128; CHUNK];
+fn picked(weights: &[u64], terms: usize, mut fill: impl FnMut(usize, &mut [u64], &mut [u64])) -> Vec<i128> {
+    let [mut low, mut high] = [[0u64; CHUNK]; 2];
     #[cfg(target_arch = "x86_64")]
     if terms < MANY && sums_wide::available() {
         let mut totals = [0; COMBINATIONS];
-        let [mut picks, mut low, mut high] = [[0u64; CHUNK]; 3];
+        let mut picks = [0u64; CHUNK];
         for (chunk, part) in weights.chunks(CHUNK).enumerate() {
-            fill(chunk * CHUNK, &mut values[..part.len()]);
+            fill(chunk * CHUNK, &mut low[..part.len()], &mut high[..part.len()]);
             picks[..part.len()].copy_from_slice(part);
             picks[part.len()..].fill(0);
-            for ((low, high), value) in low.iter_mut().zip(&mut high).zip(&values) {
-                (*low, *high) = (*value as u64 & u64::from(u32::MAX), (value >> 32) as u64);
-            }
             // SAFETY: the processor has the features that the function is compiled for.
             unsafe { sums_wide::add(&picks, &low, &high, &mut totals) };
         }
@@ -55,8 +59,10 @@ fn picked(weights: &[u64], terms: usize, mut fill: impl FnMut(usize, &mut [i128]
     }
     let mut buckets = Buckets(vec![[0; 256]; BYTES]);
     for (chunk, part) in weights.chunks(CHUNK).enumerate() {
-        fill(chunk * CHUNK, &mut values[..part.len()]);
-        part.iter().zip(values).for_each(|(weight, value)| buckets.add(*weight, value));
+        fill(chunk * CHUNK, &mut low[..part.len()], &mut high[..part.len()]);
+        for (weight, (low, high)) in part.iter().zip(low.iter().zip(high)) {
+            buckets.add(*weight, i128::from(*low) + (i128::from(high as i64) << LOWER));
+        }
     }
     buckets.sums()
 }
@@ -109,13 +115,13 @@ impl Products<'_> {
     pub fn quotients(&self, weights: &[u64], strided: bool) -> Vec<i128> {
         let outputs = self.second.len();
         let terms = self.x.0.len().checked_div(outputs).unwrap_or(0);
-        picked(weights, terms, |start, values| {
-            for (t, value) in (start..).zip(values) {
+        picked(weights, terms, |start, low, high| {
+            for (t, (low, high)) in (start..).zip(low.iter_mut().zip(high)) {
                 let mut sum = Exact::default();
                 for l in 0..terms {
                     self.cross(&mut sum, if strided { l * outputs + t } else { t * terms + l });
                 }
-                *value = sum.quotient(self.second[t]);
+                (*low, *high) = split(sum.quotient(self.second[t]));
             }
         })
     }
@@ -158,8 +164,8 @@ pub fn single_quotients(left: &[Reading], right: &[Reading], second: &[u64], wei
     let outputs = second.len();
     let terms = left.iter().map(|left| left.words.len()).sum::<usize>().checked_div(outputs).unwrap_or(0);
     let [mut one, mut other] = [[0u64; CHUNK]; 2];
-    picked(weights, terms, |start, values| {
-        let end = start + values.len();
+    picked(weights, terms, |start, low, high| {
+        let end = start + low.len();
         let mut sums = [Exact::default(); CHUNK];
         for (left, right) in left.iter().zip(right) {
             for term in (0..left.words.len()).step_by(outputs) {
@@ -173,16 +179,19 @@ pub fn single_quotients(left: &[Reading], right: &[Reading], second: &[u64], wei
                 }
             }
         }
-        let second = &second[start..end];
-        values.iter_mut().zip(sums).zip(second).for_each(|((value, sum), second)| *value = sum.quotient(*second));
+        let parts = low.iter_mut().zip(high).zip(sums).zip(&second[start..end]);
+        parts.for_each(|(((low, high), sum), second)| (*low, *high) = split(sum.quotient(*second)));
     })
 }
 
 /// As `Products::quotients` where the sums are the words themselves.
 pub fn words_quotients(words: &[u64], second: &[u64], weights: &[u64]) -> Vec<i128> {
-    picked(weights, 1, |start, values| {
+    picked(weights, 1, |start, low, high| {
         let pairs = words[start..].iter().zip(&second[start..]);
-        values.iter_mut().zip(pairs).for_each(|(value, (word, second))| *value = -i128::from(word < second));
+        for ((low, high), (word, second)) in low.iter_mut().zip(high).zip(pairs) {
+            let below = u64::from(word < second).wrapping_neg();
+            (*low, *high) = (below >> (64 - LOWER), below);
+        }
     })
 }
 
@@ -311,7 +320,10 @@ mod tests {
             let expected: Vec<i128> = (0..COMBINATIONS)
                 .map(|j| values.iter().zip(&weights).filter(|(_, w)| *w >> j & 1 == 1).map(|(v, _)| v).sum())
                 .collect();
-            let fill = |start: usize, to: &mut [i128]| to.copy_from_slice(&values[start..start + to.len()]);
+            let fill = |start: usize, low: &mut [u64], high: &mut [u64]| {
+                let parts = low.iter_mut().zip(high).zip(&values[start..]);
+                parts.for_each(|((low, high), value)| (*low, *high) = split(*value));
+            };
             assert_eq!(picked(&weights, 1, fill), expected);
             assert_eq!(picked(&weights, MANY, fill), expected);
         }

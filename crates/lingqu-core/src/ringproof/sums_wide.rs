@@ -2,7 +2,7 @@
 //! combination the one that four bits pick.
 use std::arch::x86_64::*;
 
-use super::sums::{Row, FOUR, WIDTH};
+use super::sums::{Row, FOUR, LOWER, WIDTH};
 use super::COMBINATIONS;
 
 /// Combinations whose sums stay in registers at a time.
@@ -51,7 +51,7 @@ wide! {
         (lower, _mm512_add_epi64(lower, d))
     }
 
-    /// totals[j] gets low + 2^32 high of all entries whose weight has bit j: low below 2^32, high signed and below 2^54 in
+    /// totals[j] gets low + 2^40 high of all entries whose weight has bit j: low below 2^40, high signed and below 2^54 in
     /// size, at most 2^9 of them, in whole vectors.
     pub fn add(weights: &[u64], low: &[u64], high: &[u64], totals: &mut [i128; COMBINATIONS]) {
         let (weights, low, high) = (weights.as_chunks().0, low.as_chunks::<WIDTH>().0, high.as_chunks::<WIDTH>().0);
@@ -78,7 +78,7 @@ wide! {
                 lanes.map(|lane| i128::from(lane as i64))
             });
             for (total, (low, high)) in totals.iter_mut().zip(low.into_iter().zip(high)) {
-                *total += low + (high << 32);
+                *total += low + (high << LOWER);
             }
         }
     }

@@ -121,7 +121,7 @@ def weigh(s: Checked, bits: Parts, weights: NDArray[np.int64], count: int) -> Pa
 def _weigh(s: Checked, bits: Parts, weights: NDArray[np.int64]) -> Parts:
     (many, columns), count = weights.shape, bits[0].shape[1]
     b_0, b_1, b_2 = (component(s, flat_pair(bits), index) for index in range(3))
-    halves = _exclusive((b_0, b_1), s.share_dot(0, b_0, b_1, columns * count))
+    halves = _exclusive((b_0, b_1), s.share_dot(0, _read(b_0), _read(b_1), columns * count))
     first, second = np.empty((many, count), np.uint64), np.empty((many, count), np.uint64)
     for row in range(many):
         used = np.flatnonzero(weights[row])
@@ -132,10 +132,15 @@ def _weigh(s: Checked, bits: Parts, weights: NDArray[np.int64]) -> Parts:
 
         d, (one, two) = counted(b_2), (counted(half) for half in halves)
         known = None if d is None else flat((ONE - (d << ONE)) * factors)
-        found = _times_known(s, (one if one is None else flat(one), two if two is None else flat(two)), known, count)
-        if d is not None and found[2] is not None:
-            found[2] += np.add.reduce(d * factors, axis=0)
-        first[row], second[row] = _held(s, found)
+        flats = one if one is None else flat(one), two if two is None else flat(two)
+        (found_0, by_0), (found_1, by_1) = _times_known(s, flats, _read(known), count)
+        found_2 = None
+        if d is not None:
+            assert by_0 is not None
+            assert by_1 is not None
+            found_2 = by_0 + by_1
+            found_2 += np.add.reduce(d * factors, axis=0)
+        first[row], second[row] = _held(s, [found_0, found_1, found_2])
     return first, second
 
 
@@ -165,16 +170,18 @@ def truncate(s: Checked, x: Parts, bits: int) -> Parts:
         for u, part in zip((u_0, u_1), top, strict=True)
     )
     (by_0, first), (by_1, second) = _times_known(s, (h_0, h_1), None if b is None else [bit(b, SIGN)], count, bits, 1)
-    found: Components = [
-        None if by is None else _core.truncated_summand(*_all(part, carries, share, half), by, bits)
-        for part, carries, share, half, by in zip((x_0, x_1), (c_0, c_1), added, (h_0, h_1), (by_0, by_1), strict=True)
-    ]
-    found.append(None if b is None else _core.truncated_known(*_all(b, first, second), bits, OFFSET))
+    parts = zip((x_0, x_1), (c_0, c_1), added, (h_0, h_1), (by_0, by_1), strict=True)
+    found: Components = [_summand(*part, bits) for part in parts]
+    found.append(
+        None if b is None or first is None or second is None else _core.truncated_known(b, first, second, bits, OFFSET)
+    )
     return _held(s, found)
 
 
-def _all(*words: Words | None) -> list[Words]:
-    """What a party holds, all of it."""
-    held = [each for each in words if each is not None]
-    assert len(held) == len(words)
-    return held
+def _summand(
+    x: Words | None, carries: Words | None, added: Words | None, top: Words | None, by: Words | None, bits: int
+) -> Words | None:
+    """One of a's summands' component of the quotient, at the parties that hold it."""
+    if x is None or carries is None or added is None or top is None or by is None:
+        return None
+    return _core.truncated_summand(x, carries, added, top, by, bits)

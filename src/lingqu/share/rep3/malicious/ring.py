@@ -4,14 +4,15 @@ Every party proves its own products and verifies those of both others. Operands 
 so nobody may change them before.
 
 1. A coin that is tossed when all messages have arrived picks 48 random subsets of all results (and, for matrices,
-   of rows and columns first). A result that is wrong modulo 2^64 makes a subset's sum wrong with probability 1/2.
+   of rows and columns first, and of these 116 pairs of combinations). A result that is wrong modulo 2^64 makes a
+   subset's sum wrong with probability 1/2.
 2. Over the integers a subset's sum of products is C + 2^64 Q with C the sum of the results' summands at the verifiers.
    The prover shares the 48 integers Q between the verifiers, in at most 162 bits.
 3. A new coin picks a prime p between 2^50 and 2^51 and numbers b_j modulo p. A wrong sum differs by less than 2^227
    whatever Q is, so at most four of more than 2^44.8 primes hide it. With weights b_j the sums are one inner product.
 4. ring_argument proves it.
 
-Soundness: a wrong result passes with probability at most 2^-46 + 2^-48 (subsets) + 2^-42.8 (prime) + 2^-50 (b_j)
+Soundness: a wrong result passes with probability at most 2^-46 (subsets, pairs) + 2^-42.8 (prime) + 2^-50 (b_j)
 + d 2^-50 (folds), d their coefficients: 346 for a million products, below 2^-41 in all; each further factor of 64 in
 length adds 126 to d, so 2^-40 holds for the 2^32 factors that one check takes at most.
 Source: after Boneh et al. (CRYPTO 2019) and Boyle, Gilboa, Ishai, Nof (CCS 2019, Asiacrypt 2020), with an integer
@@ -43,10 +44,10 @@ from lingqu.share.rep3.malicious.ring_argument import (
 )
 from lingqu.share.rep3.malicious.ring_claims import (
     COMBINATIONS,
+    PAIRS,
     Claim,
     Matrices,
     Moved,
-    PAIRS,
     Order,
     Products,
     Reading,
@@ -182,7 +183,8 @@ class RingProofs:
     ) -> None:
         """A matrix product, flat in row order, for sizes (rows, inner, columns).  turned: x lies by columns.
 
-        The check costs about 48 additions for each entry of x, y and z, not rows * inner * columns products.
+        The check costs about 48 additions for each entry of x, y and z and 116 products for each of `inner`, not
+        rows * inner * columns products.
         """
         rows, inner, columns = sizes
         _require({len(part) for part in x} == {rows * inner}, "The left matrix does not have these sizes.")

@@ -25,7 +25,7 @@ COMBINATIONS = 48
 """Binary weight vectors; a wrong result survives one of them with probability at most 1/2."""
 
 PAIRS = 116
-"""Pairs of combinations of a matrix product's rows and columns; a wrong one survives one with probability at most 3/4."""
+"""Pairs of combinations of a product's rows and columns; a wrong one survives each with probability at most 3/4."""
 
 Reading = tuple[Words, tuple[int, int] | None]
 """Words, or (number of a bit, value) of a bit of each that is read as 0 or the value."""
@@ -156,7 +156,7 @@ class Matrices:
         is right under one combination of either with probability at most 3/4, under 116 pairs with at most 2**-48.
         Source: Freivalds (1977), on both sides.
         """
-        rows, inner, columns = self.sizes
+        rows, _, columns = self.sizes
         above = weights(rows) if rows > COMBINATIONS else None
         beside = weights(columns) if columns > COMBINATIONS else None
         down, across = min(rows, COMBINATIONS), min(columns, COMBINATIONS)

@@ -141,7 +141,7 @@ class Checked(Session):
         """Share what one party knows, sums of products of `left` and `right`, recorded: 1 round, `width` bits a result.
 
         left is known to the party before it besides, right to the one after.  Terms stand one vector of results after
-        the other.  The results are multiples of 2**(64-width).  kept: words that a pair of factors keeps from being freed.
+        the other.  The results are multiples of 2**(64-width).  kept: words that are kept for a pair of factors alone.
         Returns components x_prover and x_{prover+1}, where they are held; the third is 0.
         """
         up = np.uint64(64 - width)

@@ -151,9 +151,7 @@ class Tally(unchecked.Tally):
         """Checked.summed."""
         self._carries(count)
 
-    def _share_dot(
-        self, prover: int, factors: Sequence[int], results: int, width: int = 64, kept: int = 2
-    ) -> None:
+    def _share_dot(self, prover: int, factors: Sequence[int], results: int, width: int = 64, kept: int = 2) -> None:
         """Checked.share_dot; factors: the lengths of the pairs that it is given."""
         self.give(WORD * packed(results, width), prover)
         if results:
@@ -217,10 +215,10 @@ class Tally(unchecked.Tally):
         most = chunk_rows(max(bits, 1))
         for start in range(0, max(count, 1), most):
             rows = min(count - start, most)
-            self._share_dot(0, bits * rows, bits * rows)
+            self._share_dot(0, [bits * rows], bits * rows)
             for used in sums:
                 for prover in (2, 1):
-                    self._share_dot(prover, used * rows, rows)
+                    self._share_dot(prover, [used * rows], rows)
 
     def select(self, flags: int, count: int) -> None:
         """Machine.select by bits: every bit as an integer, and products."""
