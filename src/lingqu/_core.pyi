@@ -11,6 +11,8 @@ _Indices = NDArray[np.uint32]
 _Bytes = NDArray[np.uint8]
 _Offsets = NDArray[np.int64]
 _Pair = tuple[_Words, _Words]
+_Reading = tuple[_Words, tuple[int, int] | None]
+_Sides = list[tuple[_Reading, _Words | None, int]]
 
 class Prg:
     """AES-128-CTR under one key; both holders of the key draw the same words in the same order."""
@@ -43,8 +45,11 @@ def and_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words
 def multiply_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
     """As multiply_shares; then what was drawn under the own key, which is added, and under the next one."""
 
-def dot_masked(left: _Words, right: _Words, drawn: _Words) -> _Words:
-    """Sums of left * right less what was drawn, terms a vector of results after the other."""
+def dot_masked(left: Sequence[_Reading], right: Sequence[_Reading], drawn: _Words) -> _Words:
+    """Sums of left * right less what was drawn, terms a vector of results after the other.
+
+    A reading is words, and (number of a bit, value) where one bit of each is read, as 0 or the value.
+    """
 
 def choose_masked(
     x: tuple[Sequence[_Words], Sequence[_Words]],
@@ -56,21 +61,27 @@ def choose_masked(
 ) -> tuple[_Pair, _Pair, tuple[_Words, _Words, _Words]]:
     """The factors of the conjunctions that choose_rows makes, and as and_masked, with what is linear in it."""
 
-def carries(x: _Words, y: _Words) -> _Words:
-    """Bit i: the carry out of bit i of x + y."""
+def carries(x: _Words, y: _Words, mask: _Words) -> _Words:
+    """Bit i: the carry out of bit i of x + y; masked."""
 
-def carry_part(x: _Words, c: _Words) -> tuple[_Words, _Words, _Words]:
-    """For a summand x and a share c of the sum's carries: x and c with the carries into each bit added to x, those
-    carries, and the summand of the claim that they are the sum's; see Checked.carries."""
+def carry_part(x: _Words, c: _Words) -> _Pair:
+    """For a summand x and a share c of the sum's carries: x with the carries into each bit added to it, and those
+    carries; see Checked.carries."""
 
-def truncate_part(x: _Words, c: _Words, bits: int, second: bool) -> tuple[_Words, _Words, _Words]:
-    """For a summand x and a share c of the sum's carries, the parts of the sum's quotient.
+def carry_known(x: _Words, c: _Words) -> _Words:
+    """Such a summand's own summand of the claim that the carries are the sum's."""
 
-    They are x >> bits with what c adds to it by itself, the factors of what both shares add together (two a value), and
-    the share of the sum's top bit.
+def top_part(u: _Words, product: _Words, bits: int) -> _Words:
+    """The top bits of u times 2**(64 - bits), less twice a share of the product with another's."""
 
-    The second's factors have the weights of the products, the first's top bit weighs 2**(64 - bits).
+def truncated_summand(x: _Words, carries: _Words, added: _Words, top: _Words, wrapped: _Words, bits: int) -> _Words:
+    """A summand's component of a sum's quotient by 2**bits.
+
+    x >> bits and what the share of the carries adds to it by itself, plus added, less top, plus wrapped.
     """
+
+def truncated_known(b: _Words, one: _Words, two: _Words, bits: int, offset: int) -> _Words:
+    """(b >> bits) less its top bit times 2**(64 - bits) and offset >> bits, plus one and two."""
 
 def return_large_memory() -> None:
     """From now on take large arrays from the system one by one, and give them back when they are freed."""
@@ -448,8 +459,6 @@ class MatrixEvaluator:
     def answer(self, left: MatrixLeft, right: MatrixRight) -> tuple[_Bytes, _Words]:
         """The answer for the group of columns, and this party's words of the product there, by rows."""
 
-_Sides = list[tuple[_Words, _Words | None, int]]
-
 def ring_prime(words: _Words) -> int:
     """The first of the words, cut to odd numbers between 2**50 and 2**51, that is prime; ValueError when none is."""
 
@@ -460,11 +469,10 @@ def ring_quotients(x: _Pair, y: _Pair, second: _Words, weights: _Words, strided:
     Bit j of an output's weight picks it for combination j.  strided: as RingProofs.dot.
     """
 
-def ring_single_quotients(left: _Words, right: _Words, second: _Words, weights: _Words, strided: bool) -> _Words:
-    """As ring_quotients for sums of left * right."""
-
-def ring_pair_quotients(x: _Pair, y: _Pair, second: _Words, weights: _Words, sizes: tuple[int, int, int]) -> _Words:
-    """As ring_quotients for the inner products of rows of x with rows of y; sizes: (x's rows, inner, y's rows)."""
+def ring_single_quotients(
+    left: Sequence[_Reading], right: Sequence[_Reading], second: _Words, weights: _Words
+) -> _Words:
+    """As ring_quotients for sums of left * right; readings as in dot_masked."""
 
 def ring_word_quotients(words: _Words, second: _Words, weights: _Words) -> _Words:
     """As ring_quotients where the sums are the words themselves."""
@@ -475,22 +483,15 @@ def ring_combine(table: _Words, weights: _Words, columns: bool) -> _Words:
 def ring_weigh(prime: int, words: _Words, challenges: _Words) -> _Words:
     """For every word the sum of the 48 challenges that its bits pick, modulo the prime."""
 
-def ring_weighed_sum(prime: int, words: _Words, weights: _Words) -> int:
-    """The sum of words times weights modulo the prime."""
-
-def ring_known_sum(prime: int, received: _Words, x: _Words, y: _Words, drawn: _Words, weights: _Words) -> int:
-    """The sum of weights times received - x * y - drawn."""
-
-def ring_weighed_rows(prime: int, table: _Words, inner: int, weights: _Words, turned: bool) -> _Words:
-    """The matrix of weights, turned or not, transposed, times the table of rows of `inner` words, modulo the prime.
-
-    Not turned: row b of the result sums weights[a, b] times row a; turned: weights[b, a] times row a.
-    """
+def ring_weighed_sum(
+    prime: int, words: _Words, weights: _Words, less: tuple[_Words, _Words, _Words] | None = None
+) -> int:
+    """The sum of words times weights modulo the prime; less: (x, y, drawn), for words - x * y - drawn."""
 
 def ring_products(prime: int, u: _Sides, v: _Sides, factor: int, lanes: int) -> _Words:
     """The coefficients of sum <u_a, v_b> X**(factor - 1 + a - b), u and v cut into `factor` pieces.
 
-    A side is (words, weights or None, repeat): word i times weight (i // repeat) modulo their count. Sides are filled
+    A side is (reading, weights or None, repeat): word i times weight (i // repeat) modulo their count. Sides are filled
     up with zeros to blocks of factor * lanes; piece a of a block is its lanes a * lanes .. (a + 1) * lanes - 1.
     """
 

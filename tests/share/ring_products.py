@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lingqu import _core
 from lingqu.share.rep3.malicious.ring import RingProofs
+from lingqu.share.rep3.malicious.ring_claims import bit, whole
 from lingqu.share.rep3.session import Parts, Session
 
 Words = NDArray[np.uint64]
@@ -67,6 +68,19 @@ def matmul(
     local = cross(x, y, lambda a, b: _core.matmul(a, b, sizes, turned))
     received, masks = masked(session, proofs, local, alter)
     proofs.matmul(x, y, received, masks, sizes, turned)
+
+
+def bits(session: Session, proofs: RingProofs, prover: int, seed: int, count: int, alter: Alter | None = None) -> None:
+    """One party shares sums of a product of two bits, weighed, and of one of a bit and a word that it knows."""
+    rng = np.random.default_rng(seed)
+    one, two, three, drawn = (words(rng, count) for _ in range(4))
+    left, right = [bit(one, 63), bit(two, 5)], [bit(two, 20, -2), whole(three)]
+    top, low = one >> np.uint64(63), two >> np.uint64(5) & np.uint64(1)
+    known = top * (two >> np.uint64(20) & np.uint64(1)) * np.uint64(2**64 - 2) + low * three - drawn
+    assert session.party != prover or np.array_equal(known, _core.dot_masked(left, right, drawn))
+    known = alter(known) if alter else known
+    sides = {prover: (left, right), (prover + 2) % 3: (left, None), (prover + 1) % 3: (None, right)}
+    proofs.single(prover, *sides[session.party], drawn if session.party == (prover + 2) % 3 else known)
 
 
 def move(session: Session, proofs: RingProofs, prover: int, order_at: int, sizes: tuple[int, int], seed: int) -> None:

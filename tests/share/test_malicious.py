@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from lingqu.share.rep3 import DECLARATION as SEMI_HONEST
 from lingqu.share.rep3.declaration import COUNTED
 from lingqu.share.rep3.malicious import DECLARATION, MaliciousRep3, bits, connect, session, statement
 from lingqu.share.rep3.malicious.guard import Guarded
+from lingqu.share.rep3.malicious.ring_claims import Reading
 from lingqu.share.rep3.session import BINARY, Parts
 
 Parties = Callable[..., Any]
@@ -149,11 +150,11 @@ class CheatCarries(session.Checked):
         assert own is not None
         assert other is not None
         mine = self.draw(0, count)
-        theirs = _core.carries(own, other) ^ mine
+        theirs = _core.carries(own, other, mine)
         theirs[:1] ^= np.uint64(1 << self.bit)
         self.send(1, theirs, BINARY)
         u, v = _core.carry_part(own, mine), _core.carry_part(other, theirs)
-        self.bits.claim(0, statement.Segment(u[:2], v[:2], None))
+        self.bits.claim(0, statement.Segment(u, v, None))
         self.recorded()
         return (mine, theirs), (u[0], v[0])
 
@@ -164,10 +165,16 @@ class CheatDot(session.Checked):
     cheated = False
 
     def share_dot(
-        self, prover: int, left: Words | None, right: Words | None, count: int, width: int = 64
+        self,
+        prover: int,
+        left: Sequence[Reading] | None,
+        right: Sequence[Reading] | None,
+        count: int,
+        width: int = 64,
+        kept: int = 2,
     ) -> session.Halves:
         if prover != self.party or self.cheated or not count:
-            return super().share_dot(prover, left, right, count, width)
+            return super().share_dot(prover, left, right, count, width, kept)
         self.cheated = True
         up = np.uint64(64 - width)
         assert left is not None
@@ -176,7 +183,7 @@ class CheatDot(session.Checked):
         known = _core.dot_masked(left, right, mask)
         known[0] ^= np.uint64(1 << 63)
         self.send(prover + 1, known >> up, width=width)
-        self.rings.single(prover, left, right, known)
+        self.rings.single(prover, left, right, known, kept)
         self.recorded()
         return mask, known
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.share.ring_products import dot, matmul, move, multiply, shares, words
+from tests.share.ring_products import bits, dot, matmul, move, multiply, shares, words
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share.rep3.malicious.ring import RingProofs, count_check, joint_coin, matmul_lengths, product_lengths
@@ -57,6 +57,7 @@ def test_mixtures(rep3: Any, data: st.DataObject) -> None:
                 st.tuples(st.just("product"), number),
                 st.tuples(st.just("dot"), st.tuples(number, number, st.booleans())),
                 st.tuples(st.just("matmul"), st.tuples(number, number, number, st.booleans())),
+                st.tuples(st.just("bits"), st.tuples(st.integers(0, 2), number)),
                 st.tuples(st.just("move"), st.tuples(st.integers(0, 2), st.integers(1, 2), number, st.integers(0, 3))),
             ),
             max_size=5,
@@ -78,6 +79,8 @@ def test_mixtures(rep3: Any, data: st.DataObject) -> None:
                 rows, inner, columns, turned = sizes
                 x, y = shares(session, 5, words(rng, rows * inner), words(rng, inner * columns))
                 matmul(session, proofs, x, y, (rows, inner, columns), turned)
+            elif kind == "bits":
+                bits(session, proofs, sizes[0], 13, sizes[1])
             else:
                 move(session, proofs, sizes[0], (sizes[0] + sizes[1]) % 3, sizes[2:], 6)
         proofs.check(joint_coin(session))
@@ -86,7 +89,9 @@ def test_mixtures(rep3: Any, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (48, 5, 49), (49, 7, 48), (100, 70, 130), (60, 0, 70), (0, 3, 60)])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1), (10, 4, 11), (11, 4, 11), (48, 5, 49), (49, 7, 48), (100, 70, 130), (60, 0, 70), (0, 3, 60)]
+)
 def test_matrices(rep3: Any, sizes: tuple[int, int, int], turned: bool) -> None:
     def work(machine: Any) -> None:
         session, rng = machine._session, np.random.default_rng(7)

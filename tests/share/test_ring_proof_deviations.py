@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.share.ring_products import Alter, Words, matmul, move, multiply, shares, words
+from tests.share.ring_products import Alter, Words, bits, matmul, move, multiply, shares, words
 
 from lingqu.kinds.channel import Buffer, Tag
 from lingqu.kinds.errors import ProtocolViolation
@@ -62,7 +62,19 @@ def test_wrong_products_are_seen_by_both_verifiers(rep3: Any, prover: int, name:
         assert verdicts(rep3, work) == [party != prover for party in range(3)]
 
 
-@pytest.mark.parametrize("sizes", [(8, 3, 9), (70, 3, 10), (10, 3, 70), (70, 3, 70)])
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("prover", range(3))
+def test_wrong_products_of_bits_are_seen_by_both_verifiers(rep3: Any, prover: int, name: str) -> None:
+    def work(session: Session) -> None:
+        proofs = RingProofs(session)
+        bits(session, proofs, prover, 24, 70, altered(ERRORS[name]))
+        proofs.check(joint_coin(session))
+
+    for _ in range(5):
+        assert verdicts(rep3, work) == [party != prover for party in range(3)]
+
+
+@pytest.mark.parametrize("sizes", [(8, 3, 9), (12, 3, 12), (70, 3, 10), (10, 3, 70), (70, 3, 70)])
 @pytest.mark.parametrize("error", [1, 2**63])
 def test_wrong_matrix_products_are_seen(rep3: Any, sizes: tuple[int, int, int], error: int) -> None:
     def work(session: Session) -> None:

@@ -3,6 +3,7 @@ use crate::memory::zeros;
 use crate::order::Choice;
 use crate::prg::{Prg, CHUNK};
 use crate::ring::{cross_add_fast, widened, Pair, Rows};
+use crate::ringproof::sums::Reading;
 
 /// A party's component of a product and what it knows of the claims on it: as first verifier, but for the component that
 /// it is to receive, and as second verifier, which is what it drew under its own key.
@@ -74,99 +75,170 @@ pub fn choose_rows(
     if out.own.is_empty() {
         return Some((Factors { x: Default::default(), y: Default::default() }, out));
     }
-    let halves: Vec<(Vec<u64>, Vec<u64>)> = [(x.0, &mut out.own), (x.1, &mut out.first)]
-        .into_iter()
-        .map(|(rows, linear)| {
-            let row = |number: u32| rows.row(number as usize);
-            let (mut left, mut right) = (zeros(count * length), zeros(count * length));
-            let mut copies = left.chunks_exact_mut(length);
-            let (mut sums, mut bases) = (right.chunks_exact_mut(length), linear.chunks_exact_mut(length));
-            for (by, upper, lower) in choices {
-                let (by, upper, lower) = (row(*by)?, row(*upper)?, row(*lower)?);
-                copies.next()?.copy_from_slice(by);
-                let (sum, base) = (sums.next()?, bases.next()?);
-                base.copy_from_slice(lower);
-                sum.iter_mut().zip(upper).zip(lower).for_each(|((sum, upper), lower)| *sum = upper ^ lower);
+    let halves = (conjuncts(x.0, choices, unions)?, conjuncts(x.1, choices, unions)?);
+    let [mut x0, mut x1, mut y0, mut y1] = [count * length; 4].map(zeros);
+    let mut minus = [0u64; CHUNK];
+    for (row, (one, two)) in halves.0.iter().zip(&halves.1).enumerate() {
+        for at in at_most_chunk(length) {
+            let place = row * length + at.start..row * length + at.end;
+            let minus = &mut minus[..at.len()];
+            let (own, first) = (&mut out.own[place.clone()], &mut out.first[place.clone()]);
+            one.write(at.clone(), &mut x0[place.clone()], &mut y0[place.clone()], own);
+            two.write(at, &mut x1[place.clone()], &mut y1[place.clone()], first);
+            mine.fill(&mut out.second[place.clone()]);
+            next.fill(minus);
+            let (x, y) = ((&x0[place.clone()], &x1[place.clone()]), (&y0[place.clone()], &y1[place.clone()]));
+            and_rows_fast(x, y, (own, first), (&out.second[place], minus));
+        }
+    }
+    Some((Factors { x: (x0, x1), y: (y0, y1) }, out))
+}
+
+/// One component of the rows of one conjunction and of what is linear in it, each a row or the sum of two.
+struct Conjunct<'a> {
+    left: &'a [u64],
+    right: (&'a [u64], Option<&'a [u64]>),
+    linear: (&'a [u64], Option<&'a [u64]>),
+}
+
+fn conjuncts<'a>(rows: &Rows<'a>, choices: &[Choice], unions: &[(u32, u32)]) -> Option<Vec<Conjunct<'a>>> {
+    let row = |number: u32| rows.row(number as usize);
+    let choices = choices.iter().map(|(by, upper, lower)| {
+        let (left, upper, lower) = (row(*by)?, row(*upper)?, row(*lower)?);
+        Some(Conjunct { left, right: (upper, Some(lower)), linear: (lower, None) })
+    });
+    let unions = unions.iter().map(|(one, other)| {
+        let (one, other) = (row(*one)?, row(*other)?);
+        Some(Conjunct { left: one, right: (other, None), linear: (one, Some(other)) })
+    });
+    choices.chain(unions).collect()
+}
+
+impl Conjunct<'_> {
+    fn write(&self, at: std::ops::Range<usize>, left: &mut [u64], right: &mut [u64], linear: &mut [u64]) {
+        left.copy_from_slice(&self.left[at.clone()]);
+        for (out, (one, other)) in [(right, self.right), (linear, self.linear)] {
+            let one = &one[at.clone()];
+            match other {
+                None => out.copy_from_slice(one),
+                Some(other) => {
+                    let words = one.iter().zip(&other[at.clone()]);
+                    out.iter_mut().zip(words).for_each(|(out, (one, other))| *out = one ^ other);
+                }
             }
-            for (one, other) in unions {
-                let (one, other) = (row(*one)?, row(*other)?);
-                copies.next()?.copy_from_slice(one);
-                let (sum, base) = (sums.next()?, bases.next()?);
-                sum.copy_from_slice(other);
-                base.iter_mut().zip(one).zip(other).for_each(|((base, one), other)| *base = one ^ other);
-            }
-            Some((left, right))
-        })
-        .collect::<Option<_>>()?;
-    let [(x0, y0), (x1, y1)]: [(Vec<u64>, Vec<u64>); 2] = halves.try_into().ok()?;
-    let factors = Factors { x: (x0, x1), y: (y0, y1) };
-    and_into((&factors.x.0, &factors.x.1), (&factors.y.0, &factors.y.1), &mut out, (mine, next));
-    Some((factors, out))
+        }
+    }
 }
 
 #[inline(always)]
-fn carry_rows(x: &[u64], y: &[u64], out: &mut [u64]) {
-    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
-        *out = (x & y) | ((x | y) & !x.wrapping_add(*y));
+fn carry_rows(x: &[u64], y: &[u64], mask: &[u64], out: &mut [u64]) {
+    for (((out, x), y), mask) in out.iter_mut().zip(x).zip(y).zip(mask) {
+        *out = ((x & y) | ((x | y) & !x.wrapping_add(*y))) ^ mask;
     }
 }
-widened!(carry_rows_fast, carry_rows, x: &[u64], y: &[u64], out: &mut [u64]);
+widened!(carry_rows_fast, carry_rows, x: &[u64], y: &[u64], mask: &[u64], out: &mut [u64]);
 
-/// Bit i: the carry out of bit i of x + y.
-pub fn carries(x: &[u64], y: &[u64]) -> Vec<u64> {
+/// Bit i: the carry out of bit i of x + y, masked.
+pub fn carries(x: &[u64], y: &[u64], mask: &[u64]) -> Vec<u64> {
     let mut out = zeros(x.len());
-    carry_rows_fast(x, y, &mut out);
+    carry_rows_fast(x, y, mask, &mut out);
     out
 }
 
-type Three<'a> = (&'a mut [u64], &'a mut [u64], &'a mut [u64]);
-
 #[inline(always)]
-fn part_rows(x: &[u64], c: &[u64], out: Three) {
-    let n = x.len();
-    let (sum, into, known) = (&mut out.0[..n], &mut out.1[..n], &mut out.2[..n]);
-    let c = &c[..n];
-    for i in 0..n {
-        let shifted = c[i] << 1;
-        sum[i] = x[i] ^ shifted;
-        into[i] = shifted;
-        known[i] = c[i] ^ shifted ^ (sum[i] & shifted);
+fn part_rows(x: &[u64], c: &[u64], out: (&mut [u64], &mut [u64])) {
+    for ((sum, into), (x, c)) in out.0.iter_mut().zip(out.1).zip(x.iter().zip(c)) {
+        *into = c << 1;
+        *sum = x ^ *into;
     }
 }
-widened!(part_rows_fast, part_rows, x: &[u64], c: &[u64], out: Three);
+widened!(part_rows_fast, part_rows, x: &[u64], c: &[u64], out: (&mut [u64], &mut [u64]));
 
 /// One of two summands x and its share c of the carries: (its share of the sum's bits, the share of the carries into each
-/// bit, and its summand of the claim that the carries are those of the sum).
-pub fn carry_part(x: &[u64], c: &[u64]) -> [Vec<u64>; 3] {
-    let [mut sum, mut into, mut known] = [x.len(); 3].map(zeros);
-    part_rows_fast(x, c, (&mut sum, &mut into, &mut known));
-    [sum, into, known]
+/// bit).
+pub fn carry_part(x: &[u64], c: &[u64]) -> [Vec<u64>; 2] {
+    let [mut sum, mut into] = [x.len(); 2].map(zeros);
+    part_rows_fast(x, c, (&mut sum, &mut into));
+    [sum, into]
 }
 
 #[inline(always)]
-fn truncate_rows(x: &[u64], c: &[u64], f: usize, second: bool, out: Three) {
-    let (n, turn) = (x.len(), 64 - f);
-    let (low, high) = out.1.split_at_mut(n);
-    let (plain, top, c) = (&mut out.0[..n], &mut out.2[..n], &c[..n]);
-    // weights of the products stand with the second's factors, that of the top bit with the first's
-    let (of_low, of_high, of_top) = if second { (0u64.wrapping_sub(2), turn + 1, 0) } else { (1, 0, turn) };
-    for i in 0..n {
-        let (below, wraps) = (c[i] >> (f - 1) & 1, c[i] >> 63);
-        plain[i] = (x[i] >> f).wrapping_add(below).wrapping_sub(wraps << turn);
-        low[i] = below.wrapping_neg() & of_low;
-        high[i] = (wraps << (of_high & 63)) & (u64::from(of_high < 64)).wrapping_neg();
-        top[i] = ((x[i] ^ c[i] << 1) >> 63) << of_top;
+fn known_rows(x: &[u64], c: &[u64], out: &mut [u64]) {
+    for (out, (x, c)) in out.iter_mut().zip(x.iter().zip(c)) {
+        let into = c << 1;
+        *out = c ^ into ^ ((x ^ into) & into);
     }
 }
-widened!(truncate_rows_fast, truncate_rows, x: &[u64], c: &[u64], f: usize, second: bool, out: Three);
+widened!(known_rows_fast, known_rows, x: &[u64], c: &[u64], out: &mut [u64]);
 
-/// One of two summands x and its share c of their sum's carries, for a shift by f: (x >> f and what the share adds to it
-/// by itself, the factors of what both shares add together, the top bit's share).  The second's factors have the weights
-/// of the products, the first's top bit has the weight 2^(64-f).
-pub fn truncate_part(x: &[u64], c: &[u64], f: usize, second: bool) -> [Vec<u64>; 3] {
-    let [mut plain, mut factors, mut top] = [x.len(), 2 * x.len(), x.len()].map(zeros);
-    truncate_rows_fast(x, c, f, second, (&mut plain, &mut factors, &mut top));
-    [plain, factors, top]
+/// The summand x's summand of the claim that the carries, of which c is a share, are those of the sum.
+pub fn carry_known(x: &[u64], c: &[u64]) -> Vec<u64> {
+    let mut out = zeros(x.len());
+    known_rows_fast(x, c, &mut out);
+    out
+}
+
+#[inline(always)]
+fn top_rows(u: &[u64], product: &[u64], turn: usize, out: &mut [u64]) {
+    for ((out, u), product) in out.iter_mut().zip(u).zip(product) {
+        *out = ((u >> 63) << turn).wrapping_sub(product << 1);
+    }
+}
+widened!(top_rows_fast, top_rows, u: &[u64], product: &[u64], turn: usize, out: &mut [u64]);
+
+/// Bit 63 of u times 2^turn, less twice the product's share: one of two shares of the XOR of two top bits, as an integer.
+pub fn top_part(u: &[u64], product: &[u64], turn: usize) -> Vec<u64> {
+    let mut out = zeros(u.len());
+    top_rows_fast(u, product, turn, &mut out);
+    out
+}
+
+/// A summand of a sum with what belongs to it: its share of the carries, of the products of both shares' bits, of the
+/// sum's top bit, and of that top bit's product with the third component's.
+pub struct Summand<'a> {
+    pub x: &'a [u64],
+    pub carries: &'a [u64],
+    pub added: &'a [u64],
+    pub top: &'a [u64],
+    pub wrapped: &'a [u64],
+}
+
+#[inline(always)]
+fn summand_rows(s: &Summand, f: usize, out: &mut [u64]) {
+    let n = out.len();
+    let (x, c, added, top, wrapped) = (&s.x[..n], &s.carries[..n], &s.added[..n], &s.top[..n], &s.wrapped[..n]);
+    for i in 0..n {
+        let plain = (x[i] >> f).wrapping_add(c[i] >> (f - 1) & 1).wrapping_sub((c[i] >> 63) << (64 - f));
+        out[i] = plain.wrapping_add(added[i]).wrapping_sub(top[i]).wrapping_add(wrapped[i]);
+    }
+}
+widened!(summand_rows_fast, summand_rows, s: &Summand, f: usize, out: &mut [u64]);
+
+impl Summand<'_> {
+    /// Its component of the sum's quotient by 2^f.
+    pub fn truncated(&self, f: usize) -> Vec<u64> {
+        let mut out = zeros(self.x.len());
+        summand_rows_fast(self, f, &mut out);
+        out
+    }
+}
+
+#[inline(always)]
+fn known_part_rows(words: [&[u64]; 3], f: usize, offset: u64, out: &mut [u64]) {
+    let n = out.len();
+    let [b, one, two] = words.map(|words| &words[..n]);
+    for i in 0..n {
+        let plain = (b[i] >> f).wrapping_sub((b[i] >> 63) << (64 - f)).wrapping_sub(offset >> f);
+        out[i] = plain.wrapping_add(one[i]).wrapping_add(two[i]);
+    }
+}
+widened!(known_part_fast, known_part_rows, words: [&[u64]; 3], f: usize, offset: u64, out: &mut [u64]);
+
+/// The third component b's part: its quotient less its top bit's wrap and an offset's quotient, and two summands.
+pub fn truncated_known(b: &[u64], one: &[u64], two: &[u64], f: usize, offset: u64) -> Vec<u64> {
+    let mut out = zeros(b.len());
+    known_part_fast([b, one, two], f, offset, &mut out);
+    out
 }
 
 fn at_most_chunk(length: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
@@ -187,20 +259,26 @@ pub fn multiply(x: Pair, y: Pair, mine: &mut Prg, next: &mut Prg) -> [Vec<u64>; 
 
 #[inline(always)]
 fn dot_rows(left: &[u64], right: &[u64], out: &mut [u64]) {
-    for (left, right) in left.chunks_exact(out.len()).zip(right.chunks_exact(out.len())) {
-        for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
-            *out = out.wrapping_add(left.wrapping_mul(*right));
-        }
+    for ((out, left), right) in out.iter_mut().zip(left).zip(right) {
+        *out = out.wrapping_add(left.wrapping_mul(*right));
     }
 }
 widened!(dot_rows_fast, dot_rows, left: &[u64], right: &[u64], out: &mut [u64]);
 
-/// Sums of products, terms a vector of results after the other, less `drawn`.
-pub fn dot(left: &[u64], right: &[u64], drawn: &[u64]) -> Vec<u64> {
+/// Sums of products of readings, terms a vector of results after the other, less `drawn`.
+pub fn dot(left: &[Reading], right: &[Reading], drawn: &[u64]) -> Vec<u64> {
     let mut out = zeros(drawn.len());
-    out.iter_mut().zip(drawn).for_each(|(out, drawn)| *out = drawn.wrapping_neg());
-    if !out.is_empty() {
-        dot_rows_fast(left, right, &mut out);
+    let [mut one, mut other] = [[0u64; CHUNK]; 2];
+    for at in at_most_chunk(drawn.len()) {
+        let out = &mut out[at.clone()];
+        out.iter_mut().zip(&drawn[at.clone()]).for_each(|(out, drawn)| *out = drawn.wrapping_neg());
+        for (left, right) in left.iter().zip(right) {
+            for term in (0..left.words.len()).step_by(drawn.len()) {
+                let place = term + at.start..term + at.end;
+                let (x, y) = (left.read(place.clone(), &mut one), right.read(place, &mut other));
+                dot_rows_fast(x, y, out);
+            }
+        }
     }
     out
 }
@@ -208,6 +286,7 @@ pub fn dot(left: &[u64], right: &[u64], drawn: &[u64]) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ringproof::fold::Bit;
 
     fn drawn(seed: u8, n: usize) -> Vec<u64> {
         let mut words = vec![0; n];
@@ -243,34 +322,40 @@ mod tests {
 
     #[test]
     fn terms_stand_a_vector_of_results_after_the_other() {
-        let (left, right, drawn) = (drawn(1, 12), drawn(2, 12), drawn(3, 4));
-        for (t, sum) in dot(&left, &right, &drawn).into_iter().enumerate() {
-            let terms = (0..3).map(|l| left[4 * l + t].wrapping_mul(right[4 * l + t]));
+        let (left, right, drawn) = (drawn(1, 2100), drawn(2, 2100), drawn(3, 700));
+        let whole = |words| Reading { words, bit: None };
+        for (t, sum) in dot(&[whole(&left)], &[whole(&right)], &drawn).into_iter().enumerate() {
+            let terms = (0..3).map(|l| left[700 * l + t].wrapping_mul(right[700 * l + t]));
             assert_eq!(sum.wrapping_add(drawn[t]), terms.fold(0, |sum: u64, term| sum.wrapping_add(term)));
         }
-        assert!(dot(&left, &right, &[]).is_empty());
+        assert!(dot(&[], &[], &[]).is_empty());
     }
 
     #[test]
     fn a_sum_is_split_into_shares_that_satisfy_the_claim() {
         let (x, y, mask) = (drawn(1, 300), drawn(2, 300), drawn(3, 300));
-        let c = carries(&x, &y);
-        let other: Vec<u64> = c.iter().zip(&mask).map(|(c, mask)| c ^ mask).collect();
-        let ([u, s, first], [v, t, second]) = (carry_part(&x, &mask), carry_part(&y, &other));
+        let (c, other) = (carries(&x, &y, &[0; 300]), carries(&x, &y, &mask));
+        let ([u, s], [v, t]) = (carry_part(&x, &mask), carry_part(&y, &other));
+        let (first, second) = (carry_known(&x, &mask), carry_known(&y, &other));
         for i in 0..300 {
             assert_eq!(u128::from(c[i] >> 63), (u128::from(x[i]) + u128::from(y[i])) >> 64);
             assert_eq!(u[i] ^ v[i], x[i].wrapping_add(y[i]));
             assert_eq!(u[i] & v[i] ^ s[i] & t[i], first[i] ^ second[i]);
         }
         for f in [1, 20, 62] {
-            let ([one, left, top], [two, right, bit]) =
-                (truncate_part(&x, &mask, f, false), truncate_part(&y, &other, f, true));
+            let bit = |words, at, value| Reading { words, bit: Some(Bit { at, value }) };
+            let (place, turn) = (f as u32 - 1, 64 - f);
+            let wraps = if f > 1 { 1 << (turn + 1) } else { 0 };
+            let zero = vec![0; 300];
+            let lefts = [bit(&mask, place, 1), bit(&mask, 63, 1)];
+            let added = dot(&lefts, &[bit(&other, place, u64::MAX - 1), bit(&other, 63, wraps)], &first);
+            let top = dot(&[bit(&u, 63, 1 << turn)], &[bit(&v, 63, 1)], &second);
+            let (h, k) = (top_part(&u, &second, turn), top_part(&v, &top, turn));
+            let part = |x, carries, added| Summand { x, carries, added, top: &zero, wrapped: &zero }.truncated(f);
+            let (one, two) = (part(&x, &mask, &first), part(&y, &other, &added));
             for i in 0..300 {
-                let product = |at: usize| left[at].wrapping_mul(right[at]);
-                let sum = one[i].wrapping_add(two[i]).wrapping_add(product(i)).wrapping_add(product(300 + i));
-                assert_eq!(sum, x[i].wrapping_add(y[i]) >> f);
-                let exclusive = top[i].wrapping_add(bit[i] << (64 - f)).wrapping_sub((top[i] * bit[i]).wrapping_mul(2));
-                assert_eq!(exclusive, (x[i].wrapping_add(y[i]) >> 63) << (64 - f));
+                assert_eq!(one[i].wrapping_add(two[i]), x[i].wrapping_add(y[i]) >> f);
+                assert_eq!(h[i].wrapping_add(k[i]), (x[i].wrapping_add(y[i]) >> 63) << turn);
             }
         }
     }

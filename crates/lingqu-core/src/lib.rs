@@ -25,6 +25,8 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use ringproof::python::{readings_of, Reading};
+
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Indices<'py> = PyReadonlyArray1<'py, u32>;
 type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
@@ -312,13 +314,15 @@ fn multiply_masked<'py>(
 }
 
 #[pyfunction]
-fn dot_masked<'py>(py: Python<'py>, left: Words<'py>, right: Words<'py>, drawn: Words<'py>) -> Out<'py, u64> {
-    let (left, right, drawn) = (left.as_slice()?, right.as_slice()?, drawn.as_slice()?);
-    equal_lengths(&[left, right])?;
-    if !left.len().is_multiple_of(drawn.len().max(1)) {
-        return Err(PyValueError::new_err("products do not divide among the results"));
-    }
-    Ok(py.detach(|| checked::dot(left, right, drawn)).into_pyarray(py))
+fn dot_masked<'py>(
+    py: Python<'py>,
+    left: Vec<Reading<'py>>,
+    right: Vec<Reading<'py>>,
+    drawn: Words<'py>,
+) -> Out<'py, u64> {
+    let drawn = drawn.as_slice()?;
+    let (left, right) = readings_of(&left, &right, drawn.len())?;
+    Ok(py.detach(|| checked::dot(&left, &right, drawn)).into_pyarray(py))
 }
 
 type ArrayPair<'py> = (Array<'py>, Array<'py>);
@@ -342,31 +346,65 @@ fn choose_masked<'py>(
 }
 
 #[pyfunction]
-fn carries<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>) -> Out<'py, u64> {
-    let (x, y) = (x.as_slice()?, y.as_slice()?);
-    equal_lengths(&[x, y])?;
-    Ok(py.detach(|| checked::carries(x, y)).into_pyarray(py))
+fn carries<'py>(py: Python<'py>, x: Words<'py>, y: Words<'py>, mask: Words<'py>) -> Out<'py, u64> {
+    let (x, y, mask) = (x.as_slice()?, y.as_slice()?, mask.as_slice()?);
+    equal_lengths(&[x, y, mask])?;
+    Ok(py.detach(|| checked::carries(x, y, mask)).into_pyarray(py))
 }
 
 #[pyfunction]
-fn carry_part<'py>(py: Python<'py>, x: Words<'py>, c: Words<'py>) -> PyResult<ThreeArrays<'py>> {
+fn carry_part<'py>(py: Python<'py>, x: Words<'py>, c: Words<'py>) -> PyResult<ArrayPair<'py>> {
     let (x, c) = (x.as_slice()?, c.as_slice()?);
     equal_lengths(&[x, c])?;
-    Ok(three(py, py.detach(|| checked::carry_part(x, c))))
+    Ok(py.detach(|| checked::carry_part(x, c)).map(|words| words.into_pyarray(py)).into())
 }
 
 #[pyfunction]
-fn truncate_part<'py>(
+fn carry_known<'py>(py: Python<'py>, x: Words<'py>, c: Words<'py>) -> Out<'py, u64> {
+    let (x, c) = (x.as_slice()?, c.as_slice()?);
+    equal_lengths(&[x, c])?;
+    Ok(py.detach(|| checked::carry_known(x, c)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn top_part<'py>(py: Python<'py>, u: Words<'py>, product: Words<'py>, bits: usize) -> Out<'py, u64> {
+    let (u, product) = (u.as_slice()?, product.as_slice()?);
+    equal_lengths(&[u, product])?;
+    check_width(bits, 63)?;
+    Ok(py.detach(|| checked::top_part(u, product, 64 - bits)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn truncated_summand<'py>(
     py: Python<'py>,
     x: Words<'py>,
-    c: Words<'py>,
+    carries: Words<'py>,
+    added: Words<'py>,
+    top: Words<'py>,
+    wrapped: Words<'py>,
     bits: usize,
-    second: bool,
-) -> PyResult<ThreeArrays<'py>> {
-    let (x, c) = (x.as_slice()?, c.as_slice()?);
-    equal_lengths(&[x, c])?;
+) -> Out<'py, u64> {
+    let (x, carries, added) = (x.as_slice()?, carries.as_slice()?, added.as_slice()?);
+    let (top, wrapped) = (top.as_slice()?, wrapped.as_slice()?);
+    equal_lengths(&[x, carries, added, top, wrapped])?;
     check_width(bits, 63)?;
-    Ok(three(py, py.detach(|| checked::truncate_part(x, c, bits, second))))
+    let summand = checked::Summand { x, carries, added, top, wrapped };
+    Ok(py.detach(|| summand.truncated(bits)).into_pyarray(py))
+}
+
+#[pyfunction]
+fn truncated_known<'py>(
+    py: Python<'py>,
+    b: Words<'py>,
+    one: Words<'py>,
+    two: Words<'py>,
+    bits: usize,
+    offset: u64,
+) -> Out<'py, u64> {
+    let (b, one, two) = (b.as_slice()?, one.as_slice()?, two.as_slice()?);
+    equal_lengths(&[b, one, two])?;
+    check_width(bits, 63)?;
+    Ok(py.detach(|| checked::truncated_known(b, one, two, bits, offset)).into_pyarray(py))
 }
 
 fn out_of_range() -> PyErr {
@@ -438,10 +476,10 @@ mod _core {
     };
     #[pymodule_export]
     use super::{
-        and_masked, and_shares, as_permutation, carries, carry_part, choose_masked, choose_rows, dot_masked,
-        from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, release_memory,
-        return_large_memory, scatter, to_planes, truncate_helper, truncate_joint, truncate_lead, truncate_other,
-        truncate_part, unpack, Prg,
+        and_masked, and_shares, as_permutation, carries, carry_known, carry_part, choose_masked, choose_rows,
+        dot_masked, from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, release_memory,
+        return_large_memory, scatter, to_planes, top_part, truncate_helper, truncate_joint, truncate_lead,
+        truncate_other, truncated_known, truncated_summand, unpack, Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{
@@ -461,8 +499,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::ringproof::python::{
-        ring_combine, ring_fold, ring_known_sum, ring_pair_quotients, ring_prime, ring_products, ring_quotients,
-        ring_single_quotients, ring_weigh, ring_weighed_rows, ring_weighed_sum, ring_word_quotients,
+        ring_combine, ring_fold, ring_prime, ring_products, ring_quotients, ring_single_quotients, ring_weigh,
+        ring_weighed_sum, ring_word_quotients,
     };
     #[pymodule_export]
     use crate::sorting::{choose_pairs, gather_packed, interleave, pack_rows, pair_planes};

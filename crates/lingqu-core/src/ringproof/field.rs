@@ -8,18 +8,31 @@ const LEAST: u64 = 1 << (BITS - 1);
 pub struct Field {
     pub prime: u64,
     pub factor: u64,
+    /// 2^82 / prime, for whole words.
+    pub quick: u64,
+    /// The prime's inverse modulo 2^52.
+    pub inverse: u64,
     /// 2^64 modulo the prime.
     turn: u64,
 }
 
 impl Field {
-    /// None unless 2^50 < prime < 2^51.
+    /// None unless 2^50 < prime < 2^51 and odd.
     pub fn new(prime: u64) -> Option<Self> {
-        (prime > LEAST && prime < 2 * LEAST).then(|| Field {
+        // Newton's iteration doubles the bits that are right, of which an odd number's own are three
+        let inverse = (0..5).fold(prime, |found, _| found.wrapping_mul(2u64.wrapping_sub(prime.wrapping_mul(found))));
+        (prime > LEAST && prime < 2 * LEAST && prime % 2 == 1).then(|| Field {
             prime,
             factor: ((1u128 << (2 * BITS)) / u128::from(prime)) as u64,
+            quick: ((1u128 << 82) / u128::from(prime)) as u64,
+            inverse: inverse & ((1 << 52) - 1),
             turn: ((1u128 << 64) % u128::from(prime)) as u64,
         })
+    }
+
+    /// 2^52 modulo the prime.
+    pub fn limb(self) -> u64 {
+        self.narrow(1 << 52)
     }
 
     #[inline(always)]

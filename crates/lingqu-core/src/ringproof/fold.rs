@@ -8,10 +8,18 @@ use super::wide;
 use super::COMBINATIONS;
 use crate::memory::zeros;
 
-/// Words, taken modulo the prime, times the weights of their outputs.
+/// One bit of every word, times a value.
+#[derive(Clone, Copy)]
+pub struct Bit {
+    pub at: u32,
+    pub value: u64,
+}
+
+/// Words, or one bit of each, taken modulo the prime, times the weights of their outputs.
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
     pub words: &'a [u64],
+    pub bit: Option<Bit>,
     pub weights: Option<&'a [u64]>,
     /// The weight of entry i is number (i / repeat) modulo their count.
     pub repeat: usize,
@@ -29,9 +37,9 @@ impl Cut {
         self.factor * self.lanes
     }
 
-    /// Entries lifted at a time, whole blocks.
-    fn chunk(self) -> usize {
-        4096usize.next_multiple_of(self.block())
+    /// Entries lifted at a time, whole blocks; `products` takes more, as each of its sums costs some time a chunk.
+    fn chunk(self, most: usize) -> usize {
+        most.next_multiple_of(self.block())
     }
 
     pub fn folded(self, length: usize) -> usize {
@@ -39,42 +47,76 @@ impl Cut {
     }
 }
 
-/// Words modulo the prime, times their weights where they have some.
+/// Words modulo the prime, times their weights where they have some, as entries below 2^52; see `Side::turned`.
 fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64]) {
     #[cfg(target_arch = "x86_64")]
-    let done = wide::lift(field, words, weights, out);
-    #[cfg(not(target_arch = "x86_64"))]
-    let done = 0;
-    for (to, word) in out.iter_mut().zip(words).skip(done) {
+    if wide::lift(field, words, weights, out) {
+        return;
+    }
+    for (to, word) in out.iter_mut().zip(words) {
         *to = field.narrow(u128::from(*word));
     }
-    for (to, weight) in out.iter_mut().zip(weights.unwrap_or(&[])).skip(done) {
+    for (to, weight) in out.iter_mut().zip(weights.unwrap_or(&[])) {
         *to = field.multiply(*to, *weight);
     }
 }
 
+/// Where the bit is set, the weight times the bit's value.
+fn pick(field: Field, words: &[u64], bit: Bit, weights: Option<&[u64]>, out: &mut [u64]) {
+    let value = field.narrow(u128::from(bit.value));
+    #[cfg(target_arch = "x86_64")]
+    let done = wide::pick(words, bit.at, weights, value, out);
+    #[cfg(not(target_arch = "x86_64"))]
+    let done = false;
+    if !done {
+        for (i, (to, word)) in out.iter_mut().zip(words).enumerate() {
+            *to = weights.map_or(value, |weights| weights[i]) & (word >> bit.at & 1).wrapping_neg();
+        }
+    }
+    if weights.is_some() && value != 1 {
+        out.iter_mut().for_each(|to| *to = field.multiply(*to, value));
+    }
+}
+
 impl Side<'_> {
+    /// What entries are to be multiplied by: vector code leaves a factor of 2^-52 in weighed words.
+    fn turned(&self, field: Field) -> Option<u64> {
+        #[cfg(target_arch = "x86_64")]
+        let wide = wide::available();
+        #[cfg(not(target_arch = "x86_64"))]
+        let wide = false;
+        (wide && self.weights.is_some() && self.bit.is_none()).then(|| field.limb())
+    }
+
     /// Entries from `start` on, zeros behind the last.  spare: room for as many weights.
     fn lift(&self, field: Field, start: usize, out: &mut [u64], spare: &mut [u64]) {
         let count = out.len().min(self.words.len() - start);
         let words = &self.words[start..start + count];
         out[count..].fill(0);
-        let Some(weights) = self.weights else { return lift(field, words, None, &mut out[..count]) };
-        let whole = self.repeat == 1 && start + count <= weights.len();
-        let weights =
-            if whole { &weights[start..start + count] } else { self.spread(weights, start, &mut spare[..count]) };
-        lift(field, words, Some(weights), &mut out[..count]);
+        let out = &mut out[..count];
+        let weights = self.weights.map(|weights| {
+            let whole = self.repeat == 1 && start + count <= weights.len();
+            if whole {
+                &weights[start..start + count]
+            } else {
+                self.spread(weights, start, &mut spare[..count])
+            }
+        });
+        match self.bit {
+            None => lift(field, words, weights, out),
+            Some(bit) => pick(field, words, bit, weights, out),
+        }
     }
 
     /// The weights of entries from `start` on.
     fn spread<'a>(&self, weights: &[u64], start: usize, spare: &'a mut [u64]) -> &'a [u64] {
         let (mut output, mut left) = (start / self.repeat % weights.len(), self.repeat - start % self.repeat);
-        for to in spare.iter_mut() {
-            *to = weights[output];
-            left -= 1;
-            if left == 0 {
-                (output, left) = (if output + 1 == weights.len() { 0 } else { output + 1 }, self.repeat);
-            }
+        let mut rest = &mut spare[..];
+        while !rest.is_empty() {
+            let run;
+            (run, rest) = rest.split_at_mut(left.min(rest.len()));
+            run.fill(weights[output]);
+            (output, left) = (if output + 1 == weights.len() { 0 } else { output + 1 }, self.repeat);
         }
         spare
     }
@@ -113,20 +155,26 @@ fn chunk_fold(field: Field, entries: &[u64], powers: &[u64], lanes: usize, out: 
 
 /// The inner products of all pieces of u with all pieces of v: entry factor - 1 + a - b of the result sums <u_a, v_b>.
 pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
-    let factor = cut.factor;
+    let (factor, chunk) = (cut.factor, cut.chunk(4096));
     let mut totals = vec![0u64; 2 * factor - 1];
-    let [mut left, mut right, mut spare] = [0; 3].map(|zero| vec![zero; cut.chunk()]);
+    let [mut left, mut right, mut spare] = [0; 3].map(|zero| vec![zero; chunk]);
     for (u, v) in u.iter().zip(v) {
-        for start in (0..u.words.len()).step_by(cut.chunk()) {
-            let size = (u.words.len() - start).next_multiple_of(cut.block()).min(cut.chunk());
+        let mut sums = vec![0u64; 2 * factor - 1];
+        for start in (0..u.words.len()).step_by(chunk) {
+            let size = (u.words.len() - start).next_multiple_of(cut.block()).min(chunk);
             u.lift(field, start, &mut left[..size], &mut spare);
             v.lift(field, start, &mut right[..size], &mut spare);
-            let mut sums = vec![0u128; 2 * factor - 1];
-            chunk_products(&left[..size], &right[..size], cut, &mut sums);
-            for (total, sum) in totals.iter_mut().zip(sums) {
-                *total = field.reduce(sum + u128::from(*total));
-            }
+            let mut found = vec![0u128; 2 * factor - 1];
+            chunk_products(&left[..size], &right[..size], cut, &mut found);
+            sums.iter_mut().zip(found).for_each(|(sum, found)| *sum = field.reduce(found + u128::from(*sum)));
         }
+        for turn in [u.turned(field), v.turned(field)].into_iter().flatten() {
+            sums.iter_mut().for_each(|sum| *sum = field.multiply(*sum, turn));
+        }
+        totals
+            .iter_mut()
+            .zip(sums)
+            .for_each(|(total, sum)| *total = field.narrow(u128::from(*total) + u128::from(sum)));
     }
     totals
 }
@@ -134,15 +182,18 @@ pub fn products(field: Field, u: &[Side], v: &[Side], cut: Cut) -> Vec<u64> {
 /// Entry by entry the sum of the pieces times their powers.
 pub fn fold(field: Field, sides: &[Side], powers: &[u64], lanes: usize) -> Vec<u64> {
     let cut = Cut { factor: powers.len(), lanes };
+    let chunk = cut.chunk(1024);
     let mut out = zeros(sides.iter().map(|side| cut.folded(side.words.len())).sum());
-    let [mut lifted, mut spare] = [0; 2].map(|zero| vec![zero; cut.chunk()]);
+    let [mut lifted, mut spare] = [0; 2].map(|zero| vec![zero; chunk]);
     let mut at = 0;
     for side in sides {
-        for start in (0..side.words.len()).step_by(cut.chunk()) {
-            let size = (side.words.len() - start).next_multiple_of(cut.block()).min(cut.chunk());
+        let turn = side.turned(field).unwrap_or(1);
+        let powers: Vec<u64> = powers.iter().map(|power| field.multiply(*power, turn)).collect();
+        for start in (0..side.words.len()).step_by(chunk) {
+            let size = (side.words.len() - start).next_multiple_of(cut.block()).min(chunk);
             side.lift(field, start, &mut lifted[..size], &mut spare);
             let end = at + size / cut.factor;
-            chunk_fold(field, &lifted[..size], powers, lanes, &mut out[at..end]);
+            chunk_fold(field, &lifted[..size], &powers, lanes, &mut out[at..end]);
             at = end;
         }
     }
@@ -169,57 +220,30 @@ pub fn weigh(field: Field, words: &[u64], challenges: &[u64; COMBINATIONS]) -> V
     out
 }
 
-/// The sum of weights times what a first verifier knows of products: received - x y - drawn.
-pub fn known_sum(field: Field, received: &[u64], x: &[u64], y: &[u64], drawn: &[u64], weights: &[u64]) -> u64 {
-    let mut total = 0;
-    for start in (0..received.len()).step_by(4096) {
-        let at = start..received.len().min(start + 4096);
-        let words = received[at.clone()].iter().zip(&x[at.clone()]).zip(&y[at.clone()]).zip(&drawn[at.clone()]);
-        let sum: u128 = words
-            .zip(&weights[at])
-            .map(|((((received, x), y), drawn), weight)| {
-                let word = received.wrapping_sub(x.wrapping_mul(*y)).wrapping_sub(*drawn);
-                u128::from(word) * u128::from(*weight)
-            })
-            .sum();
-        total = field.narrow(u128::from(field.reduce(sum)) + u128::from(total));
+/// Words whose weighed sums are taken before they are reduced.
+const SUMMED: usize = 4096;
+
+fn chunk_sum(field: Field, words: &[u64], less: Option<[&[u64]; 3]>, weights: &[u64]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sum) = wide::weighed_sum(field, words, less, weights) {
+        return sum;
     }
-    total
+    let of = |i: usize| {
+        let other = less.map_or(0, |[x, y, drawn]| x[i].wrapping_mul(y[i]).wrapping_add(drawn[i]));
+        u128::from(words[i].wrapping_sub(other)) * u128::from(weights[i])
+    };
+    field.reduce((0..words.len()).map(of).sum())
 }
 
-/// The sum of words times weights.
-pub fn weighed_sum(field: Field, words: &[u64], weights: &[u64]) -> u64 {
-    let mut total = 0;
-    for (words, weights) in words.chunks(4096).zip(weights.chunks(4096)) {
-        let sum: u128 = words.iter().zip(weights).map(|(word, weight)| u128::from(*word) * u128::from(*weight)).sum();
-        total = field.narrow(u128::from(field.reduce(sum)) + u128::from(total));
-    }
-    total
-}
-
-/// Row b of the result sums over a: weights[a, b] times row a of the table, rows of `inner` words, at most 2^10 of them.
-pub fn weighed_rows(field: Field, table: &[u64], inner: usize, weights: &[u64], turned: bool) -> Vec<u64> {
-    const LANES: usize = 8;
-    let rows = table.len().checked_div(inner).unwrap_or(0);
-    let columns = weights.len().checked_div(rows).unwrap_or(0);
-    // blocks of LANES columns, in which the rows are the pieces of a fold
-    let mut entries = vec![0; rows * inner.next_multiple_of(LANES)];
-    let mut lifted = vec![0; inner];
-    for (a, row) in table.chunks_exact(inner.max(1)).enumerate() {
-        lift(field, row, None, &mut lifted);
-        for (block, words) in entries.chunks_exact_mut(rows * LANES).zip(lifted.chunks(LANES)) {
-            block[a * LANES..][..words.len()].copy_from_slice(words);
-        }
-    }
-    let mut out = Vec::with_capacity(columns * inner);
-    let (mut sums, mut column) = (vec![0; inner.next_multiple_of(LANES)], vec![0; rows]);
-    for b in 0..columns {
-        let weight = |a: usize| weights[if turned { b * rows + a } else { a * columns + b }];
-        column.iter_mut().enumerate().for_each(|(a, to)| *to = weight(a));
-        chunk_fold(field, &entries, &column, LANES, &mut sums);
-        out.extend_from_slice(&sums[..inner]);
-    }
-    out
+/// The sum of words times weights below the prime; less: (x, y, drawn), words less x y and what was drawn, which is what a
+/// first verifier knows of products that it received.
+pub fn weighed_sum(field: Field, words: &[u64], less: Option<[&[u64]; 3]>, weights: &[u64]) -> u64 {
+    (0..words.len()).step_by(SUMMED).fold(0, |total, start| {
+        let at = start..words.len().min(start + SUMMED);
+        let less = less.map(|less| less.map(|words| &words[at.clone()]));
+        let sum = chunk_sum(field, &words[at.clone()], less, &weights[at]);
+        field.narrow(u128::from(sum) + u128::from(total))
+    })
 }
 
 #[cfg(test)]
@@ -244,9 +268,18 @@ mod tests {
     }
 
     fn sides<'a>(words: &'a [Vec<u64>], weights: &'a [u64]) -> Vec<Side<'a>> {
-        let each = [(None, 1), (Some(weights), 1), (Some(weights), 7), (Some(&weights[..5]), 1)];
+        let (sign, low) = (Some(Bit { at: 63, value: 1 }), Some(Bit { at: 0, value: u64::MAX - 1 }));
+        let each = [
+            (None, None, 1),
+            (None, Some(weights), 1),
+            (None, Some(weights), 7),
+            (sign, Some(weights), 1),
+            (low, None, 1),
+            (None, Some(&weights[..5]), 1),
+            (low, Some(weights), 1),
+        ];
         let sides = words.iter().zip(each.into_iter().cycle());
-        sides.map(|(words, (weights, repeat))| Side { words, weights, repeat }).collect()
+        sides.map(|(words, (bit, weights, repeat))| Side { words, bit, weights, repeat }).collect()
     }
 
     /// Entries in the order of `fold`, each block turned so that pieces lie together.
@@ -256,6 +289,7 @@ mod tests {
             let mut entries: Vec<u64> = side.words.to_vec();
             for (i, entry) in entries.iter_mut().enumerate() {
                 let weight = side.weights.map_or(1, |weights| weights[i / side.repeat % weights.len()]);
+                *entry = side.bit.map_or(*entry, |bit| (*entry >> bit.at & 1) * bit.value);
                 *entry = (u128::from(*entry) % u128::from(field().prime) * u128::from(weight)
                     % u128::from(field().prime)) as u64;
             }
@@ -269,7 +303,7 @@ mod tests {
     fn products_and_folds_are_those_of_the_definition() {
         let prime = u128::from(field().prime);
         let weights = reduced(drawn(1, 5000));
-        for lengths in [vec![1, 0, 300], vec![5000, 4096, 17, 129], vec![127, 128]] {
+        for lengths in [vec![1, 0, 300], vec![5000, 4096, 17, 129, 1030, 8, 3001], vec![127, 128]] {
             let u: Vec<Vec<u64>> = lengths.iter().map(|length| drawn(2, *length)).collect();
             let v: Vec<Vec<u64>> = lengths.iter().map(|length| drawn(3, *length)).collect();
             let (u, v) = (sides(&u, &weights), sides(&v, &weights));
@@ -308,32 +342,19 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_weighed_as_defined() {
-        for (rows, inner, columns) in [(1, 1, 1), (48, 30, 5), (7, 64, 48), (3, 0, 2)] {
-            let (table, weights) = (drawn(1, rows * inner), reduced(drawn(2, rows * columns)));
-            for turned in [false, true] {
-                let found = weighed_rows(field(), &table, inner, &weights, turned);
-                for b in 0..if inner > 0 { columns } else { 0 } {
-                    for l in 0..inner {
-                        let weight = |a: usize| weights[if turned { b * rows + a } else { a * columns + b }];
-                        let prime = u128::from(field().prime);
-                        let sum: u128 =
-                            (0..rows).map(|a| u128::from(weight(a)) * u128::from(table[a * inner + l]) % prime).sum();
-                        assert_eq!(u128::from(found[b * inner + l]), sum % prime);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
     fn known_summands_are_weighed_as_they_are() {
         let [received, x, y, other] = [3, 4, 5, 6].map(|seed| drawn(seed, 5000));
         let weights = reduced(drawn(7, 5000));
         let known: Vec<u64> =
             (0..5000).map(|i| received[i].wrapping_sub(x[i].wrapping_mul(y[i])).wrapping_sub(other[i])).collect();
-        let expected = weighed_sum(field(), &known, &weights);
-        assert_eq!(known_sum(field(), &received, &x, &y, &other, &weights), expected);
+        for count in [0, 7, 4096, 5000] {
+            let prime = u128::from(field().prime);
+            let terms = known[..count].iter().zip(&weights).map(|(x, w)| u128::from(*x) * u128::from(*w) % prime);
+            let expected = (terms.sum::<u128>() % prime) as u64;
+            assert_eq!(weighed_sum(field(), &known[..count], None, &weights[..count]), expected);
+            let less = [&x[..count], &y[..count], &other[..count]];
+            assert_eq!(weighed_sum(field(), &received[..count], Some(less), &weights[..count]), expected);
+        }
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -347,9 +368,13 @@ mod tests {
             let words = drawn(5, 4096);
             let weights: Vec<u64> = drawn(6, 4096).into_iter().map(|word| word % prime).collect();
             let mut out = vec![0; 4096];
-            assert_eq!(wide::lift(field, &words, Some(&weights), &mut out), 4096);
-            for ((out, word), weight) in out.iter().zip(&words).zip(&weights) {
-                assert_eq!(*out, field.multiply(field.narrow(u128::from(*word)), *weight));
+            let mut plain = out.clone();
+            assert!(wide::lift(field, &words, Some(&weights), &mut out) && wide::lift(field, &words, None, &mut plain));
+            for (((out, plain), word), weight) in out.iter().zip(&plain).zip(&words).zip(&weights) {
+                assert!(*out < 1 << 52 && *plain < 1 << 52);
+                assert_eq!(field.narrow(u128::from(*plain)), field.narrow(u128::from(*word)));
+                let product = field.multiply(field.narrow(u128::from(*word)), *weight);
+                assert_eq!(field.multiply(field.narrow(u128::from(*out)), field.limb()), product);
             }
             let powers = &weights[..64];
             let mut folded = vec![0; 64];

@@ -4,6 +4,8 @@ pub mod fold;
 pub mod python;
 pub mod sums;
 #[cfg(target_arch = "x86_64")]
+mod sums_wide;
+#[cfg(target_arch = "x86_64")]
 mod wide;
 
 /// Binary weight vectors, one to a bit of a weight word.

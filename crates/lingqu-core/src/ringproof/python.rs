@@ -4,14 +4,16 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::field::{prime_among, Field};
-use super::fold::{self, Cut, Side};
+use super::fold::{self, Bit, Cut, Side};
 use super::sums::{self, Products};
 use super::COMBINATIONS;
 
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Pair<'py> = (Words<'py>, Words<'py>);
 type Out<'py> = PyResult<Bound<'py, PyArray1<u64>>>;
-type Sides<'py> = Vec<(Words<'py>, Option<Words<'py>>, usize)>;
+/// Words, and the bit of each that is read with its value where it is not all of them.
+pub type Reading<'py> = (Words<'py>, Option<(u32, u64)>);
+type Sides<'py> = Vec<(Reading<'py>, Option<Words<'py>>, usize)>;
 
 fn wrong(what: &str) -> PyErr {
     PyValueError::new_err(what.to_owned())
@@ -28,13 +30,33 @@ fn field_of(prime: u64) -> PyResult<Field> {
     Field::new(prime).ok_or_else(|| wrong("a prime lies between 2^50 and 2^51"))
 }
 
+fn reading_of<'a>((words, bit): &'a Reading) -> PyResult<sums::Reading<'a>> {
+    require(bit.is_none_or(|(at, _)| at < 64), "a word has 64 bits")?;
+    Ok(sums::Reading { words: words.as_slice()?, bit: bit.map(|(at, value)| Bit { at, value }) })
+}
+
+/// Factors of products that are summed into so many results.
+pub fn readings_of<'a>(
+    left: &'a [Reading],
+    right: &'a [Reading],
+    results: usize,
+) -> PyResult<(Vec<sums::Reading<'a>>, Vec<sums::Reading<'a>>)> {
+    let read = |side: &'a [Reading]| side.iter().map(reading_of).collect::<PyResult<Vec<_>>>();
+    let (left, right) = (read(left)?, read(right)?);
+    let alike = left.iter().zip(&right).all(|(left, right)| left.words.len() == right.words.len());
+    require(left.len() == right.len() && alike, "factors differ in length")?;
+    let divides = left.iter().all(|side| side.words.len().is_multiple_of(results.max(1)));
+    require(divides, "products do not divide among the results")?;
+    Ok((left, right))
+}
+
 fn sides_of<'a>(sides: &'a Sides) -> PyResult<Vec<Side<'a>>> {
-    let read = |(words, weights, repeat): &'a (Words, Option<Words>, usize)| {
+    let read = |(reading, weights, repeat): &'a (Reading, Option<Words>, usize)| {
         let weights = weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
-        let words = words.as_slice()?;
+        let sums::Reading { words, bit } = reading_of(reading)?;
         let weighed = weights.is_none_or(|weights| !weights.is_empty() || words.is_empty());
         require(*repeat > 0 && weighed, "words without weights")?;
-        Ok(Side { words, weights, repeat: *repeat })
+        Ok(Side { words, bit, weights, repeat: *repeat })
     };
     sides.iter().map(read).collect()
 }
@@ -72,39 +94,17 @@ pub fn ring_quotients<'py>(
 }
 
 #[pyfunction]
-pub fn ring_pair_quotients<'py>(
-    py: Python<'py>,
-    x: Pair<'py>,
-    y: Pair<'py>,
-    second: Words<'py>,
-    weights: Words<'py>,
-    sizes: (usize, usize, usize),
-) -> Out<'py> {
-    let (second, weights) = (second.as_slice()?, weights.as_slice()?);
-    let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
-    let (rows, inner, columns) = sizes;
-    let fits = |words: &[u64], count: usize, each: usize| count.checked_mul(each) == Some(words.len());
-    let factors =
-        fits(x.0, rows, inner) && fits(x.1, rows, inner) && fits(y.0, columns, inner) && fits(y.1, columns, inner);
-    require(factors && fits(second, rows, columns) && fits(weights, rows, columns), "rows do not have these sizes")?;
-    Ok(halves(py.detach(|| Products { x, y, second }.all_pairs(weights, inner, columns))).into_pyarray(py))
-}
-
-#[pyfunction]
 pub fn ring_single_quotients<'py>(
     py: Python<'py>,
-    left: Words<'py>,
-    right: Words<'py>,
+    left: Vec<Reading<'py>>,
+    right: Vec<Reading<'py>>,
     second: Words<'py>,
     weights: Words<'py>,
-    strided: bool,
 ) -> Out<'py> {
-    let (left, right) = (left.as_slice()?, right.as_slice()?);
     let (second, weights) = (second.as_slice()?, weights.as_slice()?);
-    require(left.len() == right.len(), "factors differ in length")?;
+    let (left, right) = readings_of(&left, &right, second.len())?;
     require(second.len() == weights.len(), "outputs and weights differ in length")?;
-    require(left.len().is_multiple_of(second.len().max(1)), "products do not divide among the outputs")?;
-    Ok(halves(py.detach(|| sums::single_quotients(left, right, second, weights, strided))).into_pyarray(py))
+    Ok(halves(py.detach(|| sums::single_quotients(&left, &right, second, weights))).into_pyarray(py))
 }
 
 #[pyfunction]
@@ -136,43 +136,23 @@ pub fn ring_weigh<'py>(py: Python<'py>, prime: u64, words: Words<'py>, challenge
 }
 
 #[pyfunction]
-pub fn ring_weighed_sum(py: Python<'_>, prime: u64, words: Words<'_>, weights: Words<'_>) -> PyResult<u64> {
-    let (field, words, weights) = (field_of(prime)?, words.as_slice()?, weights.as_slice()?);
-    require(words.len() == weights.len(), "words and weights differ in length")?;
-    Ok(py.detach(|| fold::weighed_sum(field, words, weights)))
-}
-
-#[pyfunction]
-pub fn ring_known_sum(
+#[pyo3(signature = (prime, words, weights, less=None))]
+pub fn ring_weighed_sum(
     py: Python<'_>,
     prime: u64,
-    received: Words<'_>,
-    x: Words<'_>,
-    y: Words<'_>,
-    drawn: Words<'_>,
+    words: Words<'_>,
     weights: Words<'_>,
+    less: Option<[Words<'_>; 3]>,
 ) -> PyResult<u64> {
-    let (field, received, weights) = (field_of(prime)?, received.as_slice()?, weights.as_slice()?);
-    let (x, y, drawn) = (x.as_slice()?, y.as_slice()?, drawn.as_slice()?);
-    require([x, y, drawn, weights].iter().all(|words| words.len() == received.len()), "operands differ in length")?;
-    require(weights.iter().all(|weight| *weight < prime), "weights are below the prime")?;
-    Ok(py.detach(|| fold::known_sum(field, received, x, y, drawn, weights)))
-}
-
-#[pyfunction]
-pub fn ring_weighed_rows<'py>(
-    py: Python<'py>,
-    prime: u64,
-    table: Words<'py>,
-    inner: usize,
-    weights: Words<'py>,
-    turned: bool,
-) -> Out<'py> {
-    let (field, table, weights) = (field_of(prime)?, table.as_slice()?, weights.as_slice()?);
-    let rows = table.len().checked_div(inner).unwrap_or(0);
-    require(rows * inner == table.len() && weights.len().is_multiple_of(rows.max(1)), "tables differ in size")?;
-    require(rows <= 1 << 10 && weights.iter().all(|weight| *weight < prime), "few rows, and weights below the prime")?;
-    Ok(py.detach(|| fold::weighed_rows(field, table, inner, weights, turned)).into_pyarray(py))
+    let (field, words, weights) = (field_of(prime)?, words.as_slice()?, weights.as_slice()?);
+    let less = match &less {
+        Some([x, y, drawn]) => Some([x.as_slice()?, y.as_slice()?, drawn.as_slice()?]),
+        None => None,
+    };
+    let alike = less.iter().flatten().all(|other| other.len() == words.len());
+    require(alike && words.len() == weights.len(), "operands differ in length")?;
+    require(weights.iter().fold(0, |any, weight| any | weight) < 1 << 51, "weights are below 2^51")?;
+    Ok(py.detach(|| fold::weighed_sum(field, words, less, weights)))
 }
 
 #[pyfunction]

@@ -1,27 +1,30 @@
 //! Sums under binary weights, and the integers by which sums of products exceed their residues modulo 2^64.
+use super::fold::Bit;
+#[cfg(target_arch = "x86_64")]
+use super::sums_wide;
 use super::COMBINATIONS;
 use crate::ring::widened;
 
 const BYTES: usize = COMBINATIONS / 8;
+/// Values that are summed at a time.
+const CHUNK: usize = 512;
+/// Bits of a value's lower part; the quotients of 2^31 terms are below 2^97.
+pub const LOWER: u32 = 40;
+/// Terms of a sum from which its quotient may be too large for the vector code.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+const MANY: usize = 1 << 20;
 
 /// For every combination the sum of the values that its bit of the weights picks. The weights are public.
-pub struct Buckets(Vec<[i128; 256]>);
-
-impl Default for Buckets {
-    fn default() -> Self {
-        Buckets(vec![[0; 256]; BYTES])
-    }
-}
+struct Buckets(Vec<[i128; 256]>);
 
 impl Buckets {
-    #[inline(always)]
-    pub fn add(&mut self, weight: u64, value: i128) {
+    fn add(&mut self, weight: u64, value: i128) {
         for (bucket, byte) in self.0.iter_mut().zip(weight.to_le_bytes()) {
             bucket[usize::from(byte)] += value;
         }
     }
 
-    pub fn sums(&self) -> Vec<i128> {
+    fn sums(&self) -> Vec<i128> {
         (0..COMBINATIONS)
             .map(|j| {
                 let bucket = self.0[j / 8].iter().enumerate();
@@ -29,6 +32,39 @@ impl Buckets {
             })
             .collect()
     }
+}
+
+/// A value's lower bits and the rest, which the vector code sums apart.
+fn split(value: i128) -> (u64, u64) {
+    (value as u64 & ((1 << LOWER) - 1), (value >> LOWER) as u64)
+}
+
+/// For every combination the sum of the values of the outputs that its bit of the weights picks; terms: of each value.
+/// fill: writes the values of outputs from a number on, as `split` does.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+fn picked(weights: &[u64], terms: usize, mut fill: impl FnMut(usize, &mut [u64], &mut [u64])) -> Vec<i128> {
+    let [mut low, mut high] = [[0u64; CHUNK]; 2];
+    #[cfg(target_arch = "x86_64")]
+    if terms < MANY && sums_wide::available() {
+        let mut totals = [0; COMBINATIONS];
+        let mut picks = [0u64; CHUNK];
+        for (chunk, part) in weights.chunks(CHUNK).enumerate() {
+            fill(chunk * CHUNK, &mut low[..part.len()], &mut high[..part.len()]);
+            picks[..part.len()].copy_from_slice(part);
+            picks[part.len()..].fill(0);
+            // SAFETY: the processor has the features that the function is compiled for.
+            unsafe { sums_wide::add(&picks, &low, &high, &mut totals) };
+        }
+        return totals.to_vec();
+    }
+    let mut buckets = Buckets(vec![[0; 256]; BYTES]);
+    for (chunk, part) in weights.chunks(CHUNK).enumerate() {
+        fill(chunk * CHUNK, &mut low[..part.len()], &mut high[..part.len()]);
+        for (weight, (low, high)) in part.iter().zip(low.iter().zip(high)) {
+            buckets.add(*weight, i128::from(*low) + (i128::from(high as i64) << LOWER));
+        }
+    }
+    buckets.sums()
 }
 
 /// A sum of products of words: its low word and the rest.
@@ -47,6 +83,13 @@ impl Exact {
         self.high += (product >> 64) + u128::from(carry);
     }
 
+    #[inline(always)]
+    fn add_word(&mut self, word: u64) {
+        let (low, carry) = self.low.overflowing_add(word);
+        self.low = low;
+        self.high += u128::from(carry);
+    }
+
     /// (sum - c1 - c2) / 2^64 for the words c1 = sum - c2 modulo 2^64 and c2.
     #[inline(always)]
     pub fn quotient(self, second: u64) -> i128 {
@@ -63,121 +106,168 @@ pub struct Products<'a> {
 
 impl Products<'_> {
     #[inline(always)]
-    fn cross(&self, sum: &mut Exact, i: usize, j: usize) {
-        sum.add(self.x.0[i], self.y.1[j]);
-        sum.add(self.x.1[i], self.y.0[j]);
+    fn cross(&self, sum: &mut Exact, i: usize) {
+        sum.add(self.x.0[i], self.y.1[i]);
+        sum.add(self.x.1[i], self.y.0[i]);
     }
 
     /// Output t sums the products terms * t .. terms * (t + 1), or with `strided` t, t + outputs, ...
     pub fn quotients(&self, weights: &[u64], strided: bool) -> Vec<i128> {
         let outputs = self.second.len();
         let terms = self.x.0.len().checked_div(outputs).unwrap_or(0);
-        let mut buckets = Buckets::default();
-        for (t, (second, weight)) in self.second.iter().zip(weights).enumerate() {
-            let mut sum = Exact::default();
-            for l in 0..terms {
-                let i = if strided { l * outputs + t } else { t * terms + l };
-                self.cross(&mut sum, i, i);
+        picked(weights, terms, |start, low, high| {
+            for (t, (low, high)) in (start..).zip(low.iter_mut().zip(high)) {
+                let mut sum = Exact::default();
+                for l in 0..terms {
+                    self.cross(&mut sum, if strided { l * outputs + t } else { t * terms + l });
+                }
+                (*low, *high) = split(sum.quotient(self.second[t]));
             }
-            buckets.add(*weight, sum.quotient(*second));
-        }
-        buckets.sums()
-    }
-
-    /// As `quotients` for the inner products of all rows of x with all rows of y, rows of `inner` words.
-    pub fn all_pairs(&self, weights: &[u64], inner: usize, columns: usize) -> Vec<i128> {
-        let mut buckets = Buckets::default();
-        for (t, (second, weight)) in self.second.iter().zip(weights).enumerate() {
-            let (a, b) = (t / columns, t % columns);
-            let mut sum = Exact::default();
-            for l in 0..inner {
-                self.cross(&mut sum, a * inner + l, b * inner + l);
-            }
-            buckets.add(*weight, sum.quotient(*second));
-        }
-        buckets.sums()
+        })
     }
 }
 
-/// As `Products::quotients` for sums of products of one word with another.
-pub fn single_quotients(left: &[u64], right: &[u64], second: &[u64], weights: &[u64], strided: bool) -> Vec<i128> {
-    let outputs = second.len();
-    let terms = left.len().checked_div(outputs).unwrap_or(0);
-    let mut buckets = Buckets::default();
-    for (t, (second, weight)) in second.iter().zip(weights).enumerate() {
-        let mut sum = Exact::default();
-        for l in 0..terms {
-            let i = if strided { l * outputs + t } else { t * terms + l };
-            sum.add(left[i], right[i]);
-        }
-        buckets.add(*weight, sum.quotient(*second));
+/// Words, or one bit of each times a value.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub words: &'a [u64],
+    pub bit: Option<Bit>,
+}
+
+#[inline(always)]
+fn pick(words: &[u64], at: u32, value: u64, out: &mut [u64]) {
+    for (to, word) in out.iter_mut().zip(words) {
+        *to = value & (word >> at & 1).wrapping_neg();
     }
-    buckets.sums()
+}
+widened!(pick_fast, pick, words: &[u64], at: u32, value: u64, out: &mut [u64]);
+
+impl Reading<'_> {
+    /// The words read at a range; room: for bits.
+    pub fn read<'a>(&'a self, at: std::ops::Range<usize>, room: &'a mut [u64]) -> &'a [u64] {
+        let words = &self.words[at];
+        let Some(bit) = self.bit else { return words };
+        let room = &mut room[..words.len()];
+        pick_fast(words, bit.at, bit.value, room);
+        room
+    }
+
+    /// Whether it is 0 or 1 whatever the words are.
+    fn is_bit(&self) -> bool {
+        self.bit.is_some_and(|bit| bit.value == 1)
+    }
+}
+
+/// As `Products::quotients` for sums of products of one word with another, output t of the products t, t + outputs, ... of
+/// every pair of readings.
+pub fn single_quotients(left: &[Reading], right: &[Reading], second: &[u64], weights: &[u64]) -> Vec<i128> {
+    let outputs = second.len();
+    let terms = left.iter().map(|left| left.words.len()).sum::<usize>().checked_div(outputs).unwrap_or(0);
+    let [mut one, mut other] = [[0u64; CHUNK]; 2];
+    picked(weights, terms, |start, low, high| {
+        let end = start + low.len();
+        let mut sums = [Exact::default(); CHUNK];
+        for (left, right) in left.iter().zip(right) {
+            for term in (0..left.words.len()).step_by(outputs) {
+                let at = term + start..term + end;
+                let (x, y) = (left.read(at.clone(), &mut one), right.read(at, &mut other));
+                let terms = sums.iter_mut().zip(x).zip(y);
+                if left.is_bit() || right.is_bit() {
+                    terms.for_each(|((sum, x), y)| sum.add_word(x * y));
+                } else {
+                    terms.for_each(|((sum, x), y)| sum.add(*x, *y));
+                }
+            }
+        }
+        let parts = low.iter_mut().zip(high).zip(sums).zip(&second[start..end]);
+        parts.for_each(|(((low, high), sum), second)| (*low, *high) = split(sum.quotient(*second)));
+    })
 }
 
 /// As `Products::quotients` where the sums are the words themselves.
 pub fn words_quotients(words: &[u64], second: &[u64], weights: &[u64]) -> Vec<i128> {
-    let mut buckets = Buckets::default();
-    for ((word, second), weight) in words.iter().zip(second).zip(weights) {
-        buckets.add(*weight, -i128::from(word < second));
-    }
-    buckets.sums()
+    picked(weights, 1, |start, low, high| {
+        let pairs = words[start..].iter().zip(&second[start..]);
+        for ((low, high), (word, second)) in low.iter_mut().zip(high).zip(pairs) {
+            let below = u64::from(word < second).wrapping_neg();
+            (*low, *high) = (below >> (64 - LOWER), below);
+        }
+    })
 }
 
-/// Columns met at once, so that their sums stay in the first-level cache.
-const BLOCK: usize = 64;
+/// Words of a row that are summed at a time, and rows of which all sums are made first.
+pub const WIDTH: usize = 8;
+pub const FOUR: usize = 4;
+pub type Row = [u64; WIDTH];
 
-#[inline(always)]
-fn add_rows(table: &[u64], weights: &[u64], out: &mut [u64]) {
-    let columns = out.len() / COMBINATIONS;
-    let mut part = [[0u64; BLOCK]; COMBINATIONS];
-    for start in (0..columns).step_by(BLOCK) {
-        let width = BLOCK.min(columns - start);
-        part.iter_mut().for_each(|row| row.fill(0));
-        for (weight, row) in weights.iter().zip(table.chunks_exact(columns)) {
-            let mut words = [0u64; BLOCK];
-            words[..width].copy_from_slice(&row[start..start + width]);
-            let mut picks = weight & ((1 << COMBINATIONS) - 1);
-            while picks != 0 {
-                let sums = &mut part[picks.trailing_zeros() as usize];
-                sums.iter_mut().zip(&words).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
-                picks &= picks - 1;
+/// Which of four rows each combination picks, as a number below 16, for all rows four by four.
+fn fours(weights: &[u64]) -> Vec<[u8; COMBINATIONS]> {
+    let bit = |weight: Option<&u64>, j: usize| (weight.copied().unwrap_or(0) >> j & 1) as u8;
+    let number = |four: &[u64], j: usize| (0..FOUR).fold(0, |sum, i| sum | bit(four.get(i), j) << i);
+    weights.chunks(FOUR).map(|four| std::array::from_fn(|j| number(four, j))).collect()
+}
+
+/// sums[j] gets of every four rows those that their number for combination j picks.
+fn add_fours(rows: &[Row], fours: &[[u8; COMBINATIONS]], sums: &mut [Row; COMBINATIONS]) {
+    #[cfg(target_arch = "x86_64")]
+    if sums_wide::available() {
+        // SAFETY: the processor has the features that the function is compiled for.
+        return unsafe { sums_wide::add_fours(rows, fours, sums) };
+    }
+    plain_fours(rows, fours, sums);
+}
+
+fn plain_fours(rows: &[Row], fours: &[[u8; COMBINATIONS]], sums: &mut [Row; COMBINATIONS]) {
+    let plus = |x: Row, y: Row| -> Row { std::array::from_fn(|i| x[i].wrapping_add(y[i])) };
+    let mut table = [[0u64; WIDTH]; 1 << FOUR];
+    for (rows, numbers) in rows.as_chunks::<FOUR>().0.iter().zip(fours) {
+        for (i, row) in rows.iter().enumerate() {
+            for number in 0..1 << i {
+                table[number | 1 << i] = plus(table[number], *row);
             }
         }
-        for (sums, row) in part.iter().zip(out.chunks_exact_mut(columns)) {
-            row[start..start + width].copy_from_slice(&sums[..width]);
+        for (sum, number) in sums.iter_mut().zip(numbers) {
+            *sum = plus(*sum, table[usize::from(number & 15)]);
         }
     }
 }
-widened!(add_rows_fast, add_rows, table: &[u64], weights: &[u64], out: &mut [u64]);
+
+/// Sums modulo 2^64 for the weights, one to a row of `width` words; read: writes the words of every row from a place on.
+fn combined(weights: &[u64], width: usize, mut read: impl FnMut(usize, &mut [Row])) -> Vec<u64> {
+    let fours = fours(weights);
+    let mut rows = vec![[0; WIDTH]; FOUR * fours.len()];
+    let mut out = vec![0; COMBINATIONS * width];
+    for start in (0..width).step_by(WIDTH) {
+        read(start, &mut rows[..weights.len()]);
+        let mut sums = [[0; WIDTH]; COMBINATIONS];
+        add_fours(&rows, &fours, &mut sums);
+        let count = WIDTH.min(width - start);
+        for (sum, out) in sums.iter().zip(out.chunks_exact_mut(width)) {
+            out[start..start + count].copy_from_slice(&sum[..count]);
+        }
+    }
+    out
+}
 
 /// Row j of the result: the sum modulo 2^64 of the rows that combination j picks. weights: one a row.
 pub fn combine_rows(table: &[u64], weights: &[u64]) -> Vec<u64> {
-    let mut out = vec![0u64; COMBINATIONS * table.len().checked_div(weights.len()).unwrap_or(0)];
-    add_rows_fast(table, weights, &mut out);
-    out
-}
-
-#[inline(always)]
-fn add_columns(table: &[u64], picks: &[[u64; COMBINATIONS]], out: &mut [u64]) {
-    let rows = out.len() / COMBINATIONS;
-    for (r, row) in table.chunks_exact(picks.len().max(1)).enumerate() {
-        let mut sums = [0u64; COMBINATIONS];
-        for (word, pick) in row.iter().zip(picks) {
-            sums.iter_mut().zip(pick).for_each(|(sum, pick)| *sum = sum.wrapping_add(word & pick));
+    let columns = table.len().checked_div(weights.len()).unwrap_or(0);
+    combined(weights, columns, |start, rows| {
+        let end = columns.min(start + WIDTH);
+        for (to, row) in rows.iter_mut().zip(table.chunks_exact(columns)) {
+            to[..end - start].copy_from_slice(&row[start..end]);
         }
-        sums.iter().enumerate().for_each(|(j, sum)| out[j * rows + r] = *sum);
-    }
+    })
 }
-widened!(add_columns_fast, add_columns, table: &[u64], picks: &[[u64; COMBINATIONS]], out: &mut [u64]);
 
 /// Row j of the result: the sums modulo 2^64, over every row, of the columns that combination j picks.
 pub fn combine_columns(table: &[u64], weights: &[u64]) -> Vec<u64> {
-    let picks: Vec<[u64; COMBINATIONS]> =
-        weights.iter().map(|weight| std::array::from_fn(|j| (weight >> j & 1).wrapping_neg())).collect();
-    let mut out = vec![0u64; COMBINATIONS * table.len().checked_div(weights.len()).unwrap_or(0)];
-    add_columns_fast(table, &picks, &mut out);
-    out
+    let (columns, rows) = (weights.len(), table.len().checked_div(weights.len()).unwrap_or(0));
+    combined(weights, rows, |start, to| {
+        for (place, row) in table[start * columns..].chunks_exact(columns).take(WIDTH).enumerate() {
+            to.iter_mut().zip(row).for_each(|(to, word)| to[place] = *word);
+        }
+    })
 }
 
 #[cfg(test)]
@@ -208,6 +298,50 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn vectors_equal_the_portable_code() {
+        let rows = drawn(1, 20 * WIDTH);
+        let (rows, fours) = (rows.as_chunks().0, fours(&drawn(2, 20)));
+        let [mut one, mut two] = [[[7; WIDTH]; COMBINATIONS]; 2];
+        add_fours(rows, &fours, &mut one);
+        plain_fours(rows, &fours, &mut two);
+        assert_eq!(one, two);
+    }
+
+    #[test]
+    fn sums_are_those_of_the_values_that_bits_pick() {
+        for count in [0, 5, 512, 1301] {
+            let (weights, words) = (drawn(1, count), drawn(2, 2 * count));
+            let values: Vec<i128> =
+                words.chunks(2).map(|pair| (i128::from(pair[0]) << 64 | i128::from(pair[1])) >> 40).collect();
+            let values: Vec<i128> = values.iter().enumerate().map(|(i, v)| if i % 3 == 0 { -v } else { *v }).collect();
+            let expected: Vec<i128> = (0..COMBINATIONS)
+                .map(|j| values.iter().zip(&weights).filter(|(_, w)| *w >> j & 1 == 1).map(|(v, _)| v).sum())
+                .collect();
+            let fill = |start: usize, low: &mut [u64], high: &mut [u64]| {
+                let parts = low.iter_mut().zip(high).zip(&values[start..]);
+                parts.for_each(|((low, high), value)| (*low, *high) = split(*value));
+            };
+            assert_eq!(picked(&weights, 1, fill), expected);
+            assert_eq!(picked(&weights, MANY, fill), expected);
+        }
+    }
+
+    #[test]
+    fn bits_are_read_as_the_words_they_stand_for() {
+        let [x, y, second, weights] = [1, 2, 3, 4].map(|seed| drawn(seed, 600));
+        let (low, sign) = (Bit { at: 3, value: u64::MAX - 1 }, Bit { at: 63, value: 1 });
+        let words = |words: &[u64], bit: Bit| -> Vec<u64> {
+            words.iter().map(|word| (word >> bit.at & 1).wrapping_mul(bit.value)).collect()
+        };
+        let (plain, of_x, of_y) = (words(&y, sign), words(&x, low), words(&y, sign));
+        let whole = |words| Reading { words, bit: None };
+        let expected = single_quotients(&[whole(&of_x), whole(&x)], &[whole(&of_y), whole(&plain)], &second, &weights);
+        let left = [Reading { words: &x, bit: Some(low) }, whole(&x)];
+        let right = [Reading { words: &y, bit: Some(sign) }; 2];
+        assert_eq!(single_quotients(&left, &right, &second, &weights), expected);
     }
 
     #[test]

@@ -1,15 +1,20 @@
-//! Eight numbers at a time modulo a prime of 51 bits, with AVX-512 IFMA.  Equal to the portable code, number for number.
+//! Eight numbers at a time modulo a prime of 51 bits, with AVX-512 IFMA.
+//!
+//! Entries that are lifted to be multiplied lie below 2^52, not below the prime; weighed ones are 2^-52 times the product.
+//! What comes out of a kernel is below the prime and equal to what the portable code gives.
 use std::arch::x86_64::*;
 
 use super::field::{Field, BITS};
 
 type V = __m512i;
+type Row = [u64; LANES];
 
 /// Entries to a vector.
 pub const LANES: usize = 8;
 /// Pieces of a tile in `products`.
 const TILE: usize = 4;
 const DIAGONALS: usize = 2 * TILE - 1;
+const LIMB: u64 = (1 << 52) - 1;
 
 pub fn available() -> bool {
     is_x86_feature_detected!("avx512f")
@@ -24,9 +29,14 @@ macro_rules! wide {
 #[derive(Clone, Copy)]
 struct Constants {
     prime: V,
+    /// 2^52 less the prime.
+    below: V,
     factor: V,
+    quick: V,
+    inverse: V,
     /// 2^52 modulo the prime.
     turn: V,
+    limb: V,
 }
 
 wide! {
@@ -34,19 +44,26 @@ wide! {
         _mm512_set1_epi64(word as i64)
     }
 
-    fn load(words: &[u64; LANES]) -> V {
+    fn load(words: &Row) -> V {
         // SAFETY: the load is of the array's 64 bytes, and needs no alignment.
         unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
     }
 
-    fn store(words: &mut [u64; LANES], v: V) {
+    fn store(words: &mut Row, v: V) {
         // SAFETY: the store is to the array's 64 bytes, and needs no alignment.
         unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), v) };
     }
 
     fn constants(field: Field) -> Constants {
-        let turn = ((1u128 << 52) % u128::from(field.prime)) as u64;
-        Constants { prime: splat(field.prime), factor: splat(field.factor), turn: splat(turn) }
+        Constants {
+            prime: splat(field.prime),
+            below: splat((1 << 52) - field.prime),
+            factor: splat(field.factor),
+            quick: splat(field.quick),
+            inverse: splat(field.inverse),
+            turn: splat(field.limb()),
+            limb: splat(LIMB),
+        }
     }
 
     /// `value - quotient * prime`, less the prime as long as it is not below it, for values given by their low words
@@ -65,14 +82,9 @@ wide! {
     /// low + 2^52 high, below 2^102, low below 2^63.
     fn narrow(c: Constants, low: V, high: V) -> V {
         let high = _mm512_add_epi64(high, _mm512_srli_epi64::<52>(low));
-        let low = _mm512_and_si512(low, splat((1 << 52) - 1));
+        let low = _mm512_and_si512(low, c.limb);
         let above = _mm512_or_si512(_mm512_slli_epi64::<2>(high), _mm512_srli_epi64::<{ BITS - 1 }>(low));
         rest(c, _mm512_add_epi64(low, _mm512_slli_epi64::<52>(high)), above)
-    }
-
-    fn multiply(c: Constants, x: V, y: V) -> V {
-        let zero = _mm512_setzero_si512();
-        narrow(c, _mm512_madd52lo_epu64(zero, x, y), _mm512_madd52hi_epu64(zero, x, y))
     }
 
     /// low + 2^52 high for sums of up to 2^10 products.
@@ -82,28 +94,46 @@ wide! {
         narrow(c, low, _mm512_madd52hi_epu64(_mm512_setzero_si512(), high, c.turn))
     }
 
-    /// Words modulo the prime.  words and out: whole vectors.
-    fn lift_vectors(field: Field, words: &[[u64; LANES]], out: &mut [[u64; LANES]]) {
+    /// A word modulo the prime, below 2^52: of the word's 34 upper bits times 2^82 / prime the quotient is at most
+    /// 1 + 2^-17 too small.
+    fn lifted(c: Constants, x: V) -> V {
+        let quotient = _mm512_madd52hi_epu64(_mm512_setzero_si512(), _mm512_srli_epi64::<30>(x), c.quick);
+        _mm512_and_si512(_mm512_madd52lo_epu64(x, quotient, c.below), c.limb)
+    }
+
+    /// x weight / 2^52 modulo the prime, above 0 and below 2^52.  Source: Montgomery (1985).
+    fn weighed(c: Constants, x: V, weight: V) -> V {
+        let zero = _mm512_setzero_si512();
+        let x = lifted(c, x);
+        let low = _mm512_madd52lo_epu64(zero, x, weight);
+        let high = _mm512_madd52hi_epu64(c.prime, x, weight);
+        let times = _mm512_madd52lo_epu64(zero, low, c.inverse);
+        _mm512_sub_epi64(high, _mm512_madd52hi_epu64(zero, times, c.prime))
+    }
+
+    fn lift_rows(field: Field, words: &[Row], weights: Option<&[Row]>, out: &mut [Row]) {
         let c = constants(field);
-        for (to, words) in out.iter_mut().zip(words) {
-            store(to, word(c, load(words)));
+        match weights {
+            None => out.iter_mut().zip(words).for_each(|(to, words)| store(to, lifted(c, load(words)))),
+            Some(weights) => {
+                for ((to, words), weights) in out.iter_mut().zip(words).zip(weights) {
+                    store(to, weighed(c, load(words), load(weights)));
+                }
+            }
         }
     }
 
-    fn lift_weighed_vectors(
-        field: Field,
-        words: &[[u64; LANES]],
-        weights: &[[u64; LANES]],
-        out: &mut [[u64; LANES]],
-    ) {
-        let c = constants(field);
-        for ((to, words), weights) in out.iter_mut().zip(words).zip(weights) {
-            store(to, multiply(c, word(c, load(words)), load(weights)));
+    /// Where a bit of the words is set, the weight or the value.
+    fn pick_rows(words: &[Row], bit: u64, weights: Option<&[Row]>, value: u64, out: &mut [Row]) {
+        let (bit, value) = (splat(bit), splat(value));
+        for (i, (to, words)) in out.iter_mut().zip(words).enumerate() {
+            let set = _mm512_test_epi64_mask(load(words), bit);
+            store(to, _mm512_maskz_mov_epi64(set, weights.map_or(value, |weights| load(&weights[i]))));
         }
     }
 
     /// For every word the sum of the tables' entries that its four-bit digits name, modulo the prime.
-    fn picked_vectors(field: Field, words: &[[u64; LANES]], tables: &[[u64; 16]; 12], out: &mut [[u64; LANES]]) {
+    fn picked_vectors(field: Field, words: &[Row], tables: &[[u64; 16]; 12], out: &mut [Row]) {
         let c = constants(field);
         let tables = tables.each_ref().map(|table| {
             let (halves, _) = table.as_chunks::<LANES>();
@@ -120,16 +150,11 @@ wide! {
     }
 
     /// Sums of the tile's products by diagonals, over all blocks of `factor` vectors: low and high halves.
-    fn tile(
-        left: &[[u64; LANES]],
-        right: &[[u64; LANES]],
-        factor: usize,
-        at: (usize, usize),
-    ) -> [(V, V); DIAGONALS] {
+    fn tile(left: &[Row], right: &[Row], factor: usize, at: (usize, usize)) -> [(V, V); DIAGONALS] {
         let mut sums = [(_mm512_setzero_si512(), _mm512_setzero_si512()); DIAGONALS];
         for (left, right) in left.chunks_exact(factor).zip(right.chunks_exact(factor)) {
-            let left: &[[u64; LANES]; TILE] = left[at.0..at.0 + TILE].try_into().expect("a tile");
-            let right: &[[u64; LANES]; TILE] = right[at.1..at.1 + TILE].try_into().expect("a tile");
+            let left: &[Row; TILE] = left[at.0..at.0 + TILE].try_into().expect("a tile");
+            let right: &[Row; TILE] = right[at.1..at.1 + TILE].try_into().expect("a tile");
             let (u, v) = (left.each_ref().map(|row| load(row)), right.each_ref().map(|row| load(row)));
             for (a, u) in u.into_iter().enumerate() {
                 for (b, v) in v.into_iter().enumerate() {
@@ -142,22 +167,24 @@ wide! {
         sums
     }
 
-    fn products_of_vectors(left: &[[u64; LANES]], right: &[[u64; LANES]], factor: usize, sums: &mut [u128]) {
+    fn products_of_vectors(left: &[Row], right: &[Row], factor: usize, sums: &mut [u128]) {
         for a in (0..factor).step_by(TILE) {
             for b in (0..factor).step_by(TILE) {
                 for (d, (low, high)) in tile(left, right, factor, (a, b)).into_iter().enumerate() {
-                    let (mut lows, mut highs) = ([0; LANES], [0; LANES]);
-                    store(&mut lows, low);
-                    store(&mut highs, high);
-                    let halves = lows.into_iter().zip(highs);
-                    let sum: u128 = halves.map(|(low, high)| u128::from(low) + (u128::from(high) << 52)).sum();
-                    sums[factor - TILE + a + d - b] += sum;
+                    sums[factor - TILE + a + d - b] += across(low) + (across(high) << 52);
                 }
             }
         }
     }
 
-    fn fold_vectors(field: Field, entries: &[[u64; LANES]], powers: &[u64], out: &mut [[u64; LANES]]) {
+    /// The sum of all lanes.
+    fn across(v: V) -> u128 {
+        let mut lanes = [0; LANES];
+        store(&mut lanes, v);
+        lanes.into_iter().map(u128::from).sum()
+    }
+
+    fn fold_vectors(field: Field, entries: &[Row], powers: &[u64], out: &mut [Row]) {
         let c = constants(field);
         for (to, block) in out.iter_mut().zip(entries.chunks_exact(powers.len())) {
             let (mut low, mut high) = (_mm512_setzero_si512(), _mm512_setzero_si512());
@@ -169,23 +196,72 @@ wide! {
             store(to, reduce(c, low, high));
         }
     }
+
+    /// The sum of words, or of what a first verifier knows of products, times weights: three limbs of 52 bits.
+    fn sum_of(words: &[Row], less: Option<[&[Row]; 3]>, weights: &[Row]) -> [u128; 3] {
+        let mut sums = [_mm512_setzero_si512(); 3];
+        for (i, (words, weight)) in words.iter().zip(weights).enumerate() {
+            let (mut word, weight) = (load(words), load(weight));
+            if let Some([x, y, drawn]) = less {
+                let product = _mm512_mullo_epi64(load(&x[i]), load(&y[i]));
+                word = _mm512_sub_epi64(_mm512_sub_epi64(word, product), load(&drawn[i]));
+            }
+            let above = _mm512_srli_epi64::<52>(word);
+            sums[0] = _mm512_madd52lo_epu64(sums[0], word, weight);
+            sums[1] = _mm512_madd52hi_epu64(sums[1], word, weight);
+            sums[1] = _mm512_madd52lo_epu64(sums[1], above, weight);
+            sums[2] = _mm512_madd52hi_epu64(sums[2], above, weight);
+        }
+        sums.map(|sum| across(sum))
+    }
 }
 
-/// Words modulo the prime, times the weights below it where there are some; the first of them, in whole vectors.
-/// Returns how many, none on a processor without the instructions.
-pub fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64]) -> usize {
+fn rows(words: &[u64]) -> &[Row] {
+    words.as_chunks().0
+}
+
+/// The entries behind the last whole vector, and zeros.
+fn tail(words: &[u64]) -> Row {
+    let rest = words.as_chunks::<LANES>().1;
+    std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0))
+}
+
+/// Words modulo the prime, below 2^52, or a word times its weight / 2^52; false where the processor cannot.
+pub fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64]) -> bool {
     if !available() {
-        return 0;
+        return false;
     }
-    let (words, _) = words.as_chunks::<LANES>();
-    let (out, _) = out.as_chunks_mut::<LANES>();
-    match weights {
-        // SAFETY: the processor has the features that the function is compiled for.
-        None => unsafe { lift_vectors(field, words, out) },
-        // SAFETY: as above.
-        Some(weights) => unsafe { lift_weighed_vectors(field, words, weights.as_chunks::<LANES>().0, out) },
+    let (whole, rest) = out.as_chunks_mut::<LANES>();
+    let mut last = [[0; LANES]];
+    // SAFETY: the processor has the features that the function is compiled for.
+    unsafe {
+        lift_rows(field, rows(words), weights.map(rows), whole);
+        lift_rows(
+            field,
+            &[tail(words)],
+            weights.map(|weights| [tail(weights)]).as_ref().map(|row| &row[..]),
+            &mut last,
+        );
     }
-    LANES * words.len().min(out.len())
+    rest.copy_from_slice(&last[0][..rest.len()]);
+    true
+}
+
+/// Where a bit of the words is set, the weight, or the value where there are none; false where the processor cannot.
+pub fn pick(words: &[u64], at: u32, weights: Option<&[u64]>, value: u64, out: &mut [u64]) -> bool {
+    if !available() {
+        return false;
+    }
+    let (whole, rest) = out.as_chunks_mut::<LANES>();
+    let mut last = [[0; LANES]];
+    // SAFETY: the processor has the features that the function is compiled for.
+    unsafe {
+        pick_rows(rows(words), 1 << at, weights.map(rows), value, whole);
+        let weights = weights.map(|weights| [tail(weights)]);
+        pick_rows(&[tail(words)], 1 << at, weights.as_ref().map(|row| &row[..]), value, &mut last);
+    }
+    rest.copy_from_slice(&last[0][..rest.len()]);
+    true
 }
 
 /// As `fold::weigh` for the first words, in whole vectors.  Returns how many, none on a processor without the instructions.
@@ -193,11 +269,10 @@ pub fn weigh(field: Field, words: &[u64], tables: &[[u64; 16]; 12], out: &mut [u
     if !available() {
         return 0;
     }
-    let (words, _) = words.as_chunks::<LANES>();
     let (out, _) = out.as_chunks_mut::<LANES>();
     // SAFETY: the processor has the features that the function is compiled for.
-    unsafe { picked_vectors(field, words, tables, out) };
-    LANES * words.len().min(out.len())
+    unsafe { picked_vectors(field, rows(words), tables, out) };
+    LANES * rows(words).len().min(out.len())
 }
 
 /// As `fold::products` for blocks of whole vectors, at most 2^10 blocks, added to the sums; false where it does nothing.
@@ -206,7 +281,7 @@ pub fn products(left: &[u64], right: &[u64], factor: usize, lanes: usize, sums: 
         return false;
     }
     // SAFETY: the processor has the features that the function is compiled for.
-    unsafe { products_of_vectors(left.as_chunks::<LANES>().0, right.as_chunks::<LANES>().0, factor, sums) };
+    unsafe { products_of_vectors(rows(left), rows(right), factor, sums) };
     true
 }
 
@@ -216,6 +291,24 @@ pub fn fold(field: Field, entries: &[u64], powers: &[u64], lanes: usize, out: &m
         return false;
     }
     // SAFETY: the processor has the features that the function is compiled for.
-    unsafe { fold_vectors(field, entries.as_chunks::<LANES>().0, powers, out.as_chunks_mut::<LANES>().0) };
+    unsafe { fold_vectors(field, rows(entries), powers, out.as_chunks_mut().0) };
     true
+}
+
+/// The sum of at most 2^12 words times weights below 2^52, words less x y and what was drawn where these are given.  None
+/// where the processor cannot.
+pub fn weighed_sum(field: Field, words: &[u64], less: Option<[&[u64]; 3]>, weights: &[u64]) -> Option<u64> {
+    if !available() {
+        return None;
+    }
+    let last = less.map(|less| less.map(|words| [tail(words)]));
+    // SAFETY: the processor has the features that the function is compiled for.
+    let (whole, rest) = unsafe {
+        let whole = sum_of(rows(words), less.map(|less| less.map(rows)), rows(weights));
+        let less = last.as_ref().map(|less| less.each_ref().map(|row| &row[..]));
+        (whole, sum_of(&[tail(words)], less, &[tail(weights)]))
+    };
+    let [low, middle, high] = [0, 1, 2].map(|i| whole[i] + rest[i]);
+    let above = field.multiply(field.multiply(field.reduce(high), field.limb()), field.limb());
+    Some(field.narrow(u128::from(field.reduce(low + (middle << 52))) + u128::from(above)))
 }

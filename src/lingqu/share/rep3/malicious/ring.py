@@ -4,14 +4,15 @@ Every party proves its own products and verifies those of both others. Operands 
 so nobody may change them before.
 
 1. A coin that is tossed when all messages have arrived picks 48 random subsets of all results (and, for matrices,
-   of rows and columns first). A result that is wrong modulo 2^64 makes a subset's sum wrong with probability 1/2.
+   of rows and columns first, and of these 116 pairs of combinations). A result that is wrong modulo 2^64 makes a
+   subset's sum wrong with probability 1/2.
 2. Over the integers a subset's sum of products is C + 2^64 Q with C the sum of the results' summands at the verifiers.
    The prover shares the 48 integers Q between the verifiers, in at most 162 bits.
 3. A new coin picks a prime p between 2^50 and 2^51 and numbers b_j modulo p. A wrong sum differs by less than 2^227
    whatever Q is, so at most four of more than 2^44.8 primes hide it. With weights b_j the sums are one inner product.
 4. ring_argument proves it.
 
-Soundness: a wrong result passes with probability at most 2^-47 + 2^-48 (subsets) + 2^-42.8 (prime) + 2^-50 (b_j)
+Soundness: a wrong result passes with probability at most 2^-46 (subsets, pairs) + 2^-42.8 (prime) + 2^-50 (b_j)
 + d 2^-50 (folds), d their coefficients: 346 for a million products, below 2^-41 in all; each further factor of 64 in
 length adds 126 to d, so 2^-40 holds for the 2^32 factors that one check takes at most.
 Source: after Boneh et al. (CRYPTO 2019) and Boyle, Gilboa, Ishai, Nof (CCS 2019, Asiacrypt 2020), with an integer
@@ -43,11 +44,13 @@ from lingqu.share.rep3.malicious.ring_argument import (
 )
 from lingqu.share.rep3.malicious.ring_claims import (
     COMBINATIONS,
+    PAIRS,
     Claim,
     Matrices,
     Moved,
     Order,
     Products,
+    Reading,
     Role,
     Side,
     Single,
@@ -107,9 +110,8 @@ def product_lengths(products: int) -> tuple[int, ...]:
 def matmul_lengths(sizes: tuple[int, int, int]) -> tuple[int, ...]:
     """For count_check: the factors that a matrix product of sizes (rows, inner, columns) leaves."""
     rows, inner, columns = sizes
-    if not rows * columns:
-        return ()
-    return min(columns, COMBINATIONS) * inner, min(rows, COMBINATIONS) * inner
+    pairs = min(min(columns, COMBINATIONS) * min(rows, COMBINATIONS), PAIRS)
+    return product_lengths(pairs * inner) if pairs else ()
 
 
 class RingProofs:
@@ -151,26 +153,38 @@ class RingProofs:
         _require(count == 0 if not outputs else count % outputs == 0, "Products do not divide among the results.")
         self._add(Products(x, y, received, masks, strided), 4 * count + 3 * outputs)
 
-    def single(self, prover: int, left: Words | None, right: Words | None, summand: Words) -> None:
+    def single(
+        self,
+        prover: int,
+        left: Sequence[Reading] | None,
+        right: Sequence[Reading] | None,
+        summand: Words,
+        kept: int = 2,
+    ) -> None:
         """One prover's claim that sums of products are known + known'; terms stand one vector after the other.
 
         left: known to the prover and to the first verifier, the party before it; right: to the prover and the second.
-        summand: at a verifier its own summand; at the prover that of the second.
+        summand: at a verifier its own summand; at the prover that of the second.  kept: words of a pair of factors that
+        are kept for this claim alone, at any party.
         """
         prover, outputs = prover % 3, len(summand)
         role = Role((prover - self._session.party) % 3)
         _require((left is None) is (role is Role.SECOND) and (right is None) is (role is Role.FIRST), "Another role.")
-        factors = next(factor for factor in (left, right) if factor is not None)
-        _require(len(factors) % max(outputs, 1) == 0, "Products do not divide among the results.")
-        _require(right is None or len(right) == len(factors), "The factors of products differ in length.")
-        self._add(Single(prover, left, right, summand, len(factors)), 2 * len(factors) + outputs)
+        claim = Single(prover, left, right, summand)
+        divides = all(length % max(outputs, 1) == 0 for length in claim.lengths())
+        _require(divides, "Products do not divide among the results.")
+        if left is not None and right is not None:
+            alike = [len(words) for words, _ in left] == [len(words) for words, _ in right]
+            _require(alike, "The factors of products differ in length.")
+        self._add(claim, kept * sum(claim.lengths()) + outputs)
 
     def matmul(
         self, x: Parts, y: Parts, received: Words, masks: Parts, sizes: tuple[int, int, int], turned: bool = False
     ) -> None:
         """A matrix product, flat in row order, for sizes (rows, inner, columns).  turned: x lies by columns.
 
-        The check costs about 48 additions for each entry of x, y and z, not rows * inner * columns products.
+        The check costs about 48 additions for each entry of x, y and z and 116 products for each of `inner`, not
+        rows * inner * columns products.
         """
         rows, inner, columns = sizes
         _require({len(part) for part in x} == {rows * inner}, "The left matrix does not have these sizes.")

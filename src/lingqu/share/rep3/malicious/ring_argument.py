@@ -20,7 +20,7 @@ from lingqu._core import Prg
 from lingqu.kinds.channel import Tag
 from lingqu.kinds.errors import ProtocolViolation
 from lingqu.share.api import Words
-from lingqu.share.rep3.malicious.ring_claims import Side
+from lingqu.share.rep3.malicious.ring_claims import Side, whole
 from lingqu.share.rep3.session import Session
 
 LANES = 8
@@ -174,7 +174,7 @@ class Argument:
         v = self._vectors
 
         def folded(sides: list[Side], powers: Words) -> list[Side]:
-            return [(_core.ring_fold(self._prime, sides, powers, lanes), None, 1)]
+            return [(whole(_core.ring_fold(self._prime, sides, powers, lanes)), None, 1)]
 
         v.own = folded(v.own[0], rising), folded(v.own[1], falling)
         v.left, v.right = folded(v.left, rising), folded(v.right, falling)
@@ -182,7 +182,7 @@ class Argument:
     def _finish(self, factor: int) -> None:
         s, prime, v = self._session, self._prime, self._vectors
         own = _row(v.own[0], factor), _row(v.own[1], factor)
-        hidden = _core.ring_products(prime, [(own[0], None, 1)], [(own[1], None, 1)], factor, 1).tolist()
+        hidden = _core.ring_products(prime, [(whole(own[0]), None, 1)], [(whole(own[1]), None, 1)], factor, 1).tolist()
         masks = {}
         masks["own left"], masks["right"] = elements(s.mine, 2, prime)
         masks["left"], masks["own right"] = elements(s.next, 2, prime)
@@ -219,7 +219,8 @@ def _unproven(session: Session, prover: int, verifier: int) -> ProtocolViolation
 def _row(sides: list[Side], length: int) -> Words:
     """The one side left, filled up with zeros."""
     row = np.zeros(length, np.uint64)
-    row[: len(sides[0][0])] = sides[0][0]
+    (words, _), _, _ = sides[0]
+    row[: len(words)] = words
     return row
 
 

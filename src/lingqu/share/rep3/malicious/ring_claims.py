@@ -9,7 +9,7 @@ second, outputs are numbered, and a claim's left factors are weighed by the weig
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -24,11 +24,26 @@ from lingqu.share.rep3.session import Parts
 COMBINATIONS = 48
 """Binary weight vectors; a wrong result survives one of them with probability at most 1/2."""
 
-Side = tuple[Words, Words | None, int]
-"""Words, the weights of their outputs, and how many words one output has before the next (see _core.ring_fold)."""
+PAIRS = 116
+"""Pairs of combinations of a product's rows and columns; a wrong one survives each with probability at most 3/4."""
+
+Reading = tuple[Words, tuple[int, int] | None]
+"""Words, or (number of a bit, value) of a bit of each that is read as 0 or the value."""
+Side = tuple[Reading, Words | None, int]
+"""What is read, the weights of its outputs, and how many words one output has before the next (see _core.ring_fold)."""
 Weights = Callable[[int], Words]
 """Draws public weight words, 48 bits of each used."""
 Order = NDArray[np.uint32]
+
+
+def whole(words: Words) -> Reading:
+    """All of the words."""
+    return words, None
+
+
+def bit(words: Words, at: int, value: int = 1) -> Reading:
+    """One bit of every word, times a value modulo 2**64."""
+    return words, (at, value % (1 << 64))
 
 
 class Role(Enum):
@@ -99,65 +114,20 @@ class Products:
     def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
         part = 0 if role is Role.PROVER else 1
         repeat = 1 if self.strided else max(self._terms, 1)
-        return [(self.x[part], weights, repeat), (self.y[part], weights, repeat)]
+        return [(whole(self.x[part]), weights, repeat), (whole(self.y[part]), weights, repeat)]
 
     def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
         part = 1 if role is Role.PROVER else 0
-        return [(self.y[part], None, 1), (self.x[part], None, 1)]
+        return [(whole(self.y[part]), None, 1), (whole(self.x[part]), None, 1)]
 
     def known(self, role: Role, prime: int, weights: Words) -> int:
         if role is Role.SECOND:
             return _core.ring_weighed_sum(prime, self.masks[0], weights)
         if self._terms == 1:
-            return _core.ring_known_sum(prime, self.received, self.x[1], self.y[1], self.masks[1], weights)
+            return _core.ring_weighed_sum(prime, self.received, weights, (self.x[1], self.y[1], self.masks[1]))
         shape = (self._terms, self.outputs) if self.strided else (self.outputs, self._terms)
         local = np.add.reduce((self.x[1] * self.y[1]).reshape(shape), axis=0 if self.strided else 1)
         return _core.ring_weighed_sum(prime, self.received - local - self.masks[1], weights)
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The inner products of all rows of x with all rows of y, claimed by all three parties.
-
-    x, y: flat components of matrices with rows of `inner` words; outputs in row order.
-    """
-
-    x: Parts
-    y: Parts
-    received: Words
-    masks: Parts
-    sizes: tuple[int, int, int]
-
-    @property
-    def outputs(self) -> int:
-        return len(self.received)
-
-    def by(self, prover: int) -> bool:
-        return True
-
-    def lengths(self) -> tuple[int, ...]:
-        return len(self.y[0]), len(self.x[0])
-
-    def quotients(self, weights: Words) -> Words:
-        return _core.ring_pair_quotients(self.x, self.y, self.masks[1], weights, self.sizes)
-
-    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        part, inner = (0 if role is Role.PROVER else 1), self.sizes[1]
-        across = _core.ring_weighed_rows(prime, self.x[part], inner, weights, False)
-        along = _core.ring_weighed_rows(prime, self.y[part], inner, weights, True)
-        return [(across, None, 1), (along, None, 1)]
-
-    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        part = 1 if role is Role.PROVER else 0
-        return [(self.y[part], None, 1), (self.x[part], None, 1)]
-
-    def known(self, role: Role, prime: int, weights: Words) -> int:
-        if role is Role.SECOND:
-            return _core.ring_weighed_sum(prime, self.masks[0], weights)
-        _, inner, columns = self.sizes
-        turned = np.ascontiguousarray(self.y[1].reshape(columns, inner).T).reshape(-1)
-        known = self.received - _core.matmul(self.x[1], turned, self.sizes, False) - self.masks[1]
-        return _core.ring_weighed_sum(prime, known, weights)
 
 
 @dataclass(frozen=True)
@@ -178,34 +148,98 @@ class Matrices:
     def outputs(self) -> int:
         return len(self.received)
 
-    def reduced(self, weights: Weights) -> Pairs:
-        """The product of 48 random binary combinations of x's rows with 48 of y's columns, where there are more.
+    def reduced(self, weights: Weights) -> Products:
+        """116 inner products of what is left: 48 random binary combinations of x's rows and 48 of y's columns, where
+        there are more, and of these a random combination of rows with one of columns for each; or all, if they are few.
 
-        A wrong product has a right one with probability at most 2**-47.
-        Source: Freivalds (1977), both sides, on all pairs of combinations.
+        A wrong product has 48 rows and columns that are right with probability at most 2**-47. A wrong table of these
+        is right under one combination of either with probability at most 3/4, under 116 pairs with at most 2**-48.
+        Source: Freivalds (1977), on both sides.
         """
-        rows, inner, columns = self.sizes
+        rows, _, columns = self.sizes
         above = weights(rows) if rows > COMBINATIONS else None
         beside = weights(columns) if columns > COMBINATIONS else None
-        sizes = min(rows, COMBINATIONS), inner, min(columns, COMBINATIONS)
+        down, across = min(rows, COMBINATIONS), min(columns, COMBINATIONS)
+        few = down * across <= PAIRS
+        pairs: _Pairs | _Every = _Every(down, across) if few else _Pairs.drawn(down, across, weights)
 
-        def over(table: Words) -> Words:
+        def of_rows(table: Words) -> Words:
+            """A table's rows, combined where there are many."""
             return table if above is None else _core.ring_combine(table, above, False)
 
-        def across(table: Words) -> Words:
-            """Columns combined, and turned."""
-            return _turned(table, columns) if beside is None else _core.ring_combine(table, beside, True)
+        def of_columns(table: Words, width: int, picks: Words | None) -> Words:
+            """A table's columns, combined where there are many, as rows."""
+            return _turned(table, width) if picks is None else _core.ring_combine(table, picks, True)
 
         def left(x: Words) -> Words:
-            if not self.turned:
-                return over(x)
-            return _turned(x, rows) if above is None else _core.ring_combine(x, above, True)
+            return pairs.left(of_columns(x, rows, above) if self.turned else of_rows(x))
+
+        def right(y: Words) -> Words:
+            return pairs.right(of_columns(y, columns, beside))
 
         def both(z: Words) -> Words:
-            return _turned(across(over(z)), sizes[0])
+            return pairs.both(of_columns(of_rows(z), columns, beside))
 
-        x, y, masks = ((f(pair[0]), f(pair[1])) for f, pair in ((left, self.x), (across, self.y), (both, self.masks)))
-        return Pairs(x, y, both(self.received), masks, sizes)
+        x, y, masks = ((f(pair[0]), f(pair[1])) for f, pair in ((left, self.x), (right, self.y), (both, self.masks)))
+        return Products(x, y, both(self.received), masks)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Combinations of one table's rows, each with one of another's: 116 times.
+
+    down: the first table's rows.  above, beside: of every row of the two the pairs that pick it, 48 to a word.
+    """
+
+    down: int
+    above: list[Words]
+    beside: list[Words]
+
+    @classmethod
+    def drawn(cls, down: int, across: int, weights: Weights) -> _Pairs:
+        """Uniform ones."""
+        words = range(-(-PAIRS // COMBINATIONS))
+        return cls(down, [weights(down) for _ in words], [weights(across) for _ in words])
+
+    @staticmethod
+    def _combined(table: Words, picks: list[Words]) -> Words:
+        rows = np.concatenate([_core.ring_combine(table, words, False) for words in picks])
+        return rows[: len(rows) // (COMBINATIONS * len(picks)) * PAIRS]
+
+    def left(self, table: Words) -> Words:
+        """The first factors' rows."""
+        return self._combined(table, self.above)
+
+    def right(self, table: Words) -> Words:
+        """The second factors' rows."""
+        return self._combined(table, self.beside)
+
+    def both(self, table: Words) -> Words:
+        """Of a table of `across` rows of `down` words, what belongs to each pair."""
+        rows = self._combined(table, self.beside).reshape(PAIRS, self.down)
+        identity = np.eye(self.down, dtype=np.uint64).reshape(-1)
+        total: Words = np.add.reduce(rows * self._combined(identity, self.above).reshape(PAIRS, self.down), axis=1)
+        return total
+
+
+@dataclass(frozen=True)
+class _Every:
+    """All rows of one table with all of another."""
+
+    down: int
+    across: int
+
+    def left(self, table: Words) -> Words:
+        """As _Pairs.left."""
+        return np.repeat(table.reshape(self.down, -1), self.across, axis=0).reshape(-1)
+
+    def right(self, table: Words) -> Words:
+        """As _Pairs.right."""
+        return np.tile(table, self.down)
+
+    def both(self, table: Words) -> Words:
+        """As _Pairs.both."""
+        return _turned(table, self.down)
 
 
 def _turned(table: Words, columns: int) -> Words:
@@ -215,16 +249,15 @@ def _turned(table: Words, columns: int) -> Words:
 
 @dataclass(frozen=True)
 class Single:
-    """Every output the sum of products of two words, claimed by one prover: output t sums t, t + outputs, ...
+    """Every output the sum of products of two words, claimed by one prover: output t sums t, t + outputs, ... of all.
 
     The first verifier knows the left factors, the second the right ones, each a summand; see RingProofs.single.
     """
 
     prover: int
-    lefts: Words | None
-    rights: Words | None
+    lefts: Sequence[Reading] | None
+    rights: Sequence[Reading] | None
     summand: Words
-    factors: int
 
     @property
     def outputs(self) -> int:
@@ -234,20 +267,21 @@ class Single:
         return prover == self.prover
 
     def lengths(self) -> tuple[int, ...]:
-        return (self.factors,)
+        some = self.lefts or self.rights or ()
+        return tuple(len(words) for words, _ in some)
 
     def quotients(self, weights: Words) -> Words:
         assert self.lefts is not None
         assert self.rights is not None
-        return _core.ring_single_quotients(self.lefts, self.rights, self.summand, weights, True)
+        return _core.ring_single_quotients(self.lefts, self.rights, self.summand, weights)
 
     def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
         assert self.lefts is not None
-        return [(self.lefts, weights, 1)]
+        return [(reading, weights, 1) for reading in self.lefts]
 
     def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
         assert self.rights is not None
-        return [(self.rights, None, 1)]
+        return [(reading, None, 1) for reading in self.rights]
 
     def known(self, role: Role, prime: int, weights: Words) -> int:
         return _core.ring_weighed_sum(prime, self.summand, weights)
@@ -297,9 +331,9 @@ class Moved:
             both = id(weights), id(self.order)
             if both not in self.scattered:
                 self.scattered[both] = _core.scatter(weights, self.order, self.columns)
-            return [(self.scattered[both], None, 1)]
+            return [(whole(self.scattered[both]), None, 1)]
         assert self.words is not None
-        return [(self.words, None, 1)]
+        return [(whole(self.words), None, 1)]
 
     def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
         return self._side(self.order_at is Role.FIRST, weights)

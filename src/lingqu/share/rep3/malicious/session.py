@@ -23,6 +23,7 @@ from lingqu.share.rep3 import session as unchecked
 from lingqu.share.rep3.malicious.bits import BitProofs
 from lingqu.share.rep3.malicious.guard import Guarded, refused
 from lingqu.share.rep3.malicious.ring import RingProofs, joint_coin
+from lingqu.share.rep3.malicious.ring_claims import Reading
 from lingqu.share.rep3.malicious.statement import Segment
 from lingqu.share.rep3.session import BINARY, Group, Parts, Session, Tables
 
@@ -118,12 +119,13 @@ class Checked(Session):
             assert own is not None
             assert other is not None
             assert mine is not None
-            theirs = _core.carries(own, other) ^ mine
+            theirs = _core.carries(own, other, mine)
             self.send(1, theirs, BINARY)
         u = None if own is None or mine is None else _core.carry_part(own, mine)
         v = None if other is None or theirs is None else _core.carry_part(other, theirs)
-        known = u[2] if u and self.party == 2 else v[2] if v and self.party == 1 else None
-        self.bits.claim(0, Segment(u and u[:2], v and v[:2], known))
+        held, share = (own, mine) if self.party == 2 else (other, theirs)
+        known = None if self.party == 0 or held is None or share is None else _core.carry_known(held, share)
+        self.bits.claim(0, Segment(u, v, known))
         self.recorded()
         return (mine, theirs), (u and u[0], v and v[0])
 
@@ -141,31 +143,41 @@ class Checked(Session):
         assert second is not None
         return first, second
 
-    def share_dot(self, prover: int, left: Words | None, right: Words | None, count: int, width: int = 64) -> Halves:
+    def share_dot(
+        self,
+        prover: int,
+        left: Sequence[Reading] | None,
+        right: Sequence[Reading] | None,
+        count: int,
+        width: int = 64,
+        kept: int = 2,
+    ) -> Halves:
         """Share what one party knows, sums of products of `left` and `right`, recorded: 1 round, `width` bits a result.
 
         left is known to the party before it besides, right to the one after.  Terms stand one vector of results after
-        the other.  The results are multiples of 2**(64-width).  Returns components x_prover and x_{prover+1}, where
-        they are held; the third is 0.
+        the other.  The results are multiples of 2**(64-width).  kept: words that are kept for a pair of factors alone.
+        Returns components x_prover and x_{prover+1}, where they are held; the third is 0.
         """
         up = np.uint64(64 - width)
         if self.party == (prover + 1) % 3:
             known = self.receive(prover, count, width=width)
-            known = known << up if up else known
-            self.rings.single(prover, None, right, known)
+            if up:
+                known = known << up
+            self.rings.single(prover, None, right, known, kept)
             self.recorded()
             return None, known
         mask = self.draw(prover, count)
-        mask = mask << up if up else mask
+        if up:
+            mask <<= up
         if self.party != prover % 3:
-            self.rings.single(prover, left, None, mask)
+            self.rings.single(prover, left, None, mask, kept)
             self.recorded()
             return mask, None
         assert left is not None
         assert right is not None
         known = _core.dot_masked(left, right, mask)
         self.send(prover + 1, known >> up if up else known, width=width)
-        self.rings.single(prover, left, right, known)
+        self.rings.single(prover, left, right, known, kept)
         self.recorded()
         return mask, known
 

@@ -151,12 +151,12 @@ class Tally(unchecked.Tally):
         """Checked.summed."""
         self._carries(count)
 
-    def _share_dot(self, prover: int, factors: int, results: int, width: int = 64) -> None:
-        """Checked.share_dot."""
+    def _share_dot(self, prover: int, factors: Sequence[int], results: int, width: int = 64, kept: int = 2) -> None:
+        """Checked.share_dot; factors: the lengths of the pairs that it is given."""
         self.give(WORD * packed(results, width), prover)
         if results:
-            self._lengths[prover].append(factors)
-            self._kept += 2 * factors + results
+            self._lengths[prover].extend(factors)
+            self._kept += kept * sum(factors) + results
         self._recorded()
 
     def _claimed(self, lengths: Iterable[int]) -> None:
@@ -197,28 +197,28 @@ class Tally(unchecked.Tally):
     def truncate(self, count: int, bits: int) -> None:
         """Machine.truncate."""
         self._carries(count)
-        self._share_dot(0, 2 * count, count)
-        self._share_dot(0, count, count, bits)
+        self._share_dot(0, [count, count], count, kept=0)
+        self._share_dot(0, [count], count, bits, kept=0)
         for prover in (2, 1):
-            self._share_dot(prover, count, count, bits)
+            self._share_dot(prover, [count], count, bits, kept=1)
 
     def integers(self, count: int, width: int = 1) -> None:
         """Words as integers; width 1 is the injection of a bit."""
         for start in range(0, max(count, 1), chunk_rows(width)):
             rows = min(count - start, chunk_rows(width))
-            self._share_dot(0, width * rows, width * rows)
+            self._share_dot(0, [width * rows], width * rows)
             for prover in (2, 1):
-                self._share_dot(prover, width * rows, rows)
+                self._share_dot(prover, [width * rows], rows)
 
     def weigh(self, count: int, bits: int, sums: Sequence[int]) -> None:
         """Machine.weigh."""
         most = chunk_rows(max(bits, 1))
         for start in range(0, max(count, 1), most):
             rows = min(count - start, most)
-            self._share_dot(0, bits * rows, bits * rows)
+            self._share_dot(0, [bits * rows], bits * rows)
             for used in sums:
                 for prover in (2, 1):
-                    self._share_dot(prover, used * rows, rows)
+                    self._share_dot(prover, [used * rows], rows)
 
     def select(self, flags: int, count: int) -> None:
         """Machine.select by bits: every bit as an integer, and products."""
