@@ -294,19 +294,27 @@ def unique_texts(data: _Bytes, offsets: _Offsets) -> tuple[_Offsets, _Offsets]:
 
 def rr22_tags(
     keyed: tuple[bytes, int],
-    keys: _Words,
-    values: _Words,
+    hashes: tuple[_Words, _Words],
     store: _Words,
     delta: tuple[int, int] | None,
     drawn: bytes | None = None,
+    places: NDArray[np.uint32] | None = None,
 ) -> _Bytes:
     """Tags of elements: a hash of decoded + delta value that the key tweaks, cut.  keyed: seed, bytes of a tag.
 
-    drawn: 16 bytes of both parties, for tags of up to 32 bytes from SHA-256 of all of the element's digest.
+    hashes: keys and values.  drawn: 16 bytes of both parties, for tags of up to 32 bytes from SHA-256 of all of the
+    element's digest.  places: where every element's tag stands, a permutation; None for the elements' order.
     """
 
-def shared_tags(mine: _Bytes, theirs: _Bytes, width: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which of this side's tags the other side has, and which of the other's this side has."""
+class TagTable:
+    """This side's tags of `width` bytes, 1 to 32, which the other side's meet as they come."""
+
+    def __init__(self, tags: _Bytes, width: int) -> None: ...
+    def meet(self, tags: _Bytes) -> NDArray[np.bool_]:
+        """Which of some tags of the other side this side has."""
+
+    def found(self) -> NDArray[np.bool_]:
+        """Which of this side's tags the other side has shown so far."""
 
 def okvs_columns(keys: int) -> int:
     """Columns of a store of so many keys."""

@@ -194,7 +194,7 @@ def _read(channel: Channel, own: Elements, meeting: _Meeting, share: Words) -> W
         taken = vole.start_taking(pair, columns, _code(meeting, peer))
         pair.send(1 - pair.party, seed, Tag.SEED)
         _send(pair, taken.a ^ store)
-        total ^= _core.rr22_tags((seed, BLOCK), keys, values, taken.c, None).view(np.uint64)
+        total ^= _core.rr22_tags((seed, BLOCK), (keys, values), taken.c, None).view(np.uint64)
         del taken
         other = bytes(pair.receive(1 - pair.party, SEED, Tag.SEED))
         total ^= _core.okvs_decode(other, keys, _receive(pair, _core.okvs_columns(meeting.sizes[peer])))
@@ -209,7 +209,7 @@ def _program(pair: Pair, meeting: _Meeting, party: int, leader: int, hashes: tup
     low, high = (int(word) for word in given.delta)
     seed = bytes(pair.receive(1 - pair.party, SEED, Tag.SEED))
     store = _core.gf128_scale_add((low, high), _receive(pair, columns), given.b)
-    masks = _core.rr22_tags((seed, BLOCK), keys, values, store, (low, high)).view(np.uint64)
+    masks = _core.rr22_tags((seed, BLOCK), (keys, values), store, (low, high)).view(np.uint64)
     del store, given
     own, programmed = _solved(keys, masks ^ share)
     pair.send(1 - pair.party, own, Tag.SEED)
@@ -241,7 +241,9 @@ def _told(channel: Channel, own: Elements, keys: Words, leader: int) -> Intersec
     if count > len(own):
         raise ProtocolViolation(f"{name} finds more elements than this party has.", "Check its software.", party=name)
     received = np.frombuffer(channel.receive(leader, BLOCK * count, Tag.BLOCKS), np.uint8)
-    found, known = _core.shared_tags(keys.view(np.uint8), received, BLOCK)
+    table = _core.TagTable(keys.view(np.uint8), BLOCK)
+    known = table.meet(received)
+    found = table.found()
     if not known.all() or int(found.sum()) != count:
         raise ProtocolViolation(f"{name} finds elements that this party has not.", "Check its software.", party=name)
     return Intersection(count, np.flatnonzero(found))

@@ -27,7 +27,7 @@ from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Unavailable
 from lingqu.kinds.mechanism import Cost
 from lingqu.ot import vole
-from lingqu.psi.agreement import MESSAGE, Agreement, Result, Terms, agree, random_order, tag_bytes
+from lingqu.psi.agreement import MESSAGE, Agreement, Result, Terms, agree, tag_bytes
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
 
@@ -97,13 +97,13 @@ def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) 
         answer = bytes(channel.receive(peer, vole.PROOF + BLOCK, Tag.SEED))
         vole.compare(channel, expected, answer[: vole.PROOF])
         drawn = _joint(channel, drawn, answer[vole.PROOF :], promised)
-    mine = _core.rr22_tags((seed, width), keys, values, taken.c, None, drawn or None)
+    table = _core.TagTable(_core.rr22_tags((seed, width), (keys, values), taken.c, None, drawn or None), width)
     del taken, keys, values
-    theirs = np.empty(count * width, np.uint8)
+    matched = np.empty(count, bool)
     for start in range(0, count, CHUNK):
-        part = theirs[start * width : (start + CHUNK) * width]
-        part[:] = np.frombuffer(channel.receive(peer, len(part), Tag.BLOCKS), np.uint8)
-    found, matched = _core.shared_tags(mine, theirs, width)
+        part = matched[start : start + CHUNK]
+        part[:] = table.meet(np.frombuffer(channel.receive(peer, len(part) * width, Tag.BLOCKS), np.uint8))
+    found = table.found()
     if peer in agreement.terms.recipients and count:
         channel.send(peer, np.packbits(matched, bitorder="little").data.cast("B"), Tag.BLOCKS)
     return Intersection(int(found.sum()), np.flatnonzero(found))
@@ -141,11 +141,8 @@ def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> 
     promised = secrets.token_bytes(BLOCK)
     if safe:
         channel.send(peer, _promise(promised), Tag.SEED)
-    order = random_order(len(own))
-    keys, values = (
-        np.take(words.reshape(-1, 2), order, axis=0).reshape(-1)
-        for words in _core.element_hashes(agreement.salt, own.data, own.offsets)
-    )
+    places = _core.Prg(secrets.token_bytes(16)).permutation(len(own))
+    keys, values = _core.element_hashes(agreement.salt, own.data, own.offsets)
     opening = bytes(channel.receive(peer, SEED + (BLOCK + vole.CHALLENGE if safe else 0), Tag.SEED))
     seed, drawn = opening[:SEED], opening[SEED : SEED + BLOCK]
     proof = given.proof(opening[SEED + BLOCK :]) if safe else b""
@@ -157,7 +154,7 @@ def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> 
     if safe:
         channel.send(peer, proof + promised, Tag.SEED)
         drawn = (np.frombuffer(drawn, np.uint8) ^ np.frombuffer(promised, np.uint8)).tobytes()
-    tags = _core.rr22_tags((seed, width), keys, values, store, (low, high), drawn or None)
+    tags = _core.rr22_tags((seed, width), (keys, values), store, (low, high), drawn or None, places)
     del store, given, keys, values
     for start in range(0, len(own), CHUNK):
         channel.send(peer, tags[start * width : (start + CHUNK) * width].data.cast("B"), Tag.BLOCKS)
@@ -167,7 +164,7 @@ def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> 
         return Intersection(0, np.zeros(0, np.int64))
     marks = np.frombuffer(channel.receive(peer, -(-len(own) // 8), Tag.BLOCKS), np.uint8)
     matched = np.unpackbits(marks, count=len(own), bitorder="little").astype(bool)
-    return Intersection(int(matched.sum()), np.sort(order[matched]))
+    return Intersection(int(matched.sum()), np.flatnonzero(matched[places]))
 
 
 def cost(receiver: int, sender: int, recipients: int = 1, safe: bool = False) -> Cost:
