@@ -248,5 +248,5 @@ def test_the_sender_compared_is_the_protocols(start: int, shared: int) -> None:
     theirs = SENDER.answer([a ^ SENDER.store(start), b])
     c = _core.gf128_scale_add(SENDER.delta, a, b)
     mine = _core.rr22_tags(SENDER.keyed, SENDER.hashes(start), c, None)
-    table = _core.TagTable(mine, 8)
-    assert int(table.meet(theirs).sum()) == int(table.found().sum()) == shared
+    meeting = _core.TagMeeting(mine, 8)
+    assert int(meeting.meet(_core.sorted_tags(theirs, 8)[0]).sum()) == int(meeting.found().sum()) == shared

@@ -447,8 +447,8 @@ mod _core {
     #[pymodule_export]
     use super::psi::python::{
         blocks_under, cuckoo_bins, cuckoo_places, cuckoo_table, element_digests, element_hashes, join_texts,
-        masks_under, okvs_columns, okvs_decode, okvs_encode, rows_decode, rows_encode, rr22_tags, unique_texts,
-        CurveKey, GroupKey, TagTable,
+        masks_under, okvs_columns, okvs_decode, okvs_encode, rows_decode, rows_encode, rr22_tags, sorted_hashes,
+        sorted_tags, unique_texts, CurveKey, GroupKey, TagMeeting,
     };
     #[pymodule_export]
     use super::{

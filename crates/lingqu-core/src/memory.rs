@@ -67,7 +67,7 @@ mod tests {
     fn blocks_are_words_wherever_they_lie() {
         let words: Vec<u64> = (0..9).collect();
         for start in [0, 1] {
-            let whole: Vec<u128> = (0..4).map(|i| 2 * i + start | (2 * i + start + 1) << 64).collect();
+            let whole: Vec<u128> = (0..4).map(|i| (2 * i + start) | ((2 * i + start + 1) << 64)).collect();
             let mut part = words[start as usize..start as usize + 8].to_vec();
             assert_eq!(super::blocks(&words[start as usize..][..8])[..], whole);
             super::with_blocks(&mut part, |blocks| blocks.reverse());

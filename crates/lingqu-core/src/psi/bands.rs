@@ -1,5 +1,6 @@
 //! The rows of a random band matrix over GF(2): where every key's band starts, and which of its bits are ones.
 //!
+//! Keys are hashes, random under a salt: the start is the lower half of the key scaled, the bits depend on the seed.
 //! Source: Bienstock, Patel, Seo, Yeo, "Near-Optimal Oblivious Key-Value Stores for Efficient PSI, PSU and
 //! Volume-Hiding Multi-Maps" (USENIX Security 2023), section 3.
 use crate::memory;
@@ -43,20 +44,38 @@ impl Bands {
         self.starts as usize
     }
 
-    /// All keys by where their bands start, fewer than 2^32 of both.
-    pub fn sorted(&self, keys: &[u128]) -> Vec<Entry> {
-        let mut entries = memory::zeros(keys.len());
-        let mut blocks = [0; CHUNK];
-        for (chunk, (entries, keys)) in entries.chunks_mut(CHUNK).zip(keys.chunks(CHUNK)).enumerate() {
-            let blocks = &mut blocks[..keys.len()];
-            blocks.copy_from_slice(keys);
-            self.hash.apply(blocks);
-            for (i, (entry, block)) in entries.iter_mut().zip(blocks).enumerate() {
-                let start = ((u128::from(*block as u64) * u128::from(self.starts)) >> 64) as u64;
-                *entry = start << 32 | (chunk * CHUNK + i) as u64;
+    /// Where the band of a key starts: what is greater in its lower half does not start earlier.
+    #[inline(always)]
+    fn start(&self, key: u128) -> u64 {
+        ((u128::from(key as u64) * u128::from(self.starts)) >> 64) as u64
+    }
+
+    /// Chunks of entries, by where their bands start, with their keys; None as soon as `each` gives None.
+    ///
+    /// Keys that come by their lower halves are taken as they lie; others are sorted and gathered.
+    pub fn chunks(&self, keys: &[u128], mut each: impl FnMut(&[Entry], &[u128]) -> Option<()>) -> Option<()> {
+        let entry = |at: usize, key: u128| self.start(key) << 32 | at as u64;
+        let mut entries = [Entry(0); CHUNK];
+        if keys.is_sorted_by_key(|key| *key as u64) {
+            for (chunk, keys) in keys.chunks(CHUNK).enumerate() {
+                let entries = &mut entries[..keys.len()];
+                let numbered = keys.iter().enumerate();
+                entries.iter_mut().zip(numbered).for_each(|(x, (i, key))| x.0 = entry(chunk * CHUNK + i, *key));
+                each(entries, keys)?;
             }
+            return Some(());
         }
-        sort(entries, u64::BITS - self.starts.leading_zeros()).into_iter().map(Entry).collect()
+        let mut numbers = memory::zeros(keys.len());
+        numbers.iter_mut().zip(keys.iter().enumerate()).for_each(|(number, (at, key))| *number = entry(at, *key));
+        let mut near = Vec::with_capacity(CHUNK);
+        for numbers in sort(numbers, u64::BITS - self.starts.leading_zeros()).chunks(CHUNK) {
+            let entries = &mut entries[..numbers.len()];
+            entries.iter_mut().zip(numbers).for_each(|(entry, number)| entry.0 = *number);
+            near.clear();
+            near.extend(entries.iter().map(|entry| keys[entry.key()]));
+            each(entries, &near)?;
+        }
+        Some(())
     }
 
     /// The band of every key of a chunk; the first bit is always one.
@@ -119,19 +138,17 @@ pub trait Right {
 pub fn reduce(bands: &Bands, keys: &[u128], columns: usize, right: &mut impl Right) -> Option<Vec<u64>> {
     let mut pivots = memory::zeros(columns * (BAND / 64));
     let rows = pivots.as_chunks_mut().0;
-    let mut near = Vec::with_capacity(CHUNK);
-    let mut bands_near = [[0; BAND / 64]; CHUNK];
-    for chunk in bands.sorted(keys).chunks(CHUNK) {
-        near.clear();
-        near.extend(chunk.iter().map(|entry| keys[entry.key()]));
-        right.gather(chunk);
-        bands.bits(&near, &mut bands_near);
-        for (place, (entry, bits)) in chunk.iter().zip(&bands_near).enumerate() {
+    let mut all_bits = [[0; BAND / 64]; CHUNK];
+    bands.chunks(keys, |entries, near| {
+        right.gather(entries);
+        bands.bits(near, &mut all_bits);
+        for (place, (entry, bits)) in entries.iter().zip(&all_bits).enumerate() {
             right.take(place);
             let column = insert(rows, *bits, entry.start(), right)?;
             right.settle(column);
         }
-    }
+        Some(())
+    })?;
     Some(pivots)
 }
 
@@ -176,9 +193,22 @@ mod tests {
     #[test]
     fn entries_are_sorted_and_all_there() {
         for count in [0usize, 1, 700, 5000] {
-            let keys: Vec<u128> = (0..count as u128).map(|i| i * 7).collect();
+            let keys: Vec<u128> = (1..=count as u128).map(|i| i * 0x9e37_79b9_7f4a_7c15 * 0x1_0000_0003).collect();
+            let mut in_order = keys.clone();
+            in_order.sort_unstable_by_key(|key| *key as u64);
             let bands = Bands::new(&[3; 16], count + BAND);
-            let entries = bands.sorted(&keys);
+            let listed = |keys: &[u128]| {
+                let mut entries = Vec::new();
+                let found = bands.chunks(keys, |some, near| {
+                    assert!(some.iter().zip(near).all(|(entry, key)| keys[entry.key()] == *key));
+                    entries.extend_from_slice(some);
+                    Some(())
+                });
+                assert!(found.is_some());
+                entries
+            };
+            assert!(listed(&in_order).windows(2).all(|pair| pair[0].key() < pair[1].key()));
+            let entries = listed(&keys);
             assert!(entries.windows(2).all(|pair| pair[0].start() <= pair[1].start()));
             assert!(entries.iter().all(|entry| entry.start() < bands.starts()));
             let mut found: Vec<usize> = entries.iter().map(|entry| entry.key()).collect();

@@ -200,9 +200,8 @@ impl<'a> Window<'a> {
         while at < entries.len() {
             let batch = &entries[at..entries.len().min(at + most)];
             let group = batch[0].start() / EIGHT;
-            let shifts: [u64; EIGHT] = std::array::from_fn(|i| {
-                batch.get(i).map_or(u64::MAX, |entry| (entry.start() - EIGHT * group) as u64)
-            });
+            let shifts: [u64; EIGHT] =
+                std::array::from_fn(|i| batch.get(i).map_or(u64::MAX, |entry| (entry.start() - EIGHT * group) as u64));
             let fit = shifts.iter().filter(|shift| **shift < 64).count();
             self.reach(group);
             // SAFETY: an unaligned load of eight shifts.

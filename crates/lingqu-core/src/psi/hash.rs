@@ -4,6 +4,8 @@ use aes::Aes128;
 use sha2::{Digest, Sha256};
 
 use super::sha::{sixteen, Words, LANES};
+use super::spread;
+use crate::memory;
 
 /// AES-128 under a key that both parties know, on 128-bit integers read as little-endian blocks.
 pub struct FixedKey(Aes128);
@@ -101,6 +103,24 @@ pub fn digests(salt: &[u8; 32], data: &[u8], offsets: &[i64], mut put: impl FnMu
     Some(())
 }
 
+/// Keys and values by the lower halves of the keys, as they were hashed; and which element each is of.
+pub fn in_order(keys: &[u128], values: &[u128], sorted: [&mut [u128]; 2]) -> Vec<u32> {
+    const AHEAD: usize = 24;
+    let mut records = spread::blocks(keys.len());
+    records.iter_mut().zip(keys).enumerate().for_each(|(i, (record, key))| *record = key << 64 | i as u128);
+    let records = spread::sort(records);
+    let [new_keys, new_values] = sorted;
+    for (i, record) in records.iter().enumerate() {
+        if let Some(later) = records.get(i + AHEAD) {
+            memory::prefetch(&keys[*later as u32 as usize]);
+            memory::prefetch(&values[*later as u32 as usize]);
+        }
+        let from = *record as u32 as usize;
+        (new_keys[i], new_values[i]) = (keys[from], values[from]);
+    }
+    records.into_iter().map(|record| record as u32).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +152,18 @@ mod tests {
         assert!(found(&salt, b"abcd", &[0, 5]).is_none());
         assert!(found(&salt, b"abcd", &[-1, 2]).is_none());
         assert!(found(&salt, b"abcd", &[]).is_none());
+    }
+
+    #[test]
+    fn hashes_are_put_in_order_with_their_elements() {
+        let keys: Vec<u128> = (1..3000u128).map(|i| i * 0x9e37_79b9_7f4a_7c15 * 0x3_0000_0005).collect();
+        let values: Vec<u128> = keys.iter().map(|key| key ^ 5).collect();
+        let (mut sorted, mut with) = (vec![0; keys.len()], vec![0; keys.len()]);
+        let who = in_order(&keys, &values, [&mut sorted, &mut with]);
+        assert!(sorted.is_sorted_by_key(|key| *key as u64));
+        for (i, from) in who.iter().enumerate() {
+            assert_eq!((sorted[i], with[i]), (keys[*from as usize], values[*from as usize]));
+        }
     }
 
     #[test]

@@ -9,4 +9,6 @@ pub mod python;
 pub mod rows;
 pub mod rr22;
 pub mod sha;
+pub mod spread;
+pub mod tags;
 pub mod unique;

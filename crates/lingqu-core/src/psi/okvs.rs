@@ -44,7 +44,7 @@ impl Right for Values<'_> {
 }
 
 /// Make `store` one in which every key has its value; None when the rows depend on each other (the caller takes another
-/// seed). It has at least `columns(keys.len())` columns, and free ones come from `fill`. Keys must differ.
+/// seed). It has at least `columns(keys.len())` columns, and free ones come from `fill`. Keys are hashes, and differ.
 pub fn encode(seed: &[u8; 16], keys: &[u128], values: &[u128], fill: &mut Prg, store: &mut [u128]) -> Option<()> {
     let mut words = [0; 2 * CHUNK];
     for part in store.chunks_mut(CHUNK) {
@@ -134,20 +134,22 @@ fn masked_xor_wide(word: u64, columns: &[u128]) -> u128 {
 /// The value of every key in a store, which for a key that was not encoded is as random as the store.
 ///
 /// Chunk by chunk, by where bands start: `each` gets the entries, their keys and their values.
-pub fn decode_each(seed: &[u8; 16], keys: &[u128], store: &[u128], mut each: impl FnMut(&[Entry], &[u128], &mut [u128])) {
+pub fn decode_each(
+    seed: &[u8; 16],
+    keys: &[u128],
+    store: &[u128],
+    mut each: impl FnMut(&[Entry], &[u128], &mut [u128]),
+) {
     let bands = Bands::new(seed, store.len());
-    let entries = bands.sorted(keys);
     let mut sums = Sums::new(store, batch(keys.len(), bands.starts()));
-    let mut near = Vec::with_capacity(CHUNK);
     let mut bits = [[0; BAND / 64]; CHUNK + BESIDE];
     let mut out = [0; CHUNK + BESIDE];
-    for chunk in entries.chunks(CHUNK) {
-        near.clear();
-        near.extend(chunk.iter().map(|entry| keys[entry.key()]));
-        bands.bits(&near, &mut bits);
-        sums.combine(chunk, &bits, &mut out);
-        each(chunk, &near, &mut out[..chunk.len()]);
-    }
+    bands.chunks(keys, |entries, near| {
+        bands.bits(near, &mut bits);
+        sums.combine(entries, &bits, &mut out);
+        each(entries, near, &mut out[..entries.len()]);
+        Some(())
+    });
 }
 
 /// As `decode_each`, in the keys' order.
@@ -173,7 +175,7 @@ fn batch(keys: usize, starts: usize) -> usize {
 /// Sums of columns of a store, by eight rows at a time or row by row.
 enum Sums<'a> {
     #[cfg(target_arch = "x86_64")]
-    Eight(eight::Window<'a>, usize),
+    Eight(Box<eight::Window<'a>>, usize),
     Each(&'a [u128]),
 }
 
@@ -182,7 +184,7 @@ impl<'a> Sums<'a> {
         #[cfg(target_arch = "x86_64")]
         if most > 0 && eight::available() {
             // SAFETY: the processor has what the function is compiled for.
-            return Sums::Eight(unsafe { eight::Window::new(store) }, most);
+            return Sums::Eight(Box::new(unsafe { eight::Window::new(store) }), most);
         }
         let _ = most;
         Sums::Each(store)

@@ -1,6 +1,6 @@
 //! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
 use super::unique::Texts;
-use super::{cuckoo, hash, okvs, rows, rr22, unique};
+use super::{cuckoo, hash, okvs, rows, rr22, spread, tags, unique};
 use crate::curve::{self, weierstrass};
 use crate::memory;
 use crate::prg::Prg;
@@ -144,6 +144,24 @@ pub fn element_hashes<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, of
     Ok((keys.into_pyarray(py), values.into_pyarray(py)))
 }
 
+type Three<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u32>>)>;
+
+/// As `element_hashes`, by the lower halves of the keys, and which element each is of.
+#[pyfunction]
+pub fn sorted_hashes<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, offsets: Offsets<'py>) -> Three<'py> {
+    let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
+    let found = py.detach(|| {
+        let count = offsets.len().saturating_sub(1);
+        let (mut keys, mut values) = (spread::blocks(count), spread::blocks(count));
+        hash::digests(&salt, data, offsets, |place, both| (keys[place], values[place]) = (both[0], both[1]))?;
+        let (sorted, (with, who)) =
+            filled(count, |sorted| filled(count, |with| hash::in_order(&keys, &values, [sorted, with])));
+        Some((sorted, with, who))
+    });
+    let (keys, values, who) = found.ok_or_else(bad_offsets)?;
+    Ok((keys.into_pyarray(py), values.into_pyarray(py), who.into_pyarray(py)))
+}
+
 type Joined<'py> = PyResult<(Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<i64>>)>;
 
 /// Rows of several columns, each a pair of data and offsets, as one text each.
@@ -188,9 +206,8 @@ pub fn okvs_encode<'py>(
     if keys.len() != values.len() || columns < okvs::columns(keys.len()) {
         return Err(PyValueError::new_err("keys, values and columns do not fit each other"));
     }
-    let (store, found) = py.detach(|| {
-        filled(columns, |store| okvs::encode(&seed, &keys, &values, &mut Prg::new(&fill), store))
-    });
+    let (store, found) =
+        py.detach(|| filled(columns, |store| okvs::encode(&seed, &keys, &values, &mut Prg::new(&fill), store)));
     Ok(found.map(|()| store.into_pyarray(py)))
 }
 
@@ -289,7 +306,7 @@ pub fn cuckoo_table<'py>(
 
 /// Tags of elements under a store; see `rr22::tags`.  drawn: what both parties drew, for tags that are random oracles.
 #[pyfunction]
-#[pyo3(signature = (keyed, hashes, store, delta, drawn=None, places=None))]
+#[pyo3(signature = (keyed, hashes, store, delta, drawn=None))]
 pub fn rr22_tags<'py>(
     py: Python<'py>,
     keyed: ([u8; 16], usize),
@@ -297,61 +314,69 @@ pub fn rr22_tags<'py>(
     store: Words<'py>,
     delta: Option<(u64, u64)>,
     drawn: Option<[u8; 16]>,
-    places: Option<PyReadonlyArray1<'py, u32>>,
 ) -> Out<'py, u8> {
     let (seed, width) = keyed;
     let (keys, values) = (blocks(hashes.0.as_slice()?)?, blocks(hashes.1.as_slice()?)?);
     let store = blocks(store.as_slice()?)?;
-    let places = places.as_ref().map(|places| places.as_slice()).transpose()?;
     let oracle = drawn.map_or(rr22::Oracle::Block, |drawn| rr22::Oracle::Random(u128::from_le_bytes(drawn)));
     if keys.len() != values.len() || store.len() < okvs::columns(0) || !(1..=oracle.most()).contains(&width) {
         return Err(PyValueError::new_err("keys, values, store and width do not fit each other"));
-    }
-    let inside = |places: &[u32]| places.len() == keys.len() && places.iter().all(|at| (*at as usize) < keys.len());
-    if !places.is_none_or(inside) {
-        return Err(PyValueError::new_err("every element has a place among all"));
     }
     let delta = delta.map(|(low, high)| u128::from(low) | u128::from(high) << 64);
     let keyed = rr22::Keyed { seed: &seed, store: &store, delta, oracle, width };
     let tags = py.detach(|| {
         let mut tags = memory::large(vec![0; keys.len() * width]);
-        rr22::tags(&keyed, &keys, &values, places, &mut tags);
+        rr22::tags(&keyed, &keys, &values, &mut tags);
         tags
     });
     Ok(tags.into_pyarray(py))
 }
 
-/// This side's tags, which the other's meet as they come; see `rr22::Table`.
+fn tags_fit(tags: &[u8], width: usize) -> PyResult<()> {
+    if !(1..=32).contains(&width) || !tags.len().is_multiple_of(width) || tags.len() / width >= u32::MAX as usize {
+        return Err(PyValueError::new_err("tags have 1 to 32 bytes, and there are whole ones"));
+    }
+    Ok(())
+}
+
+type Ordered<'py> = PyResult<(Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u32>>)>;
+
+/// Tags in order; see `tags::sorted`.
+#[pyfunction]
+pub fn sorted_tags<'py>(py: Python<'py>, tags: Bytes<'py>, width: usize) -> Ordered<'py> {
+    let tags = tags.as_slice()?;
+    tags_fit(tags, width)?;
+    let (tags, order) = py.detach(|| tags::sorted(tags, width));
+    Ok((tags.into_pyarray(py), order.into_pyarray(py)))
+}
+
+/// This side's tags, which the other's meet as they come; see `tags::Meeting`.
 #[pyclass(module = "lingqu._core")]
-pub struct TagTable {
-    table: rr22::Table,
+pub struct TagMeeting {
+    meeting: tags::Meeting,
     width: usize,
 }
 
 #[pymethods]
-impl TagTable {
+impl TagMeeting {
     #[new]
     fn new(py: Python<'_>, tags: Bytes<'_>, width: usize) -> PyResult<Self> {
         let tags = tags.as_slice()?;
-        if !(1..=32).contains(&width) || !tags.len().is_multiple_of(width) || tags.len() / width >= u32::MAX as usize {
-            return Err(PyValueError::new_err("tags have 1 to 32 bytes, and there are whole ones"));
-        }
-        Ok(TagTable { table: py.detach(|| rr22::Table::new(tags, width)), width })
+        tags_fit(tags, width)?;
+        Ok(TagMeeting { meeting: py.detach(|| tags::Meeting::new(tags, width)), width })
     }
 
     fn __repr__(&self) -> String {
-        format!("TagTable({} tags of {} bytes)", self.table.found().len(), self.width)
+        format!("TagMeeting({} tags of {} bytes)", self.meeting.found().len(), self.width)
     }
 
     fn meet<'py>(&mut self, py: Python<'py>, tags: Bytes<'py>) -> Out<'py, bool> {
         let tags = tags.as_slice()?;
-        if !tags.len().is_multiple_of(self.width) {
-            return Err(PyValueError::new_err("there are whole tags"));
-        }
-        Ok(py.detach(|| self.table.meet(tags)).into_pyarray(py))
+        tags_fit(tags, self.width)?;
+        Ok(py.detach(|| self.meeting.meet(tags)).into_pyarray(py))
     }
 
     fn found<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<bool>> {
-        self.table.found().to_vec().into_pyarray(py)
+        self.meeting.found().to_vec().into_pyarray(py)
     }
 }

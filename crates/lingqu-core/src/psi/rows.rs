@@ -2,8 +2,8 @@
 //!
 //! One elimination serves all words of a row. The store lies by planes, one of `columns` words for every word of a
 //! row, so that a lookup reads whole registers whatever the width.
-use super::hash::FixedKey;
 use super::bands::{reduce, Bands, Bits, Entry, Right, BAND, CHUNK};
+use super::hash::FixedKey;
 use crate::prg::Prg;
 
 /// Words of a plane with the room that the last bands reach into.
@@ -130,17 +130,16 @@ pub fn decode(seed: &[u8; 16], keys: &[u128], store: &[u64], width: usize) -> Ve
         plane[..columns].copy_from_slice(part);
     }
     let mut out = vec![0u64; width * count];
-    let (mut near, mut bits) = (Vec::with_capacity(CHUNK), [[0; BAND / 64]; CHUNK]);
-    for chunk in bands.sorted(keys).chunks(CHUNK) {
-        near.clear();
-        near.extend(chunk.iter().map(|entry| keys[entry.key()]));
-        bands.bits(&near, &mut bits);
+    let mut bits = [[0; BAND / 64]; CHUNK];
+    bands.chunks(keys, |entries, near| {
+        bands.bits(near, &mut bits);
         for (place, plane) in planes.chunks_exact(stride).enumerate() {
-            for (entry, bits) in chunk.iter().zip(&bits) {
+            for (entry, bits) in entries.iter().zip(&bits) {
                 out[place * count + entry.key()] = combine(bits, plane, entry.start());
             }
         }
-    }
+        Some(())
+    });
     out
 }
 
