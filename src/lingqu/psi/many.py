@@ -195,7 +195,7 @@ def _read(channel: Channel, hashes: Hashes, meeting: _Meeting, share: Words) -> 
         pair = Pair(channel, peer)
         taken = vole.start_taking(pair, columns, _code(meeting, peer))
         pair.send(1 - pair.party, seed, Tag.SEED)
-        _send(pair, taken.a ^ store)
+        _send(pair, taken.hide(store))
         total ^= _core.rr22_tags((seed, BLOCK), (keys, values), taken.c, None).view(np.uint64)
         del taken
         other = bytes(pair.receive(1 - pair.party, SEED, Tag.SEED))

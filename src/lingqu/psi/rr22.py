@@ -90,10 +90,11 @@ def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) 
     del encoding
     drawn = secrets.token_bytes(BLOCK) if safe else b""
     channel.send(peer, seed + (drawn + taken.challenge() if safe else b""), Tag.SEED)
-    np.bitwise_xor(taken.a, store, out=store)
-    for start in range(0, 2 * columns, 2 * CHUNK):
-        channel.send(peer, store[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
+    hidden = taken.hide(store)
     del store
+    for start in range(0, 2 * columns, 2 * CHUNK):
+        channel.send(peer, hidden[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
+    del hidden
     if safe:
         expected = taken.expected()
         answer = bytes(channel.receive(peer, vole.PROOF + BLOCK, Tag.SEED))

@@ -127,7 +127,7 @@ def _evaluated(s: Session, blocks: Words, values: Words) -> Words:
         encoding = other.submit(encoded, blocks, np.concatenate([values[::2], values[1::2]]), 2)
         taken = vole.start_taking(s.channel, columns, _CODE)
         seed, store = encoding.result()
-    hidden = np.ascontiguousarray(store.reshape(2, columns).T).reshape(-1) ^ taken.a
+    hidden = taken.hide(np.ascontiguousarray(store.reshape(2, columns).T).reshape(-1))
     s.channel.send(s.peer, seed, Tag.SEED)
     for start in range(0, 2 * columns, 2 * CHUNK):
         s.channel.send(s.peer, hidden[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
