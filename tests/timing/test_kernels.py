@@ -137,7 +137,7 @@ class Sender:
 
     def answer(self, a: list[Words]) -> NDArray[np.uint8]:
         store = _core.gf128_scale_add(self.delta, a[0], a[1])
-        return _core.rr22_tags(self.keyed, *self.own, store, self.delta, None)
+        return _core.rr22_tags(self.keyed, self.own, store, self.delta)
 
 
 MINE, NEXT = _mine(), _mine()
@@ -247,5 +247,6 @@ def test_the_sender_compared_is_the_protocols(start: int, shared: int) -> None:
     a, b = np.random.default_rng(1).integers(0, 1 << 64, (2, 2 * SENDER.columns), np.uint64, endpoint=False)
     theirs = SENDER.answer([a ^ SENDER.store(start), b])
     c = _core.gf128_scale_add(SENDER.delta, a, b)
-    mine = _core.rr22_tags(SENDER.keyed, *SENDER.hashes(start), c, None, None)
-    assert int(_core.shared_tags(mine, theirs, 8)[0].sum()) == shared
+    mine = _core.rr22_tags(SENDER.keyed, SENDER.hashes(start), c, None)
+    meeting = _core.TagMeeting(mine, 8)
+    assert int(meeting.meet(_core.sorted_tags(theirs, 8)[0]).sum()) == int(meeting.found().sum()) == shared

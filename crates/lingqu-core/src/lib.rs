@@ -439,28 +439,6 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
     Ok(order.ok_or_else(|| PyValueError::new_err("these words are no permutation"))?.into_pyarray(py))
 }
 
-/// Take large vectors from the system one by one and give them back when they are freed: the C library would raise the
-/// size from which it does so as larger ones are freed, and keep what lies below a later one.  For a process of its own.
-#[pyfunction]
-fn return_large_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the C library's own function; it changes how later vectors are allocated, none that is there.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, memory::RETURNED);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * memory::RETURNED);
-    }
-}
-
-/// Give memory that was freed back to the system; the C library keeps it otherwise.
-#[pyfunction]
-fn release_memory(py: Python<'_>) {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the C library's own function, safe to call from any thread at any time.
-    py.detach(|| unsafe { libc::malloc_trim(0) });
-    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-    let _ = py;
-}
-
 #[pymodule]
 mod _core {
     #[pymodule_export]
@@ -471,21 +449,23 @@ mod _core {
     #[pymodule_export]
     use super::psi::python::{
         blocks_under, cuckoo_bins, cuckoo_places, cuckoo_table, element_digests, element_hashes, join_texts,
-        masks_under, okvs_columns, okvs_decode, okvs_encode, rows_decode, rows_encode, rr22_tags, shared_tags,
-        take_texts, unique_texts, CurveKey, GroupKey,
+        masks_under, okvs_columns, okvs_decode, okvs_encode, rows_decode, rows_encode, rr22_tags, sorted_hashes,
+        sorted_tags, take_texts, unique_texts, CurveKey, GroupKey, TagMeeting,
     };
     #[pymodule_export]
     use super::{
         and_masked, and_shares, as_permutation, carries, carry_known, carry_part, choose_masked, choose_rows,
-        dot_masked, from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, release_memory,
-        return_large_memory, scatter, to_planes, top_part, truncate_helper, truncate_joint, truncate_lead,
-        truncate_other, truncated_known, truncated_summand, unpack, Prg,
+        dot_masked, from_planes, gather, matmul, matmul_shares, multiply_masked, multiply_shares, pack, scatter,
+        to_planes, top_part, truncate_helper, truncate_joint, truncate_lead, truncate_other, truncated_known,
+        truncated_summand, unpack, Prg,
     };
     #[pymodule_export]
     use crate::lattice::python::{
         lattice_bytes, lattice_parameters, matrix_layout, MatrixEvaluator, MatrixHolder, MatrixLeft, MatrixRight,
         TripleEvaluator, TripleHolder,
     };
+    #[pymodule_export]
+    use crate::memory::{release_memory, return_large_memory};
     #[pymodule_export]
     use crate::ot::python::{
         cot_sizes, few_answer_bytes, gf128_inner, gf128_scale_add, ot_bits, ot_bytes_send, ot_choices, ot_keys_receive,

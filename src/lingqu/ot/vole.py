@@ -92,7 +92,7 @@ class Taken:
     _seed: bytes = b""
 
     def __repr__(self) -> str:
-        return f"Taken({len(self.a) // 2})"
+        return f"Taken({len(self.c) // 2})"
 
     def challenge(self) -> bytes:
         """A random seed, and the sum of all a that it weighs, masked: after the peer's message, while a is whole."""
@@ -100,6 +100,11 @@ class Taken:
         self._seed = os.urandom(16)
         total = np.array(gf128_inner(self._seed, self.a), np.uint64) ^ self.mask[0]
         return self._seed + total.tobytes()
+
+    def hide(self, values: Words) -> Words:
+        """a plus values of as many blocks, in a's place: a masks one message, and is then gone."""
+        hidden, self.a = self.a, np.zeros(0, np.uint64)
+        return np.bitwise_xor(hidden, values, out=hidden)
 
     def expected(self) -> bytes:
         """The proof of a peer whose correlations hold."""
@@ -129,14 +134,14 @@ def start_giving(channel: Channel, count: int, code: bytes, safe: bool = False) 
     made = count + safe
     delta, rows = direct.send(channel, vole_sizes(made)[0], safe)
     b = _give(channel, delta, rows, made, code)
-    return Given(delta, b[: 2 * count], b[2 * count :] if safe else None)
+    return Given(delta, b[: 2 * count], b[2 * count :].copy() if safe else None)
 
 
 def start_taking(channel: Channel, count: int, code: bytes, safe: bool = False) -> Taken:
     """The other side of `start_giving`.  safe: until the peer's proof has been compared, c may be wrong."""
     made = count + safe
     a, c = _take(channel, direct.receive(channel, vole_sizes(made)[0], safe), made, code)
-    mask = (a[2 * count :], c[2 * count :]) if safe else None
+    mask = (a[2 * count :].copy(), c[2 * count :].copy()) if safe else None
     return Taken(a[: 2 * count], c[: 2 * count], mask)
 
 

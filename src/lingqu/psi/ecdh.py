@@ -170,8 +170,9 @@ class _Session:
         return np.concatenate(chunks)
 
     def _compare(self, mine: Bytes, theirs: Bytes) -> Intersection:
-        # The peer has no say in `theirs`, under this party's secret: among them equal tags are looked for quickly.
-        _, found = _core.shared_tags(theirs.reshape(-1), mine.reshape(-1), self.width)
+        meeting = _core.TagMeeting(mine.reshape(-1), self.width)
+        meeting.meet(_core.sorted_tags(theirs.reshape(-1), self.width)[0])
+        found = meeting.found()
         size = int(found.sum())
         if self.agreement.terms.result is Result.SIZE:
             return Intersection(size, None)

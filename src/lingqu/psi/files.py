@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyarrow import csv, parquet
 
-from lingqu.catalog import Source, count, open_source, stream
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput, TableChanged
 from lingqu.psi.agreement import Terms
@@ -55,7 +53,7 @@ def intersect_files(
     """
     if output is not None and output.suffix not in (".csv", ".parquet"):
         raise BadInput(f"{output.name} is no file for rows.", "Name one that ends in .csv or .parquet.")
-    table = _Table(open_source(source), keys, columns)
+    table = _Table(source, keys, columns)
     session = open_session(channel, table.keys, table.rows, terms, folder, most=most)
     session.run(channel, report=report)
     found = session.rows()
@@ -69,22 +67,30 @@ def intersect_files(
 class _Table:
     """A source, read batch by batch: always the same columns, since a database sorts by those that are read."""
 
-    def __init__(self, source: Source, keys: Sequence[str], columns: Sequence[str]) -> None:
-        self._source = source
+    def __init__(self, source: str, keys: Sequence[str], columns: Sequence[str]) -> None:
+        # What reads files and databases is large, and columns in memory are intersected without it.
+        from lingqu.catalog import count, open_source
+
+        self._source = open_source(source)
         self._keys = list(keys)
         self._names = list(dict.fromkeys([*keys, *columns]))
-        self.rows = count(source)
+        self.rows = count(self._source)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        from lingqu.catalog import stream
+
+        return stream(self._source, self._names)
 
     def keys(self) -> Iterator[list[pa.Array]]:
         """The key columns."""
-        for batch in stream(self._source, self._names):
+        for batch in self._batches():
             yield [batch.column(name) for name in self._keys]
 
     def write(self, rows: NDArray[np.int64], forms: Sequence[str], fingerprint: str, output: Path) -> None:
         """The rows of these numbers into a file, which is there whole or not at all."""
         known, first = Fingerprint(forms), 0
         with _writer(output) as write:
-            for batch in stream(self._source, self._names):
+            for batch in self._batches():
                 known.read([batch.column(name) for name in self._keys])
                 low, high = np.searchsorted(rows, [first, first + batch.num_rows])
                 write(batch.take(pa.array(rows[low:high] - first)))
@@ -100,6 +106,8 @@ def _writer(output: Path) -> Iterator[Any]:
 
     def write(batch: pa.RecordBatch) -> None:
         if not held:
+            from pyarrow import csv, parquet
+
             make = parquet.ParquetWriter if output.suffix == ".parquet" else csv.CSVWriter
             held.append(make(other, batch.schema))
         held[0].write_batch(batch)

@@ -28,7 +28,7 @@ from lingqu.ot import vole
 from lingqu.psi.agreement import Result, Terms
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
-from lingqu.psi.rr22 import BLOCK, CHUNK, SEED, encoded
+from lingqu.psi.rr22 import BLOCK, CHUNK, SEED, Hashes, encoded, shared
 
 NAME = "psi.many"
 HELLO = 32 + 8 + 24
@@ -108,18 +108,19 @@ def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
         raise BadInput("One party learns the result, or all do.", "Name one recipient or all parties.")
     meeting = _meet(channel, terms, len(own))
     leader = min(terms.recipients)
-    keys, values = _core.element_hashes(meeting.salt, own.data, own.offsets)
+    hashes = _core.sorted_hashes(meeting.salt, own.data, own.offsets)
+    keys, _, which = hashes
     share = np.zeros_like(keys)
     for key in meeting.keys.values():
         share ^= _core.blocks_under(key, keys)
     if channel.party != leader:
-        _program(Pair(channel, leader), meeting, channel.party, leader, (keys, values), share)
-        return _told(channel, own, keys, leader) if channel.party in terms.recipients else Intersection(None, None)
-    total = _read(channel, own, meeting, share)
+        _program(Pair(channel, leader), meeting, channel.party, leader, hashes, share)
+        return _told(channel, hashes, leader) if channel.party in terms.recipients else Intersection(None, None)
+    total = _read(channel, hashes, meeting, share)
     found = ~total.reshape(-1, 2).any(axis=1)
     if len(terms.recipients) > 1:
         _tell(channel, keys.reshape(-1, 2)[found])
-    return Intersection(int(found.sum()), np.flatnonzero(found))
+    return shared(which[found], len(own))
 
 
 def _meet(channel: Channel, terms: Terms, size: int) -> _Meeting:
@@ -190,49 +191,41 @@ def _receive(pair: Pair, columns: int) -> Words:
     return words
 
 
-def _read(channel: Channel, own: Elements, meeting: _Meeting, share: Words) -> Words:
+def _read(channel: Channel, hashes: Hashes, meeting: _Meeting, share: Words) -> Words:
     """At the leader: the sum of what every party programmed for each of its elements, and of its own share."""
-    columns = _core.okvs_columns(len(own))
-    keys, values, seed, store = encoded(own, meeting.salt, columns)
+    keys, values, which = hashes
+    columns = _core.okvs_columns(len(which))
+    seed, store = encoded(keys, values, columns)
     total = share.copy()
     for peer in sorted(meeting.keys):
         pair = Pair(channel, peer)
         taken = vole.start_taking(pair, columns, _code(meeting, peer))
         pair.send(1 - pair.party, seed, Tag.SEED)
-        _send(pair, taken.a ^ store)
-        total ^= _core.rr22_tags((seed, BLOCK), keys, values, taken.c, None).view(np.uint64)
+        _send(pair, taken.hide(store))
+        total ^= _core.rr22_tags((seed, BLOCK), (keys, values), taken.c, None).view(np.uint64)
         del taken
         other = bytes(pair.receive(1 - pair.party, SEED, Tag.SEED))
         total ^= _core.okvs_decode(other, keys, _receive(pair, _core.okvs_columns(meeting.sizes[peer])))
     return total
 
 
-def _program(pair: Pair, meeting: _Meeting, party: int, leader: int, hashes: tuple[Words, Words], share: Words) -> None:
+def _program(pair: Pair, meeting: _Meeting, party: int, leader: int, hashes: Hashes, share: Words) -> None:
     """At the others: this party's share of each of its elements, under the function that the leader can evaluate."""
-    keys, values = hashes
+    keys, values, which = hashes
     columns = _core.okvs_columns(meeting.sizes[leader])
     given = vole.start_giving(pair, columns, _code(meeting, party))
     low, high = (int(word) for word in given.delta)
     seed = bytes(pair.receive(1 - pair.party, SEED, Tag.SEED))
     store = _core.gf128_scale_add((low, high), _receive(pair, columns), given.b)
-    masks = _core.rr22_tags((seed, BLOCK), keys, values, store, (low, high)).view(np.uint64)
+    masks = _core.rr22_tags((seed, BLOCK), (keys, values), store, (low, high)).view(np.uint64)
     del store, given
-    own, programmed = _solved(keys, masks ^ share)
+    own, programmed = encoded(keys, masks ^ share, _core.okvs_columns(len(which)))
     pair.send(1 - pair.party, own, Tag.SEED)
     _send(pair, programmed)
 
 
-def _solved(keys: Words, values: Words) -> tuple[bytes, Words]:
-    columns = _core.okvs_columns(len(keys) // 2)
-    while True:
-        seed = secrets.token_bytes(SEED)
-        store = _core.okvs_encode(seed, keys, values, columns, secrets.token_bytes(SEED))
-        if store is not None:
-            return seed, store
-
-
 def _tell(channel: Channel, found: Words) -> None:
-    """The digests of what all have, to everyone."""
+    """The digests of what all have, to everyone, in an order that depends on them alone."""
     message = np.ascontiguousarray(found)
     for peer in range(len(channel.parties)):
         if peer != channel.party:
@@ -240,17 +233,20 @@ def _tell(channel: Channel, found: Words) -> None:
             channel.send(peer, message.data.cast("B") if len(found) else b"", Tag.BLOCKS)
 
 
-def _told(channel: Channel, own: Elements, keys: Words, leader: int) -> Intersection:
+def _told(channel: Channel, hashes: Hashes, leader: int) -> Intersection:
     """This party's elements among the digests; ProtocolViolation for digests that it has not."""
+    keys, _, which = hashes
     name = channel.parties[leader]
     count = int.from_bytes(channel.receive(leader, COUNT, Tag.BLOCKS), "little")
-    if count > len(own):
+    if count > len(which):
         raise ProtocolViolation(f"{name} finds more elements than this party has.", "Check its software.", party=name)
     received = np.frombuffer(channel.receive(leader, BLOCK * count, Tag.BLOCKS), np.uint8)
-    found, known = _core.shared_tags(keys.view(np.uint8), received, BLOCK)
+    meeting = _core.TagMeeting(keys.view(np.uint8), BLOCK)
+    known = meeting.meet(_core.sorted_tags(received, BLOCK)[0])
+    found = meeting.found()
     if not known.all() or int(found.sum()) != count:
         raise ProtocolViolation(f"{name} finds elements that this party has not.", "Check its software.", party=name)
-    return Intersection(count, np.flatnonzero(found))
+    return shared(which[found], len(which))
 
 
 def cost(sizes: tuple[int, ...], leader: int, found: int | None = None) -> Cost:

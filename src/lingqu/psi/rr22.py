@@ -3,7 +3,8 @@
 The receiver holds a and c, the sender delta and b, with c = a delta + b.  The receiver encodes its set as a store p
 with Decode(p, y) = H(y) and sends a + p.  The sender's store b + delta (a + p) = c + delta p gives for any x the value
 Decode(c, x) + delta Decode(p, x), from which it subtracts delta H(x): for a y of the receiver's set that leaves
-Decode(c, y), which the receiver knows; for all others it is hidden by delta.  Tags are hashes of these values.
+Decode(c, y), which the receiver knows; for all others it is hidden by delta.  Tags are hashes of these values, and come
+in an order that depends on them alone.
 Source: Raghuraman, Rindal (CCS 2022), section 4; store: Bienstock et al. (USENIX Security 2023).
 Adversary: semi-honest, one of two.  Assumption: LPN with regular noise, CDH for base transfers, hashes random oracles.
 
@@ -17,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Unavailable
 from lingqu.kinds.mechanism import Cost
 from lingqu.ot import vole
-from lingqu.psi.agreement import MESSAGE, Agreement, Result, Terms, agree, random_order, tag_bytes
+from lingqu.psi.agreement import MESSAGE, Agreement, Result, Terms, agree, tag_bytes
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
 
@@ -43,8 +44,8 @@ _ATTEMPTS = 20
 
 Words = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
-Store = tuple[Words, Words, bytes, Words]
-"""The elements' two hashes, the seed of the store, and the store."""
+Hashes = tuple[Words, Words, NDArray[np.uint32]]
+"""Keys, values, and which element each pair is of."""
 
 
 def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
@@ -82,41 +83,55 @@ def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) 
     width = _width(agreement.sizes, safe)
     columns = _core.okvs_columns(len(own))
     with ThreadPoolExecutor(1) as other:
-        encoding: Future[Store] = other.submit(encoded, own, agreement.salt, columns)
+        encoding = other.submit(_prepared, own, agreement.salt, columns)
         taken = vole.start_taking(channel, columns, _code(agreement), safe)
         promised = bytes(channel.receive(peer, COMMITMENT, Tag.SEED)) if safe else b""
-        keys, values, seed, store = encoding.result()
+        (keys, values, which), seed, store = encoding.result()
+    del encoding
     drawn = secrets.token_bytes(BLOCK) if safe else b""
     channel.send(peer, seed + (drawn + taken.challenge() if safe else b""), Tag.SEED)
-    np.bitwise_xor(taken.a, store, out=store)
-    for start in range(0, 2 * columns, 2 * CHUNK):
-        channel.send(peer, store[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
+    hidden = taken.hide(store)
     del store
+    for start in range(0, 2 * columns, 2 * CHUNK):
+        channel.send(peer, hidden[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
+    del hidden
     if safe:
         expected = taken.expected()
         answer = bytes(channel.receive(peer, vole.PROOF + BLOCK, Tag.SEED))
         vole.compare(channel, expected, answer[: vole.PROOF])
         drawn = _joint(channel, drawn, answer[vole.PROOF :], promised)
-    mine = _core.rr22_tags((seed, width), keys, values, taken.c, None, drawn or None)
+    tags = _core.rr22_tags((seed, width), (keys, values), taken.c, None, drawn or None)
     del taken, keys, values
-    theirs = np.empty(count * width, np.uint8)
+    meeting = _core.TagMeeting(tags, width)
+    del tags
+    matched = np.empty(count, bool)
     for start in range(0, count, CHUNK):
-        part = theirs[start * width : (start + CHUNK) * width]
-        part[:] = np.frombuffer(channel.receive(peer, len(part), Tag.BLOCKS), np.uint8)
-    found, matched = _core.shared_tags(mine, theirs, width)
+        part = matched[start : start + CHUNK]
+        part[:] = meeting.meet(np.frombuffer(channel.receive(peer, len(part) * width, Tag.BLOCKS), np.uint8))
     if peer in agreement.terms.recipients and count:
         channel.send(peer, np.packbits(matched, bitorder="little").data.cast("B"), Tag.BLOCKS)
-    return Intersection(int(found.sum()), np.flatnonzero(found))
+    return shared(which[meeting.found()], len(own))
 
 
-def encoded(own: Elements, salt: bytes, columns: int) -> Store:
+def shared(elements: NDArray[np.uint32], count: int) -> Intersection:
+    """Elements, each named once, in order.  count: of all."""
+    found = np.zeros(count, bool)
+    found[elements] = True
+    return Intersection(len(elements), np.flatnonzero(found))
+
+
+def _prepared(own: Elements, salt: bytes, columns: int) -> tuple[Hashes, bytes, Words]:
+    keys, values, which = _core.sorted_hashes(salt, own.data, own.offsets)
+    return (keys, values, which), *encoded(keys, values, columns)
+
+
+def encoded(keys: Words, values: Words, columns: int) -> tuple[bytes, Words]:
     """A seed under which the store can be solved, and the store; a seed fails with probability below 2^-40."""
-    keys, values = _core.element_hashes(salt, own.data, own.offsets)
     for _ in range(_ATTEMPTS):
         seed = secrets.token_bytes(SEED)
         store = _core.okvs_encode(seed, keys, values, columns, secrets.token_bytes(16))
         if store is not None:
-            return keys, values, seed, store
+            return seed, store
     raise Unavailable("No store holds these elements.", "Run it again; if it comes back, report it.")
 
 
@@ -141,11 +156,7 @@ def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> 
     promised = secrets.token_bytes(BLOCK)
     if safe:
         channel.send(peer, _promise(promised), Tag.SEED)
-    order = random_order(len(own))
-    keys, values = (
-        np.take(words.reshape(-1, 2), order, axis=0).reshape(-1)
-        for words in _core.element_hashes(agreement.salt, own.data, own.offsets)
-    )
+    keys, values, which = _core.sorted_hashes(agreement.salt, own.data, own.offsets)
     opening = bytes(channel.receive(peer, SEED + (BLOCK + vole.CHALLENGE if safe else 0), Tag.SEED))
     seed, drawn = opening[:SEED], opening[SEED : SEED + BLOCK]
     proof = given.proof(opening[SEED + BLOCK :]) if safe else b""
@@ -157,8 +168,9 @@ def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> 
     if safe:
         channel.send(peer, proof + promised, Tag.SEED)
         drawn = (np.frombuffer(drawn, np.uint8) ^ np.frombuffer(promised, np.uint8)).tobytes()
-    tags = _core.rr22_tags((seed, width), keys, values, store, (low, high), drawn or None)
+    tags = _core.rr22_tags((seed, width), (keys, values), store, (low, high), drawn or None)
     del store, given, keys, values
+    tags, order = _core.sorted_tags(tags, width)
     for start in range(0, len(own), CHUNK):
         channel.send(peer, tags[start * width : (start + CHUNK) * width].data.cast("B"), Tag.BLOCKS)
     if channel.party not in agreement.terms.recipients:
@@ -167,7 +179,7 @@ def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> 
         return Intersection(0, np.zeros(0, np.int64))
     marks = np.frombuffer(channel.receive(peer, -(-len(own) // 8), Tag.BLOCKS), np.uint8)
     matched = np.unpackbits(marks, count=len(own), bitorder="little").astype(bool)
-    return Intersection(int(matched.sum()), np.sort(order[matched]))
+    return shared(which[order[matched]], len(own))
 
 
 def cost(receiver: int, sender: int, recipients: int = 1, safe: bool = False) -> Cost:

@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 use super::aes::Block;
 use super::rows::Rows;
 use super::{cot, direct, gf128, join, keys, split, vole, Fault};
+use crate::memory;
 
 type Words<'py> = PyReadonlyArray1<'py, u64>;
 type Out<'py, T> = PyResult<Bound<'py, PyArray1<T>>>;
@@ -305,18 +306,25 @@ pub fn vole_send<'py>(
 ) -> PyResult<Sent<'py>> {
     let shape = shape_of(count)?;
     let rows = transfers_of(shape, rows.as_slice()?)?;
-    let (message, b) = py.detach(|| {
-        let (message, b) = vole::send(shape, block_of(delta), &rows, Block::from_le_bytes(code), &key);
-        (message, words_of(&b))
-    });
+    let (b, message) =
+        py.detach(|| made(shape, |b| vole::send(shape, block_of(delta), &rows, Block::from_le_bytes(code), &key, b)));
     Ok((PyBytes::new(py, &message), b.into_pyarray(py)))
+}
+
+/// Words of the correlations of a shape, which `work` writes as blocks.
+fn made<T>(shape: vole::Shape, work: impl FnOnce(&mut [Block]) -> T) -> (Vec<u64>, T) {
+    let mut words = memory::zeros(2 * shape.room());
+    let result = memory::with_blocks(&mut words, work);
+    words.truncate(2 * shape.count());
+    (words, result)
 }
 
 #[pyfunction]
 pub fn vole_hold<'py>(py: Python<'py>, rows: Words<'py>, count: usize, code: [u8; 16]) -> Out<'py, u64> {
     let shape = shape_of(count)?;
     let rows = transfers_of(shape, rows.as_slice()?)?;
-    Ok(py.detach(|| words_of(&vole::hold(shape, &rows, Block::from_le_bytes(code)))).into_pyarray(py))
+    let (a, ()) = py.detach(|| made(shape, |a| vole::hold(shape, &rows, Block::from_le_bytes(code), a)));
+    Ok(a.into_pyarray(py))
 }
 
 #[pyfunction]
@@ -329,7 +337,8 @@ pub fn vole_receive<'py>(
 ) -> Out<'py, u64> {
     let shape = shape_of(count)?;
     let rows = transfers_of(shape, rows.as_slice()?)?;
-    let c = py.detach(|| vole::receive(shape, &rows, Block::from_le_bytes(code), message).map(|c| words_of(&c)))?;
+    let (c, fault) = py.detach(|| made(shape, |c| vole::receive(shape, &rows, Block::from_le_bytes(code), message, c)));
+    fault?;
     Ok(c.into_pyarray(py))
 }
 
@@ -341,9 +350,9 @@ pub fn gf128_scale_add<'py>(py: Python<'py>, factor: (u64, u64), x: Words<'py>, 
         return Err(PyValueError::new_err("blocks have two words, and there are as many of both"));
     }
     let scaled = py.detach(|| {
-        let mut blocks = join(x);
-        gf128::scale_add(block_of(factor), &mut blocks, &join(y));
-        words_of(&blocks)
+        let mut words = x.to_vec();
+        memory::with_blocks(&mut words, |blocks| gf128::scale_add(block_of(factor), blocks, &memory::blocks(y)));
+        words
     });
     Ok(scaled.into_pyarray(py))
 }

@@ -56,6 +56,25 @@ impl Shape {
         16 * (self.first * (self.height + 1) + self.main * (MAIN.height + 1))
     }
 
+    /// Places that making them takes: as many as are made, and the rest of the last tree.
+    pub fn room(&self) -> usize {
+        if self.main == 0 {
+            self.count
+        } else {
+            MAIN.makes(self.main)
+        }
+    }
+
+    /// How many are made.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Room for the sparse vector that the dual code takes.
+    fn noise(&self) -> Vec<Block> {
+        vec![0; self.first << self.height]
+    }
+
     /// Rows for the values of the first trees, and for the paths of both kinds.
     fn cut<'a>(&self, rows: &'a [Block]) -> (&'a [Block], &'a [Block], &'a [Block]) {
         let (values, paths) = rows.split_at(FIELD * self.first);
@@ -70,23 +89,23 @@ fn second_code(code: Block) -> Block {
 
 /// At the holder of delta. rows: q of `shape.transfers()` transfers; code: public and fresh; key: fresh randomness.
 ///
-/// The message, and b.
-pub fn send(shape: Shape, delta: Block, rows: &[Block], code: Block, key: &[u8; 16]) -> (Vec<u8>, Vec<Block>) {
+/// The message; b is in front of `out`, which has `shape.room()` blocks of zeros.
+pub fn send(shape: Shape, delta: Block, rows: &[Block], code: Block, key: &[u8; 16], out: &mut [Block]) -> Vec<u8> {
     let (values, first, main) = shape.cut(rows);
     let values: Vec<Block> = values.chunks_exact(FIELD).map(compose).collect();
     let seeds = seeds(key, shape.first + shape.main);
     let (one, two) = seeds.split_at(shape.first);
-    let (mut message, sparse) = trees_sender(shape.height, delta, &values, first, one);
-    let mut b = expand::encode(code, sparse, shape.made());
-    if shape.main > 0 {
+    let mut noise = shape.noise();
+    let mut message = trees_sender(shape.height, delta, &values, first, one, &mut noise);
+    let b = expand::encode(code, noise, shape.made());
+    if shape.main == 0 {
+        out.copy_from_slice(&b);
+    } else {
         let (secret, values) = b.split_at(MAIN.secret);
-        let (more, mut out) = trees_sender(MAIN.height, delta, values, main, two);
-        lpn::add(second_code(code), 0, secret, &mut out);
-        message.extend(more);
-        b = out;
-        b.truncate(shape.count);
+        message.extend(trees_sender(MAIN.height, delta, values, main, two, out));
+        lpn::add(second_code(code), 0, secret, out);
     }
-    (bytes(&message), b)
+    bytes(&message)
 }
 
 /// b of sparse vectors. values: b of a correlation a tree; masks: q of the paths.
@@ -96,9 +115,9 @@ fn trees_sender(
     values: &[Block],
     masks: &[Block],
     seeds: &[Block],
-) -> (Vec<Block>, Vec<Block>) {
+    out: &mut [Block],
+) -> Vec<Block> {
     let mut message = Vec::with_capacity(seeds.len() * (height + 1));
-    let mut out = vec![0; seeds.len() << height];
     let mut sums = vec![0; height];
     let trees = out.chunks_exact_mut(1 << height).zip(masks.chunks_exact(height)).zip(values);
     for (index, ((leaves, masks), value)) in trees.enumerate() {
@@ -107,26 +126,27 @@ fn trees_sender(
         fixed().tweak_hash(leaves, (index << height) as u64, 1);
         message.push(leaves.iter().fold(*value, |sum, leaf| sum ^ leaf));
     }
-    (message, out)
+    message
 }
 
-/// At the other party: a, which no message of the peer's changes. rows: t of the transfers.
-pub fn hold(shape: Shape, rows: &[Block], code: Block) -> Vec<Block> {
+/// At the other party: a, in front of `out` as in `send`; no message of the peer's changes it. rows: t of the transfers.
+pub fn hold(shape: Shape, rows: &[Block], code: Block, out: &mut [Block]) {
     let (values, first, main) = shape.cut(rows);
     let values: Vec<Block> = values.chunks_exact(FIELD).map(choices).collect();
-    let mut a = expand::encode(code, sparse(shape.height, &values, first), shape.made());
-    if shape.main > 0 {
+    let mut noise = shape.noise();
+    sparse(shape.height, &values, first, &mut noise);
+    let a = expand::encode(code, noise, shape.made());
+    if shape.main == 0 {
+        out.copy_from_slice(&a);
+    } else {
         let (secret, values) = a.split_at(MAIN.secret);
-        let mut out = sparse(MAIN.height, values, main);
-        lpn::add(second_code(code), 0, secret, &mut out);
-        a = out;
-        a.truncate(shape.count);
+        sparse(MAIN.height, values, main, out);
+        lpn::add(second_code(code), 0, secret, out);
     }
-    a
 }
 
-/// c, of the message from the holder of delta.
-pub fn receive(shape: Shape, rows: &[Block], code: Block, message: &[u8]) -> Result<Vec<Block>, Fault> {
+/// c, of the message from the holder of delta, in front of `out` as in `send`.
+pub fn receive(shape: Shape, rows: &[Block], code: Block, message: &[u8], out: &mut [Block]) -> Result<(), Fault> {
     if message.len() != shape.message() {
         return Err(Fault("a message of another length for these correlations"));
     }
@@ -134,15 +154,17 @@ pub fn receive(shape: Shape, rows: &[Block], code: Block, message: &[u8]) -> Res
     let (values, first, main) = shape.cut(rows);
     let values: Vec<Block> = values.chunks_exact(FIELD).map(compose).collect();
     let (one, two) = message.split_at(shape.first * (shape.height + 1));
-    let mut c = expand::encode(code, trees_receiver(shape.height, &values, first, one), shape.made());
-    if shape.main > 0 {
+    let mut noise = shape.noise();
+    trees_receiver(shape.height, &values, first, one, &mut noise);
+    let c = expand::encode(code, noise, shape.made());
+    if shape.main == 0 {
+        out.copy_from_slice(&c);
+    } else {
         let (secret, values) = c.split_at(MAIN.secret);
-        let mut out = trees_receiver(MAIN.height, values, main, two);
-        lpn::add(second_code(code), 0, secret, &mut out);
-        c = out;
-        c.truncate(shape.count);
+        trees_receiver(MAIN.height, values, main, two, out);
+        lpn::add(second_code(code), 0, secret, out);
     }
-    Ok(c)
+    Ok(())
 }
 
 /// The field element of the choice bits, which are the rows' lowest.
@@ -156,18 +178,15 @@ fn hole(masks: &[Block]) -> usize {
 }
 
 /// a of sparse vectors: a tree's value at its hole. Every place is written in the same way, wherever the hole is.
-fn sparse(height: usize, values: &[Block], masks: &[Block]) -> Vec<Block> {
-    let mut out = vec![0; (masks.len() / height) << height];
+fn sparse(height: usize, values: &[Block], masks: &[Block], out: &mut [Block]) {
     for ((part, masks), value) in out.chunks_exact_mut(1 << height).zip(masks.chunks_exact(height)).zip(values) {
         let hole = hole(masks);
         part.iter_mut().enumerate().for_each(|(at, x)| *x = value & Block::from(at == hole).wrapping_neg());
     }
-    out
 }
 
 /// c of sparse vectors. values: c of a correlation a tree; masks: t of the paths.
-fn trees_receiver(height: usize, values: &[Block], masks: &[Block], message: &[Block]) -> Vec<Block> {
-    let mut out = vec![0; (masks.len() / height) << height];
+fn trees_receiver(height: usize, values: &[Block], masks: &[Block], message: &[Block], out: &mut [Block]) {
     let mut siblings = vec![0; height];
     for (index, leaves) in out.chunks_exact_mut(1 << height).enumerate() {
         let masks = &masks[index * height..][..height];
@@ -183,7 +202,6 @@ fn trees_receiver(height: usize, values: &[Block], masks: &[Block], message: &[B
         }
         leaves.iter_mut().enumerate().for_each(|(at, leaf)| *leaf |= missing & Block::from(at == hole).wrapping_neg());
     }
-    out
 }
 
 #[cfg(test)]
@@ -208,15 +226,17 @@ mod tests {
         for count in [1, 2048, 5000, DIRECT, DIRECT + 1] {
             let shape = Shape::of(count).unwrap();
             let (q, t) = transfers(delta, shape.transfers());
-            let (message, b) = send(shape, delta, &q, 77, &[5; 16]);
+            assert!(shape.room() >= shape.count() && shape.count() == count);
+            let [mut a, mut b, mut c] = [(); 3].map(|()| vec![0; shape.room()]);
+            let message = send(shape, delta, &q, 77, &[5; 16], &mut b);
             assert_eq!(message.len(), shape.message());
-            let (a, c) = (hold(shape, &t, 77), receive(shape, &t, 77, &message).unwrap());
-            assert_eq!((a.len(), b.len(), c.len()), (count, count, count));
+            hold(shape, &t, 77, &mut a);
+            receive(shape, &t, 77, &message, &mut c).unwrap();
             for ((a, b), c) in a.iter().zip(&b).zip(&c).take(5000) {
                 assert_eq!(multiply_portable(*a, delta) ^ b, *c);
             }
             assert!(a.iter().all(|x| *x != 0));
-            assert!(receive(shape, &t, 77, &message[16..]).is_err());
+            assert!(receive(shape, &t, 77, &message[16..], &mut c).is_err());
         }
     }
 

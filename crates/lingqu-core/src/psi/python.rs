@@ -1,7 +1,8 @@
 //! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
 use super::unique::Texts;
-use super::{cuckoo, hash, okvs, rows, rr22, unique};
+use super::{cuckoo, hash, okvs, rows, rr22, spread, tags, unique};
 use crate::curve::{self, weierstrass};
+use crate::memory;
 use crate::prg::Prg;
 use curve25519_dalek::scalar::Scalar;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
@@ -19,16 +20,14 @@ fn blocks(words: &[u64]) -> PyResult<Cow<'_, [u128]>> {
     if !words.len().is_multiple_of(2) {
         return Err(PyValueError::new_err("a block has two words"));
     }
-    // SAFETY: every two words are a block of 128 bits, and on a little-endian machine the low one is first.
-    let (before, whole, after) = unsafe { words.align_to::<u128>() };
-    if cfg!(target_endian = "little") && before.is_empty() && after.is_empty() {
-        return Ok(Cow::Borrowed(whole));
-    }
-    Ok(words.chunks_exact(2).map(|pair| u128::from(pair[0]) | u128::from(pair[1]) << 64).collect())
+    Ok(memory::blocks(words))
 }
 
-fn words(blocks: &[u128]) -> Vec<u64> {
-    blocks.iter().flat_map(|block| [*block as u64, (*block >> 64) as u64]).collect()
+/// Words of so many blocks that `work` fills.
+fn filled<T>(count: usize, work: impl FnOnce(&mut [u128]) -> T) -> (Vec<u64>, T) {
+    let mut words = memory::zeros(2 * count);
+    let result = memory::with_blocks(&mut words, work);
+    (words, result)
 }
 
 fn bad_offsets() -> PyErr {
@@ -120,8 +119,12 @@ impl CurveKey {
 #[pyfunction]
 pub fn element_digests<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, offsets: Offsets<'py>) -> Out<'py, u64> {
     let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
-    let found = py.detach(|| hash::digests::<1>(&salt, data, offsets).map(|digests| words(&digests)));
-    Ok(found.ok_or_else(bad_offsets)?.into_pyarray(py))
+    let (words, found) = py.detach(|| {
+        let count = offsets.len().saturating_sub(1);
+        filled(count, |keys| hash::digests(&salt, data, offsets, |place, [key, _]| keys[place] = key))
+    });
+    found.ok_or_else(bad_offsets)?;
+    Ok(words.into_pyarray(py))
 }
 
 type Two<'py, T> = PyResult<(Bound<'py, PyArray1<T>>, Bound<'py, PyArray1<T>>)>;
@@ -129,14 +132,34 @@ type Two<'py, T> = PyResult<(Bound<'py, PyArray1<T>>, Bound<'py, PyArray1<T>>)>;
 #[pyfunction]
 pub fn element_hashes<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, offsets: Offsets<'py>) -> Two<'py, u64> {
     let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
-    let found = py.detach(|| {
-        hash::digests::<2>(&salt, data, offsets).map(|digests| {
-            let (keys, values): (Vec<u128>, Vec<u128>) = digests.chunks_exact(2).map(|two| (two[0], two[1])).unzip();
-            (words(&keys), words(&values))
+    let (keys, (values, found)) = py.detach(|| {
+        let count = offsets.len().saturating_sub(1);
+        filled(count, |keys| {
+            filled(count, |values| {
+                hash::digests(&salt, data, offsets, |place, both| (keys[place], values[place]) = (both[0], both[1]))
+            })
         })
     });
-    let (keys, values) = found.ok_or_else(bad_offsets)?;
+    found.ok_or_else(bad_offsets)?;
     Ok((keys.into_pyarray(py), values.into_pyarray(py)))
+}
+
+type Three<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u32>>)>;
+
+/// As `element_hashes`, by the lower halves of the keys, and which element each is of.
+#[pyfunction]
+pub fn sorted_hashes<'py>(py: Python<'py>, salt: [u8; 32], data: Bytes<'py>, offsets: Offsets<'py>) -> Three<'py> {
+    let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
+    let found = py.detach(|| {
+        let count = offsets.len().saturating_sub(1);
+        let (mut keys, mut values) = (spread::blocks(count), spread::blocks(count));
+        hash::digests(&salt, data, offsets, |place, both| (keys[place], values[place]) = (both[0], both[1]))?;
+        let (sorted, (with, who)) =
+            filled(count, |sorted| filled(count, |with| hash::in_order(&keys, &values, [sorted, with])));
+        Some((sorted, with, who))
+    });
+    let (keys, values, who) = found.ok_or_else(bad_offsets)?;
+    Ok((keys.into_pyarray(py), values.into_pyarray(py), who.into_pyarray(py)))
 }
 
 type Joined<'py> = PyResult<(Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<i64>>)>;
@@ -193,8 +216,9 @@ pub fn okvs_encode<'py>(
     if keys.len() != values.len() || columns < okvs::columns(keys.len()) {
         return Err(PyValueError::new_err("keys, values and columns do not fit each other"));
     }
-    let store = py.detach(|| okvs::encode(&seed, &keys, &values, columns, &mut Prg::new(&fill)));
-    Ok(store.map(|store| words(&store).into_pyarray(py)))
+    let (store, found) =
+        py.detach(|| filled(columns, |store| okvs::encode(&seed, &keys, &values, &mut Prg::new(&fill), store)));
+    Ok(found.map(|()| store.into_pyarray(py)))
 }
 
 #[pyfunction]
@@ -203,7 +227,8 @@ pub fn okvs_decode<'py>(py: Python<'py>, seed: [u8; 16], keys: Words<'py>, store
     if store.len() < okvs::columns(0) {
         return Err(PyValueError::new_err("a store has more columns"));
     }
-    Ok(py.detach(|| words(&okvs::decode(&seed, &keys, &store))).into_pyarray(py))
+    let (found, ()) = py.detach(|| filled(keys.len(), |out| okvs::decode(&seed, &keys, &store, out)));
+    Ok(found.into_pyarray(py))
 }
 
 /// A store of rows of words; see `rows::encode`.
@@ -243,7 +268,8 @@ pub fn rows_decode<'py>(
 #[pyfunction]
 pub fn blocks_under<'py>(py: Python<'py>, key: [u8; 16], keys: Words<'py>) -> Out<'py, u64> {
     let keys = blocks(keys.as_slice()?)?;
-    Ok(py.detach(|| words(&rows::blocks_under(&key, &keys))).into_pyarray(py))
+    let (found, ()) = py.detach(|| filled(keys.len(), |out| rows::blocks_under(&key, &keys, out)));
+    Ok(found.into_pyarray(py))
 }
 
 #[pyfunction]
@@ -290,34 +316,77 @@ pub fn cuckoo_table<'py>(
 
 /// Tags of elements under a store; see `rr22::tags`.  drawn: what both parties drew, for tags that are random oracles.
 #[pyfunction]
-#[pyo3(signature = (keyed, keys, values, store, delta, drawn=None))]
+#[pyo3(signature = (keyed, hashes, store, delta, drawn=None))]
 pub fn rr22_tags<'py>(
     py: Python<'py>,
     keyed: ([u8; 16], usize),
-    keys: Words<'py>,
-    values: Words<'py>,
+    hashes: (Words<'py>, Words<'py>),
     store: Words<'py>,
     delta: Option<(u64, u64)>,
     drawn: Option<[u8; 16]>,
 ) -> Out<'py, u8> {
     let (seed, width) = keyed;
-    let (keys, values, store) = (blocks(keys.as_slice()?)?, blocks(values.as_slice()?)?, blocks(store.as_slice()?)?);
+    let (keys, values) = (blocks(hashes.0.as_slice()?)?, blocks(hashes.1.as_slice()?)?);
+    let store = blocks(store.as_slice()?)?;
     let oracle = drawn.map_or(rr22::Oracle::Block, |drawn| rr22::Oracle::Random(u128::from_le_bytes(drawn)));
     if keys.len() != values.len() || store.len() < okvs::columns(0) || !(1..=oracle.most()).contains(&width) {
         return Err(PyValueError::new_err("keys, values, store and width do not fit each other"));
     }
     let delta = delta.map(|(low, high)| u128::from(low) | u128::from(high) << 64);
     let keyed = rr22::Keyed { seed: &seed, store: &store, delta, oracle, width };
-    Ok(py.detach(|| rr22::tags(&keyed, &keys, &values)).into_pyarray(py))
+    let tags = py.detach(|| {
+        let mut tags = memory::large(vec![0; keys.len() * width]);
+        rr22::tags(&keyed, &keys, &values, &mut tags);
+        tags
+    });
+    Ok(tags.into_pyarray(py))
 }
 
-/// Which tags of each side the other has too.
-#[pyfunction]
-pub fn shared_tags<'py>(py: Python<'py>, mine: Bytes<'py>, theirs: Bytes<'py>, width: usize) -> Two<'py, bool> {
-    let (mine, theirs) = (mine.as_slice()?, theirs.as_slice()?);
-    if !(1..=32).contains(&width) || !mine.len().is_multiple_of(width) || !theirs.len().is_multiple_of(width) {
+fn tags_fit(tags: &[u8], width: usize) -> PyResult<()> {
+    if !(1..=32).contains(&width) || !tags.len().is_multiple_of(width) || tags.len() / width >= u32::MAX as usize {
         return Err(PyValueError::new_err("tags have 1 to 32 bytes, and there are whole ones"));
     }
-    let (left, right) = py.detach(|| rr22::shared(mine, theirs, width));
-    Ok((left.into_pyarray(py), right.into_pyarray(py)))
+    Ok(())
+}
+
+type Ordered<'py> = PyResult<(Bound<'py, PyArray1<u8>>, Bound<'py, PyArray1<u32>>)>;
+
+/// Tags in order; see `tags::sorted`.
+#[pyfunction]
+pub fn sorted_tags<'py>(py: Python<'py>, tags: Bytes<'py>, width: usize) -> Ordered<'py> {
+    let tags = tags.as_slice()?;
+    tags_fit(tags, width)?;
+    let (tags, order) = py.detach(|| tags::sorted(tags, width));
+    Ok((tags.into_pyarray(py), order.into_pyarray(py)))
+}
+
+/// This side's tags, which the other's meet as they come; see `tags::Meeting`.
+#[pyclass(module = "lingqu._core")]
+pub struct TagMeeting {
+    meeting: tags::Meeting,
+    width: usize,
+}
+
+#[pymethods]
+impl TagMeeting {
+    #[new]
+    fn new(py: Python<'_>, tags: Bytes<'_>, width: usize) -> PyResult<Self> {
+        let tags = tags.as_slice()?;
+        tags_fit(tags, width)?;
+        Ok(TagMeeting { meeting: py.detach(|| tags::Meeting::new(tags, width)), width })
+    }
+
+    fn __repr__(&self) -> String {
+        format!("TagMeeting({} tags of {} bytes)", self.meeting.found().len(), self.width)
+    }
+
+    fn meet<'py>(&mut self, py: Python<'py>, tags: Bytes<'py>) -> Out<'py, bool> {
+        let tags = tags.as_slice()?;
+        tags_fit(tags, self.width)?;
+        Ok(py.detach(|| self.meeting.meet(tags)).into_pyarray(py))
+    }
+
+    fn found<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<bool>> {
+        self.meeting.found().to_vec().into_pyarray(py)
+    }
 }

@@ -1,28 +1,27 @@
-//! A key-value store for rows of words, on the band matrix of `okvs`, and the keyed functions that mask such rows.
+//! A key-value store for rows of words, on the band matrix of `bands`, and the keyed functions that mask such rows.
 //!
 //! One elimination serves all words of a row. The store lies by planes, one of `columns` words for every word of a
 //! row, so that a lookup reads whole registers whatever the width.
+use super::bands::{reduce, Bands, Bits, Entry, Right, BAND, CHUNK};
 use super::hash::FixedKey;
-use super::okvs::{Bands, Row, BAND, CHUNK, WORDS};
 use crate::prg::Prg;
 
 /// Words of a plane with the room that the last bands reach into.
 const fn padded(columns: usize) -> usize {
-    columns.next_multiple_of(64) + 64 * WORDS
+    columns + BAND
 }
 
-/// The XOR of the columns of a plane that a row names; every column of the band is read.
-fn combine(row: &Row, plane: &[u64]) -> u64 {
-    let first = row.base as usize * 64;
+/// The XOR of the columns of a plane that a row names, from `first` on; every column of the band is read.
+fn combine(bits: &Bits, plane: &[u64], first: usize) -> u64 {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: the processor has AVX-512F.
-        return unsafe { combine_wide(&row.bits, &plane[first..first + 64 * WORDS]) };
+        return unsafe { combine_wide(bits, &plane[first..first + BAND]) };
     }
-    combine_portable(&row.bits, &plane[first..first + 64 * WORDS])
+    combine_portable(bits, &plane[first..first + BAND])
 }
 
-fn combine_portable(bits: &[u64; WORDS], columns: &[u64]) -> u64 {
+fn combine_portable(bits: &Bits, columns: &[u64]) -> u64 {
     let mut sum = 0;
     for (word, columns) in bits.iter().zip(columns.chunks_exact(64)) {
         for (i, column) in columns.iter().enumerate() {
@@ -34,9 +33,9 @@ fn combine_portable(bits: &[u64; WORDS], columns: &[u64]) -> u64 {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn combine_wide(bits: &[u64; WORDS], columns: &[u64]) -> u64 {
+fn combine_wide(bits: &Bits, columns: &[u64]) -> u64 {
     use std::arch::x86_64::*;
-    assert!(columns.len() == 64 * WORDS);
+    assert!(columns.len() == BAND);
     let mut sums = [_mm512_setzero_si512(); 4];
     for (i, word) in bits.iter().enumerate() {
         for step in 0..8 {
@@ -52,6 +51,43 @@ fn combine_wide(bits: &[u64; WORDS], columns: &[u64]) -> u64 {
     (_mm_extract_epi64::<1>(two) ^ _mm_cvtsi128_si64(two)) as u64
 }
 
+/// Rows of words as the right sides: `own` is in hand, `settled` has `width` words a column.
+struct Words<'a> {
+    planes: Vec<&'a [u64]>,
+    near: Vec<usize>,
+    own: Vec<u64>,
+    settled: Vec<u64>,
+}
+
+impl Words<'_> {
+    fn column(&mut self, column: usize) -> (&mut [u64], &mut [u64]) {
+        let width = self.own.len();
+        (&mut self.own, &mut self.settled[column * width..(column + 1) * width])
+    }
+}
+
+impl Right for Words<'_> {
+    fn gather(&mut self, chunk: &[Entry]) {
+        self.near.clear();
+        self.near.extend(chunk.iter().map(|entry| entry.key()));
+    }
+
+    fn take(&mut self, place: usize) {
+        let key = self.near[place];
+        self.own.iter_mut().zip(&self.planes).for_each(|(word, plane)| *word = plane[key]);
+    }
+
+    fn subtract(&mut self, column: usize) {
+        let (own, settled) = self.column(column);
+        own.iter_mut().zip(settled).for_each(|(word, other)| *word ^= *other);
+    }
+
+    fn settle(&mut self, column: usize) {
+        let (own, settled) = self.column(column);
+        settled.copy_from_slice(own);
+    }
+}
+
 /// A store of `columns` columns in which every key has its row: `width` planes of words, one after the other.
 ///
 /// values: as many planes of a word a key.  None when the band's rows depend on each other (the caller takes another
@@ -64,56 +100,24 @@ pub fn encode(
     columns: usize,
     fill: &mut Prg,
 ) -> Option<Vec<u64>> {
-    let (rows, right) = reduce(seed, keys, values, width, columns)?;
+    let planes = (0..width).map(|place| &values[place * keys.len()..(place + 1) * keys.len()]).collect();
+    let mut right = Words { planes, near: Vec::new(), own: vec![0; width], settled: vec![0; width * columns] };
+    let pivots = reduce(&Bands::new(seed, columns), keys, columns, &mut right)?;
+    let rows: &[Bits] = pivots.as_chunks().0;
     let mut store = vec![0u64; width * columns];
     fill.fill(&mut store);
     let mut plane = vec![0u64; padded(columns)];
     for (place, part) in store.chunks_exact_mut(columns).enumerate() {
         plane[..columns].copy_from_slice(part);
         for (column, row) in rows.iter().enumerate().rev() {
-            if row.bits[0] != 0 {
+            if row[0] != 0 {
                 plane[column] = 0;
-                plane[column] = right[column * width + place] ^ combine(row, &plane);
+                plane[column] = right.settled[column * width + place] ^ combine(row, &plane, column);
             }
         }
         part.copy_from_slice(&plane[..columns]);
     }
     Some(store)
-}
-
-/// As `okvs::encode` eliminates, with `width` words on the right side of every row.
-fn reduce(
-    seed: &[u8; 16],
-    keys: &[u128],
-    values: &[u64],
-    width: usize,
-    columns: usize,
-) -> Option<(Vec<Row>, Vec<u64>)> {
-    let (bands, count) = (Bands::new(seed, columns), keys.len());
-    let mut pivots = vec![Row::EMPTY; columns];
-    let mut right = vec![0u64; columns * width];
-    let (mut near, mut rows) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
-    let mut own = vec![0u64; width];
-    for indices in bands.order(keys).chunks(CHUNK) {
-        near.clear();
-        near.extend(indices.iter().map(|&i| keys[i as usize]));
-        bands.expand(&near, &mut rows);
-        for (row, &i) in rows.iter_mut().zip(indices) {
-            own.iter_mut().enumerate().for_each(|(place, word)| *word = values[place * count + i as usize]);
-            loop {
-                let column = row.lead()?;
-                let settled = &mut right[column * width..(column + 1) * width];
-                if pivots[column].bits[0] == 0 {
-                    pivots[column] = *row;
-                    settled.copy_from_slice(&own);
-                    break;
-                }
-                row.subtract(&pivots[column]);
-                own.iter_mut().zip(settled.iter()).for_each(|(word, other)| *word ^= other);
-            }
-        }
-    }
-    Some((pivots, right))
 }
 
 /// The row of every key in a store, by planes; for a key that was not encoded it is as random as the store.
@@ -126,17 +130,16 @@ pub fn decode(seed: &[u8; 16], keys: &[u128], store: &[u64], width: usize) -> Ve
         plane[..columns].copy_from_slice(part);
     }
     let mut out = vec![0u64; width * count];
-    let (mut near, mut rows) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
-    for indices in bands.order(keys).chunks(CHUNK) {
-        near.clear();
-        near.extend(indices.iter().map(|&i| keys[i as usize]));
-        bands.expand(&near, &mut rows);
+    let mut bits = [[0; BAND / 64]; CHUNK];
+    bands.chunks(keys, |entries, near| {
+        bands.bits(near, &mut bits);
         for (place, plane) in planes.chunks_exact(stride).enumerate() {
-            for (row, &i) in rows.iter().zip(indices) {
-                out[place * count + i as usize] = combine(row, plane);
+            for (entry, bits) in entries.iter().zip(&bits) {
+                out[place * count + entry.key()] = combine(bits, plane, entry.start());
             }
         }
-    }
+        Some(())
+    });
     out
 }
 
@@ -144,11 +147,10 @@ pub fn decode(seed: &[u8; 16], keys: &[u128], store: &[u64], width: usize) -> Ve
 pub const LEAST: usize = BAND;
 
 /// AES-128 of every block under a secret key: a pseudorandom function of distinct blocks.
-pub fn blocks_under(key: &[u8; 16], blocks: &[u128]) -> Vec<u128> {
-    let mut out = blocks.to_vec();
+pub fn blocks_under(key: &[u8; 16], blocks: &[u128], out: &mut [u128]) {
+    out.copy_from_slice(blocks);
     let cipher = FixedKey::new(key);
     out.chunks_mut(CHUNK).for_each(|part| cipher.apply(part));
-    out
 }
 
 /// `width` words for every pseudorandom block, by planes: AES-128 of block ^ 0, block ^ 1, ... under a secret key.
@@ -209,19 +211,23 @@ mod tests {
 
     #[test]
     fn wide_and_portable_sums_agree() {
-        let plane = random(5, 64 * WORDS);
-        for bits in [[0u64; WORDS], [u64::MAX; WORDS], [1, 1 << 63, 0x0123_4567_89ab_cdef, 7, 1 << 40]] {
-            let row = Row { bits, base: 0, value: 0 };
-            assert_eq!(combine(&row, &plane), combine_portable(&bits, &plane));
+        let plane = random(5, BAND + 3);
+        for bits in [[0; 4], [u64::MAX; 4], [1, 1 << 63, 0x0123_4567_89ab_cdef, 7], [1 << 40, 0, 0, 0]] {
+            assert_eq!(combine(&bits, &plane, 3), combine_portable(&bits, &plane[3..]));
         }
     }
 
     #[test]
     fn masks_are_aes_of_the_block_and_a_counter() {
         let (keys, all) = (blocks(6, 700), masks_under(&[7; 16], &blocks(6, 700), 5, false));
-        let third = blocks_under(&[7; 16], &keys.iter().map(|block| block ^ 2).collect::<Vec<_>>());
+        let under = |blocks: &[u128]| {
+            let mut out = vec![0; blocks.len()];
+            blocks_under(&[7; 16], blocks, &mut out);
+            out
+        };
+        let third = under(&keys.iter().map(|block| block ^ 2).collect::<Vec<_>>());
         assert_eq!(all[4 * 700..], third.iter().map(|block| *block as u64).collect::<Vec<_>>());
-        let first = blocks_under(&[7; 16], &keys);
+        let first = under(&keys);
         assert_eq!(all[700..1400], first.iter().map(|block| (block >> 64) as u64).collect::<Vec<_>>());
         let forward = masks_under(&[7; 16], &keys, 5, true);
         let added = third.iter().zip(&keys).map(|(image, block)| (image ^ block ^ 2) as u64);

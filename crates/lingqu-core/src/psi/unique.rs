@@ -1,4 +1,5 @@
 //! Keys of several columns as one text each, and equal ones made one.
+use super::spread;
 use std::hash::{BuildHasher, RandomState};
 
 /// A column of byte strings: string i is data[offsets[i]..offsets[i + 1]].
@@ -61,74 +62,93 @@ pub fn take(texts: &Texts<'_>, rows: &[i64]) -> Option<(Vec<u8>, Vec<i64>)> {
     Some((data, offsets))
 }
 
-/// Rows whose hashes fall together, in the rows' order.
-fn parts(hashes: &[u64], log: u32) -> (Vec<u32>, Vec<usize>) {
-    let part = |hash: &u64| hash.checked_shr(64 - log).unwrap_or(0) as usize;
-    let mut ends = vec![0usize; 1 << log];
-    hashes.iter().for_each(|hash| ends[part(hash)] += 1);
-    let mut total = 0;
-    for end in &mut ends {
-        (*end, total) = (total, total + *end);
+/// A keyed hash of byte strings. Two that differ agree with a chance of about 2^-63, whoever chose them.
+///
+/// Up to 32 bytes that is NH (Black, Halevi, Krawczyk, Krovetz, Rogaway, "UMAC", CRYPTO 1999), a sum of products of words
+/// under random keys, with the length, brought to 64 bits by Thorup's pair-multiply-shift; beyond, the standard library's.
+struct Keyed {
+    words: [u64; 4],
+    pair: [u128; 2],
+    longer: RandomState,
+}
+
+impl Keyed {
+    fn new() -> Self {
+        let longer = RandomState::new();
+        let pair = [4, 6].map(|i| u128::from(longer.hash_one(i)) << 64 | u128::from(longer.hash_one(i + 1)));
+        Keyed { words: std::array::from_fn(|i| longer.hash_one(i)), pair, longer }
     }
-    let mut rows = vec![0u32; hashes.len()];
-    for (row, hash) in hashes.iter().enumerate() {
-        let end = &mut ends[part(hash)];
-        rows[*end] = row as u32;
-        *end += 1;
+
+    #[inline(always)]
+    fn hash(&self, text: &[u8]) -> u64 {
+        let Some(words) = short(text) else { return self.longer.hash_one(text) };
+        let k = &self.words;
+        let product = |a: u64, b: u64| u128::from(a) * u128::from(b);
+        let one = product(words[0].wrapping_add(k[0]), words[1].wrapping_add(k[1]));
+        let two = product(words[2].wrapping_add(k[2]), words[3].wrapping_add(k[3]));
+        let sum = one.wrapping_add(two).wrapping_add(u128::from(text.len() as u64) << 64);
+        let (low, high) = (u128::from(sum as u64), sum >> 64);
+        (self.pair[0].wrapping_add(low).wrapping_mul(self.pair[1].wrapping_add(high)) >> 64) as u64
     }
-    (rows, ends)
+}
+
+/// A text of up to 32 bytes as words, zeros behind its end.
+#[inline(always)]
+fn short(text: &[u8]) -> Option<[u64; 4]> {
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| text[at + i]));
+    let length = text.len();
+    match length {
+        25..=32 => Some([word(0), word(8), word(16), word(length - 8)]),
+        17..=24 => Some([word(0), word(8), word(length - 8), 0]),
+        9..=16 => Some([word(0), word(length - 8), 0, 0]),
+        8 => Some([word(0), 0, 0, 0]),
+        0..8 => Some([text.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)), 0, 0, 0]),
+        _ => None,
+    }
 }
 
 /// The first row of every different string, in order, and for every row the number of its string among them.
 ///
 /// Hashes are keyed afresh, so nobody can choose rows that collide. None for 2^32 - 1 rows and more.
 pub fn unique(texts: &Texts<'_>) -> Option<(Vec<i64>, Vec<i64>)> {
-    const FREE: u32 = u32::MAX;
-    if texts.len() >= FREE as usize {
+    if texts.len() >= u32::MAX as usize {
         return None;
     }
-    let keyed = RandomState::new();
-    let hashes: Vec<u64> = (0..texts.len()).map(|row| keyed.hash_one(texts.get(row))).collect();
-    let log = (texts.len() / 4096).checked_ilog2().unwrap_or(0).min(12);
-    let (rows, ends) = parts(&hashes, log);
-    let mut first = vec![0u32; texts.len()];
-    let mut table: Vec<u32> = Vec::new();
-    let mut start = 0;
-    for end in ends {
-        let part = &rows[start..end];
-        start = end;
-        let slots = (2 * part.len() + 1).next_power_of_two();
-        table.clear();
-        table.resize(slots, FREE);
-        for &row in part {
-            let hash = hashes[row as usize];
-            let mut slot = hash as usize & (slots - 1);
-            loop {
-                let other = table[slot];
-                if other == FREE {
-                    table[slot] = row;
-                    first[row as usize] = row;
-                    break;
-                }
-                if hashes[other as usize] == hash && texts.get(other as usize) == texts.get(row as usize) {
-                    first[row as usize] = other;
-                    break;
-                }
-                slot = (slot + 1) & (slots - 1);
-            }
-        }
-    }
+    let keyed = Keyed::new();
+    let mut records = spread::blocks(texts.len());
+    let rows = records.iter_mut().enumerate();
+    rows.for_each(|(row, record)| *record = u128::from(keyed.hash(texts.get(row))) << 64 | row as u128);
+    let again = repeated(texts, &spread::sort(records));
     let mut kept = Vec::with_capacity(texts.len());
-    let mut number = vec![0i64; texts.len()];
-    for (row, first) in first.into_iter().enumerate() {
-        if first as usize == row {
-            number[row] = kept.len() as i64;
-            kept.push(row as i64);
+    let mut number = Vec::with_capacity(texts.len());
+    let mut later = again.iter().peekable();
+    for row in 0..texts.len() {
+        if let Some((_, first)) = later.next_if(|(other, _)| *other as usize == row) {
+            number.push(number[*first as usize]);
         } else {
-            number[row] = number[first as usize];
+            number.push(kept.len() as i64);
+            kept.push(row as i64);
         }
     }
     Some((kept, number))
+}
+
+/// Rows whose string an earlier one has, in order, each with the first such row.  records: hash and row, in order.
+fn repeated(texts: &Texts<'_>, records: &[u128]) -> Vec<(u32, u32)> {
+    let mut again = Vec::new();
+    let mut firsts: Vec<u32> = Vec::new();
+    for run in records.chunk_by(|one, other| one >> 64 == other >> 64).filter(|run| run.len() > 1) {
+        firsts.clear();
+        for row in run.iter().map(|record| *record as u32) {
+            let text = texts.get(row as usize);
+            match firsts.iter().find(|first| texts.get(**first as usize) == text) {
+                Some(first) => again.push((row, *first)),
+                None => firsts.push(row),
+            }
+        }
+    }
+    again.sort_unstable();
+    again
 }
 
 #[cfg(test)]
@@ -168,6 +188,8 @@ mod tests {
             let first = kept[*number as usize] as usize;
             assert!(first <= row && value(first) == value(row));
         }
+        let all = [0usize, 1, 7, 8, 9, 16, 17, 24, 25, 32, 33].map(|length| vec![0u8; length]);
+        assert!(all.iter().all(|text| short(text).is_some() == (text.len() <= 32)));
         let different: std::collections::HashSet<u16> = (0..count).map(value).collect();
         assert_eq!(kept.len(), different.len());
         assert_eq!(unique(&Texts::new(&[], &[0]).unwrap()).unwrap(), (vec![], vec![]));

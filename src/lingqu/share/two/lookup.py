@@ -127,11 +127,11 @@ def _evaluated(s: Session, blocks: Words, values: Words) -> Words:
         encoding = other.submit(encoded, blocks, np.concatenate([values[::2], values[1::2]]), 2)
         taken = vole.start_taking(s.channel, columns, _CODE)
         seed, store = encoding.result()
-    hidden = np.ascontiguousarray(store.reshape(2, columns).T).reshape(-1) ^ taken.a
+    hidden = taken.hide(np.ascontiguousarray(store.reshape(2, columns).T).reshape(-1))
     s.channel.send(s.peer, seed, Tag.SEED)
     for start in range(0, 2 * columns, 2 * CHUNK):
         s.channel.send(s.peer, hidden[start : start + 2 * CHUNK].data.cast("B"), Tag.BLOCKS)
-    return rr22_tags((seed, BLOCK), blocks, values, taken.c, None, None).view(np.uint64)
+    return rr22_tags((seed, BLOCK), (blocks, values), taken.c, None).view(np.uint64)
 
 
 def _keep(s: Session, lookup: Lookup, kept: Kept | None, bins: int) -> Words:
@@ -146,7 +146,7 @@ def _keep(s: Session, lookup: Lookup, kept: Kept | None, bins: int) -> Words:
         part = store[start : start + 2 * CHUNK]
         sent = np.frombuffer(s.channel.receive(s.peer, 8 * len(part), Tag.BLOCKS), np.uint64)
         part[:] = gf128_scale_add((low, high), sent, part)
-    outputs = rr22_tags((seed, BLOCK), blocks, values, store, (low, high), None).view(np.uint64)
+    outputs = rr22_tags((seed, BLOCK), (blocks, values), store, (low, high)).view(np.uint64)
     del store, given, values
     planes = Prg(os.urandom(16)).words(lookup.width * bins).reshape(lookup.width, bins)
     hints = masks_under(EXPANSION, outputs, lookup.width, True).reshape(lookup.width, -1)
