@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from tests.share.values import Values
 
 from lingqu.kinds.errors import LingquError
 from lingqu.kinds.mechanism import installed
@@ -16,7 +16,6 @@ from lingqu.share import (
     Aggregate,
     Machine,
     Relation,
-    SharedBits,
     bitwise,
     compact,
     distinct_marks,
@@ -58,37 +57,6 @@ Parties = Any
 DECLARATIONS = {"rep3": DECLARATION, "two": TWO}
 CHI_SQUARE_LIMIT = 377.1
 """The chi-square distribution with 255 degrees of freedom passes this with probability 1e-6."""
-
-
-class Values:
-    """Operands with made-up contents: zeros, or random ones."""
-
-    def __init__(self, m: Machine, seed: int | None) -> None:
-        self.m = m
-        self.random = None if seed is None else np.random.default_rng(seed)
-
-    def array(self, *shape: int, below: int = 1 << 40) -> NDArray[np.int64]:
-        return np.zeros(shape, np.int64) if self.random is None else self.random.integers(0, below, shape)
-
-    def shared(self, *shape: int, below: int = 1 << 40, least: int = 0) -> Any:
-        own = self.array(*shape, below=below) + least
-        return self.m.input(0, own if self.m.owns(0) else None, shape)
-
-    def bits(self, *shape: int, width: int = 1) -> SharedBits:
-        own = self.array(*shape, below=1 << min(width, 62))
-        return self.m.input_bits(0, own if self.m.owns(0) else None, shape, width)
-
-    def order(self, rows: int) -> Any:
-        order = np.arange(rows) if self.random is None else self.random.permutation(rows)
-        return self.m.permutation(self.m.input(0, order if self.m.owns(0) else None, (rows,)))
-
-    def key(self, rows: int, width: int) -> tuple[SharedBits, ...]:
-        widths = [width % 64] * (width % 64 > 0) + [64] * (width // 64)
-        return tuple(self.bits(rows, width=w) for w in widths)
-
-    def relation(self, rows: int, columns: int, keys: Mapping[str, int], prefix: str = "") -> Relation:
-        values = {f"{prefix}{i}": self.shared(rows) for i in range(columns)}
-        return Relation(values, {k: self.key(rows, width) for k, width in keys.items()}, self.shared(rows, below=2))
 
 
 def two(v: Values, *shape: int, below: int = 1 << 40) -> tuple[Any, Any]:
@@ -143,6 +111,10 @@ def unary(
 
 def _weighed(rows: int, bits: int, sums: int) -> dict[str, int]:
     return {"rows": rows, "bits": bits, "sums": sums}
+
+
+def sorted_columns(m: Machine, x: Any) -> Any:
+    return m.apply(m.sort([x[0]]), [x[1]])
 
 
 def quantiles(thousandths: int) -> tuple[Any, Any, dict[str, int]]:
@@ -317,6 +289,10 @@ CASES: dict[str, list[tuple[Callable[[Values], Any], Callable[[Machine, Any], An
     "maximum_along": [(lambda v: v.shared(3, 9), maximum_along, {"rows": 9, "columns": 3})],
     "argmin": [unary(lambda m, x: argmin(m, x, 0))],
     "argmax": [(lambda v: v.shared(13), argmax, {"rows": 13})],
+    "sort_columns": [
+        (lambda v: (v.bits(90, width=7), v.shared(90, 3)), sorted_columns, {"rows": 90, "bits": 7, "columns": 3}),
+        (lambda v: (v.bits(700, width=44), v.shared(700)), sorted_columns, {"rows": 700, "bits": 44, "columns": 1}),
+    ],
     "sort_by": [
         (
             lambda v: (v.shared(12, below=99), v.shared(12, below=2), v.shared(12, 3)),

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.share.test_declaration import CASES, Values
+from tests.share.test_declaration import CASES
+from tests.share.values import Values
 
 from lingqu.share import Machine, Relation, Shared, SharedBits
 from lingqu.share.api import Permutation

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.share.tamper import ALTERATIONS, OPERATIONS, Altered, Outcome, attempt, attempts, messages, run, shared
-from tests.share.test_declaration import CASES, Values
+from tests.share.test_declaration import CASES
+from tests.share.values import Values
 
 from lingqu import _core
 from lingqu.kinds.errors import BadInput, LingquError, ProtocolViolation

@@ -90,10 +90,14 @@ def run(
             ready.wait(20)
             sent[place].clear()
             before[place], depth[place] = channel.traffic.sent, channel.traffic.rounds
-            ready.wait(20)
-            return work()
         except BaseException:
             ready.abort()
+            channel.close()
+            raise
+        ready.wait(20)
+        try:
+            return work()
+        except BaseException:  # the others may not have left the barrier yet: it is not to be broken
             channel.close()
             raise
 

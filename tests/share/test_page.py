@@ -42,6 +42,7 @@ EXAMPLES: tuple[tuple[str, dict[str, int]], ...] = (
     ("argmax", {"rows": 1000}),
     ("shuffle", {"rows": 1000, "columns": 1}),
     ("sort", {"rows": 1000, "bits": 64}),
+    ("sort_columns", {"rows": 1000, "bits": 32, "columns": 3}),
     ("sort_by", {"rows": 1000, "keys": 2, "nullable": 1, "bits": 32, "columns": 3}),
     ("top_k", {"rows": 1000, "bits": 32}),
     ("quantile", {"rows": 1000, "bits": 32}),

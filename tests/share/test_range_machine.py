@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.share.test_declaration import CASES, Values
+from tests.share.test_declaration import CASES
 from tests.share.test_every_operation import OPERANDS, Edges
+from tests.share.values import Values
 
 from lingqu.kinds.errors import RangeError
 from lingqu.share import Shared, SharedBits

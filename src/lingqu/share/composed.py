@@ -134,6 +134,10 @@ def _sort_by(machine: Outline, sizes: Sizes) -> object:
     return ordering.sort_by(machine, keys, [shaped(_shape(sizes))])
 
 
+def _sort_columns(machine: Outline, sizes: Sizes) -> object:
+    return machine.apply(machine.sort([shaped_bits((sizes["rows"],), sizes["bits"])]), [shaped(_shape(sizes))])
+
+
 def _quantile(machine: Outline, sizes: Sizes) -> Shared:
     column, fraction = shaped((sizes["rows"],)), sizes.get("thousandths", 500) / 1000
     return ordering.quantile(machine, column, column, fraction, bits=sizes.get("bits", 63))
@@ -345,6 +349,7 @@ WRITTEN = (
     _along("maximum_along", ordering.maximum_along),
     _along("argmin", ordering.argmin),
     _along("argmax", ordering.argmax),
+    Written("sort_columns", _sort_columns, SORTED),
     Written("sort_by", _sort_by, SORTED),
     Written("top_k", lambda m, z: ordering.top_k(m, shaped((z["rows"],)), 1, z.get("bits", 63)), SORTED),
     Written("quantile", _quantile, SORTED),

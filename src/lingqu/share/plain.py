@@ -414,6 +414,7 @@ DECLARATION = Declaration(
             "maximum_along",
             "argmin",
             "argmax",
+            "sort_columns",
             "sort_by",
             "top_k",
             "quantile",

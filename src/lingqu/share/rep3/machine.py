@@ -276,8 +276,10 @@ class Rep3(Local):
     def _steered(self, bit: SharedBits, x: Shared) -> Shared:
         """Bits times words, broadcast."""
         shape = np.broadcast_shapes(bit.shape, x.shape)
-        words = np.broadcast_to(x.parts[0], shape), np.broadcast_to(x.parts[1], shape)
-        return integers_of(arithmetic.steer(self._session, (bit.parts[0], bit.parts[1]), words), shape)
+        # at least one axis: numbers of NumPy's, unlike arrays, warn where they wrap
+        words = [np.atleast_1d(np.broadcast_to(part, shape)) for part in x.parts]
+        bits = [np.atleast_1d(part) for part in bit.parts]
+        return integers_of(arithmetic.steer(self._session, (bits[0], bits[1]), (words[0], words[1])), shape)
 
     def to_bits(self, x: Shared, bits: int = 64, low: int = 0) -> SharedBits:
         """As Machine.to_bits."""

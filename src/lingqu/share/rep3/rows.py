@@ -236,10 +236,9 @@ def digit_order(steps: Steps, words: Parts, width: int) -> Parts:
         values = steps.integers(stacked)
         del stacked
         ones, twos, threes = ((values[0][i : i + count], values[1][i : i + count]) for i in range(0, 3 * count, count))
-        for some in (ones, twos):
-            np.subtract(some[0], threes[0], out=some[0])
-            np.subtract(some[1], threes[1], out=some[1])
-        flags = [ones, twos, threes]
+        del values
+        # what came of messages stays as it is until it is proved
+        flags = [(some[0] - threes[0], some[1] - threes[1]) for some in (ones, twos)] + [threes]
     return _destinations(steps, flags)
 
 
