@@ -83,8 +83,8 @@ def truncated_summand(x: _Words, carries: _Words, added: _Words, top: _Words, wr
 def truncated_known(b: _Words, one: _Words, two: _Words, bits: int, offset: int) -> _Words:
     """(b >> bits) less its top bit times 2**(64 - bits) and offset >> bits, plus one and two."""
 
-def return_large_memory() -> None:
-    """From now on take large arrays from the system one by one, and give them back when they are freed."""
+def keep_memory() -> None:
+    """Keep memory that is freed, in arrays of up to 32 MiB, for what is asked for next, until `release_memory`."""
 
 def release_memory() -> None:
     """Give memory that was freed back to the system; the C library keeps it otherwise."""

@@ -465,7 +465,7 @@ mod _core {
         TripleEvaluator, TripleHolder,
     };
     #[pymodule_export]
-    use crate::memory::{release_memory, return_large_memory};
+    use crate::memory::{keep_memory, release_memory};
     #[pymodule_export]
     use crate::ot::python::{
         cot_sizes, few_answer_bytes, gf128_inner, gf128_scale_add, ot_bits, ot_bytes_send, ot_choices, ot_keys_receive,

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 /// Bytes from which a vector is worth large pages; smaller ones come from memory that is used again.
 #[cfg(target_os = "linux")]
 const LARGE: usize = 1 << 22;
-/// Bytes from which a vector goes back to the system, where `return_large_memory` was called.
+/// Bytes of the largest vector that is kept once it is freed, where `keep_memory` was called; the C library takes no more.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const RETURNED: i32 = 4 << 20;
+const KEPT: libc::c_int = 32 << 20;
 
 /// As many zeros.
 pub fn zeros(count: usize) -> Vec<u64> {
@@ -65,15 +65,15 @@ pub fn with_blocks<T>(words: &mut [u64], work: impl FnOnce(&mut [u128]) -> T) ->
     result
 }
 
-/// Take large vectors from the system one by one and give them back when they are freed: the C library would raise the
-/// size from which it does so as larger ones are freed, and keep what lies below a later one.  For a process of its own.
+/// Keep memory that is freed, in vectors of up to KEPT bytes, for what is asked for next, until `release_memory`: new memory
+/// costs as much as a pass over it.  For a process of its own.
 #[pyfunction]
-pub fn return_large_memory() {
+pub fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the C library's own function; it changes how later vectors are allocated, none that is there.
+    // SAFETY: the C library's own function; where it refuses a value, nothing happens.
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, RETURNED);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * RETURNED);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
     }
 }
 

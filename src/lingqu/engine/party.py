@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from lingqu._core import return_large_memory
+from lingqu._core import keep_memory
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput, LingquError
 from lingqu.share.api import Shared, SharedBits
@@ -256,7 +256,7 @@ def _failure(error: Exception, name: str) -> dict[str, str | None]:
 def main() -> NoReturn:
     """The process: orders until the parent ends it or something fails, which ends the session at every party."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    return_large_memory()
+    keep_memory()
     parent = Parent()
     opening, _ = parent.hear()
     sys.path[:] = opening["path"]

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from pydantic import Field
 
-from lingqu._core import return_large_memory
+from lingqu._core import keep_memory
 from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import LingquError, Refused, Unavailable, revived
 from lingqu.kinds.programs import Value
@@ -375,7 +375,7 @@ def main() -> NoReturn:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the node
-    return_large_memory()
+    keep_memory()
     pipe = Pipe()
     if pipe.job.making:
         os.nice(LOW_PRIORITY)
