@@ -12,7 +12,9 @@ CRATE := crates/lingqu-core
 CARGO_FLAGS := --manifest-path $(CRATE)/Cargo.toml
 RUST_SOURCES := $(shell find $(CRATE) -name '*.rs' -not -path '*/target/*') $(CRATE)/Cargo.toml $(CRATE)/Cargo.lock
 WORKERS ?= 2
-TESTS ?= tests --ignore=tests/acceptance --ignore=tests/timing --ignore=tests/node/test_supplies.py
+# The slower tests over real nodes, which run with the acceptance tests.
+SLOWER := tests/node/test_supplies.py tests/node/test_crash.py tests/node/test_hostile.py
+TESTS ?= tests --ignore=tests/acceptance --ignore=tests/timing $(SLOWER:%=--ignore=%)
 SERVE ?=
 PARTIES ?=
 ADVERSARY ?=
@@ -73,8 +75,8 @@ test: $(VENV)/.dev postgres ## install and run the tests (TESTS=tests/share for 
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: acceptance
-acceptance: $(VENV)/.dev postgres ## the slower tests over real nodes: demo and traffic, kills, bad input, correlations made ahead (minutes)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/acceptance tests/node/test_supplies.py
+acceptance: $(VENV)/.dev postgres ## the slower tests over real nodes: demo and traffic, kills, bad input, hostile peers, correlations made ahead (minutes)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/acceptance $(SLOWER)
 
 .PHONY: timing
 timing: $(VENV)/.dev ## whether the kernels' times depend on secrets (MEASUREMENTS=100000 a kernel)

@@ -191,13 +191,18 @@ def times(case: Case, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64
     """Which class every run took its input from, and its nanoseconds."""
     draw = np.random.default_rng(random.SystemRandom().getrandbits(64))
     pools = case.made() if case.made else _drawn(case, draw)
-    memory = [np.empty(pools[0].shape[2], np.uint64) for _ in range(case.arrays)]
+    # both classes lie in one array, mixed: where an input was read from must not tell its class to the caches
+    places = draw.permutation(sum(map(len, pools)))
+    mixed = np.empty((len(places), *pools[0].shape[1:]), np.uint64)
+    mixed[places] = np.concatenate(pools)
+    starts = (0, len(pools[0]))
+    memory = [np.empty(mixed.shape[2], np.uint64) for _ in range(case.arrays)]
     classes = draw.integers(0, 2, count).astype(bool)
     picks = draw.integers(0, POOL, count)
     taken = np.empty(count)
     clock = time.perf_counter_ns
     for i in range(count):
-        source = pools[int(classes[i])][picks[i]]
+        source = mixed[places[starts[int(classes[i])] + picks[i]]]
         for target, words in zip(memory, source, strict=True):
             target[:] = words
         begun = clock()
