@@ -72,7 +72,10 @@ def elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:
     present = np.asarray(functools.reduce(pc.and_, (pc.is_valid(part) for part in parts)))
     if not present.all():
         parts = [part.filter(pa.array(present)) for part in parts]
-    return unique(*_core.join_texts([_buffers(part) for part in parts]), present)
+    texts = _core.join_texts([_buffers(part) for part in parts])
+    del parts
+    pa.default_memory_pool().release_unused()  # what reading a file and the forms have left there
+    return unique(*texts, present)
 
 
 def _buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
