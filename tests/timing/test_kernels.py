@@ -196,7 +196,9 @@ def times(case: Case, count: int) -> tuple[NDArray[np.bool_], NDArray[np.float64
     mixed = np.empty((len(places), *pools[0].shape[1:]), np.uint64)
     mixed[places] = np.concatenate(pools)
     starts = (0, len(pools[0]))
-    memory = [np.empty(mixed.shape[2], np.uint64) for _ in range(case.arrays)]
+    # and the operands begin at another place of their pages in every try, so that one unlucky layout does not decide
+    begins = draw.integers(0, 512, case.arrays)
+    memory = [np.empty(mixed.shape[2] + 512, np.uint64)[begin : begin + mixed.shape[2]] for begin in begins]
     classes = draw.integers(0, 2, count).astype(bool)
     picks = draw.integers(0, POOL, count)
     taken = np.empty(count)
