@@ -13,7 +13,24 @@ from lingqu.share import bitplanes, checks
 from lingqu.share.api import C, Public, Shape, Shared, SharedBits, Words, encode, ring
 
 
-class Local(ABC):
+class BitMoves:
+    """Bits of words moved apart and together, the same on every component, whatever the components are."""
+
+    def bit(self, x: SharedBits, position: int) -> SharedBits:
+        """As Machine.bit."""
+        shift = np.uint64(checks.position(x, position))
+        return SharedBits(tuple((part >> shift) & np.uint64(1) for part in x.parts), 1)
+
+    def planes(self, x: SharedBits) -> SharedBits:
+        """As Machine.planes."""
+        return SharedBits(bitplanes.planes(x.parts, x.width), 64)
+
+    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
+        """As Machine.from_planes."""
+        return SharedBits(bitplanes.single_bits(x.parts, shape), 1)
+
+
+class Local(BitMoves, ABC):
     """The local half of a Machine, on components of any number."""
 
     steers = False
@@ -89,16 +106,3 @@ class Local(ABC):
     def parity(self, x: Shared) -> SharedBits:
         """As Machine.parity: the lowest bit of a sum is the XOR of the lowest bits."""
         return SharedBits(tuple(part & np.uint64(1) for part in x.parts), 1)
-
-    def bit(self, x: SharedBits, position: int) -> SharedBits:
-        """As Machine.bit."""
-        shift = np.uint64(checks.position(x, position))
-        return SharedBits(tuple((part >> shift) & np.uint64(1) for part in x.parts), 1)
-
-    def planes(self, x: SharedBits) -> SharedBits:
-        """As Machine.planes."""
-        return SharedBits(bitplanes.planes(x.parts, x.width), 64)
-
-    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
-        """As Machine.from_planes."""
-        return SharedBits(bitplanes.single_bits(x.parts, shape), 1)

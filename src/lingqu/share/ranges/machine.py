@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lingqu.kinds.errors import RangeError
-from lingqu.share import bitplanes, checks, curves, images
+from lingqu.share import checks, curves, images
 from lingqu.share.api import (
     FRACTION_BITS,
     INTEGER_LIMIT,
@@ -33,6 +33,7 @@ from lingqu.share.api import (
     encode,
     ring,
 )
+from lingqu.share.local import BitMoves
 from lingqu.share.lookups import Found, Kept, Lookup
 from lingqu.share.ranges import ends as bounds
 from lingqu.share.ranges import words as known
@@ -47,7 +48,7 @@ REMEMBERED = 32
 EVERY = (-1 << 63, (1 << 63) - 1)
 
 
-class Ranges:
+class Ranges(BitMoves):
     """A Machine of ranges, for all parties at once; RangeError where a value may leave what the protocols hold.
 
     What it opens is not known: `reveal*` give None, as at a party that receives nothing.
@@ -235,19 +236,6 @@ class Ranges:
     def parity(self, x: Shared) -> SharedBits:
         """As Machine.parity."""
         return SharedBits(known.of_range(self.ends(x), 1), 1)
-
-    def bit(self, x: SharedBits, position: int) -> SharedBits:
-        """As Machine.bit."""
-        shift = np.uint64(checks.position(x, position))
-        return SharedBits(tuple((part >> shift) & np.uint64(1) for part in x.parts), 1)
-
-    def planes(self, x: SharedBits) -> SharedBits:
-        """As Machine.planes."""
-        return SharedBits(bitplanes.planes(x.parts, x.width), 64)
-
-    def from_planes(self, x: SharedBits, shape: Shape) -> SharedBits:
-        """As Machine.from_planes."""
-        return SharedBits(bitplanes.single_bits(x.parts, shape), 1)
 
     # Arithmetic
 
