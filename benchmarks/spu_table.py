@@ -5,7 +5,8 @@ python benchmarks/spu_table.py  reads lines "PROTOCOL REPEAT ROW" and answers ea
 {"row", "times": seconds of the slowest party in each run after the first, "processor": seconds of processor time of all
 parties in each, "bytes": sent by each party in one run,
 "worst": greatest error against numpy} or {"row", "error"}.
-The bytes are those of SPU's own profile, taken in one more run, so that profiling does not touch the times.
+The bytes are those of SPU's own profile, taken in one more run, so that profiling does not touch the times; a row that
+takes so long that it is measured once has its profile taken in that very run.
 A shaped row runs through relays that delay what passes, one for each ordered pair of parties.
 """
 
@@ -268,7 +269,7 @@ def read_share(folder: Path, name: str, party: int) -> Any:
 
 
 def party(folder: Path, protocol: str, rank: int, repeat: int) -> None:
-    """One party: run the row, the first time not counted, then once more with SPU's profile."""
+    """One party: run the row, the first time not counted, then once more with SPU's profile unless it runs once."""
     import spu
     from spu import libspu
 
@@ -278,7 +279,10 @@ def party(folder: Path, protocol: str, rank: int, repeat: int) -> None:
     for i, endpoint in enumerate((folder / f"endpoints.{rank}").read_text().split()):
         roster.add_party(f"party{i}", endpoint)
     link = libspu.link.create_brpc(roster, rank)
-    runtime = spu.Runtime(link, config(protocol))
+    profiled = config(protocol)
+    profiled.enable_pphlo_profile = True
+    once = repeat == 1
+    runtime = spu.Runtime(link, profiled if once else config(protocol))
     shares = {name: read_share(folder, name, rank) for name in executable.input_names}
     times, processor = [], []
     for name, share in shares.items():
@@ -294,15 +298,20 @@ def party(folder: Path, protocol: str, rank: int, repeat: int) -> None:
     for i, chunk in enumerate(out.share_chunks):
         (folder / f"out.{rank}.{i:04d}").write_bytes(chunk)
     (folder / f"times.{rank}").write_text(json.dumps([times[1:], processor[1:]]))
-    profiled = config(protocol)
-    profiled.enable_pphlo_profile = True
-    runtime = spu.Runtime(link, profiled)
-    for name, share in shares.items():
-        runtime.set_var(name, share)
-    link.barrier()
-    runtime.run(executable)
+    if not once:
+        runtime = spu.Runtime(link, profiled)
+        for name, share in shares.items():
+            runtime.set_var(name, share)
+        link.barrier()
+        runtime.run(executable)
     link.barrier()
     link.stop_link()
+
+
+def sent_bytes(log: str, runs: int) -> int:
+    """Bytes that a party sent in the last of some profiled runs, each of which logs the same number of lines."""
+    lines = [int(found) for found in SENT.findall(log)]
+    return sum(lines[len(lines) - len(lines) // runs :])
 
 
 def measure(protocol: str, row: str, function: Callable[..., Any], repeat: int) -> dict[str, Any]:
@@ -331,7 +340,7 @@ def measure(protocol: str, row: str, function: Callable[..., Any], repeat: int) 
             return {"row": row, "error": f"statuses {statuses}: {logs[0].strip()[-200:]}"}
         figures = [json.loads((folder / f"times.{rank}").read_text()) for rank in range(parties)]
         times, processor = zip(*figures, strict=True)
-        sent = [sum(int(found) for found in SENT.findall(log)) for log in logs]
+        sent = [sent_bytes(log, runs=2 if repeat == 1 else 1) for log in logs]
         expected = clear(row, INPUTS[row]())
         worst = None
         if expected is not None:
