@@ -304,6 +304,50 @@ class CurveKey:
     def multiply(self, points: _Bytes) -> _Bytes:
         """Points times the scalar; ValueError naming the first that is none."""
 
+    def public(self) -> bytes:
+        """What `CurveUnblinding` needs of it: the generator times the scalar."""
+
+    def answer(self, points: _Bytes) -> _Bytes:
+        """Blinded elements for `CurveUnblinding`: times the scalar; ValueError as of `multiply`."""
+
+class CurveBlinding:
+    """Hides elements' points of a curve, p256 or sm2, behind multiples of its generator."""
+
+    def __init__(self, curve: str) -> None: ...
+    def blind(self, tag: bytes, data: _Bytes, offsets: _Offsets, blinds: _Bytes) -> _Bytes:
+        """H + r G of every element, hashed as by `CurveKey.map`; blinds: 48 random bytes an element, reduced to r."""
+
+class CurveUnblinding:
+    """Takes the blinds away from a key holder's answers."""
+
+    def __init__(self, curve: str, public: bytes) -> None:
+        """public: of the holder's `CurveKey`; ValueError when it is no compressed point of the curve."""
+
+    def unblind(self, answers: _Bytes, blinds: _Bytes) -> _Bytes:
+        """What `CurveKey.map` gives for the elements; ValueError naming the first answer that is no point."""
+
+class GroupBlinding:
+    """Hides elements' points of ristretto255 behind multiples of the generator."""
+
+    def __init__(self) -> None: ...
+    def blind(self, tag: bytes, data: _Bytes, offsets: _Offsets, blinds: _Bytes) -> _Bytes:
+        """2 (H + r G) of every element, hashed as by `GroupKey.map`.
+
+        blinds: 32 random bytes an element, of which the lower 252 bits v are read; r = 2 v + 1 - 2^252.
+        """
+
+class GroupUnblinding:
+    """Takes the blinds away from a key holder's answers."""
+
+    def __init__(self, public: bytes) -> None:
+        """public: of the holder's `GroupKey`; ValueError when it is no canonical point or is the identity."""
+
+    def unblind(self, answers: _Bytes, blinds: _Bytes) -> _Bytes:
+        """What `GroupKey.map` gives for the elements.
+
+        ValueError names the first answer that is no canonical point or is the identity.
+        """
+
 class GroupKey:
     """One secret scalar of ristretto255; encoded points are 32 bytes each, one after the other."""
 
@@ -318,6 +362,12 @@ class GroupKey:
 
     def multiply(self, points: _Bytes) -> _Bytes:
         """Every point times the scalar; ValueError names the first that is no canonical point or is the identity."""
+
+    def public(self) -> bytes:
+        """What `GroupUnblinding` needs of it: half the scalar times the generator."""
+
+    def answer(self, points: _Bytes) -> _Bytes:
+        """Blinded elements for `GroupUnblinding`: a quarter of the scalar times each; ValueError as of `multiply`."""
 
 def element_digests(salt: bytes, data: _Bytes, offsets: _Offsets) -> _Words:
     """The first 128 bits of SHA-256(salt || element), two words an element; salt: 32 bytes."""

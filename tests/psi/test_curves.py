@@ -26,6 +26,11 @@ CURVES = {
     "p256": (2**256 - 2**224 + 2**192 + 2**96 - 1, 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B),
     "sm2": (2**256 - 2**224 - 2**96 + 2**64 - 1, 0x28E9FA9E9D9F5E344D5A9E4BCF6509A7F39789F515AB8F92DDBCBD414D940E93),
 }
+# The groups' orders, from the same places.
+ORDERS = {
+    "p256": 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551,
+    "sm2": 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123,
+}
 ONE = bytes(47) + b"\1" + bytes(16)
 
 
@@ -104,6 +109,45 @@ def test_wycheproofs_valid_points_are_multiplied_as_published() -> None:
         assert bytes(key.multiply(octets(point)))[1:].hex() == case["shared"], case
 
 
+def key(curve: str, scalar: int) -> _core.CurveKey:
+    return _core.CurveKey(curve, (scalar % ORDERS[curve]).to_bytes(48, "big") + bytes(16))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sampled_from([*CURVES]), st.integers(1, 2**256), st.lists(st.integers(0, 2**384 - 1), min_size=1, max_size=4))
+def test_multiples_by_a_table_are_those_by_the_general_kernel(curve: str, s: int, blinds: list[int]) -> None:
+    """s P - r P = (s - r) P, with scalars 0, 1, -1 and others for r, and P a multiple of the generator."""
+    order = ORDERS[curve]
+    s = s % (order - 1) + 1
+    blinds = [r for r in (*blinds, 0, 1, order - 1, order + 1, 2**384 - 1) if (s - r) % order]
+    point = key(curve, 77).public()
+    answers = np.tile(key(curve, s).multiply(octets(point)), len(blinds))
+    found = _core.CurveUnblinding(curve, point).unblind(
+        answers, octets(b"".join(r.to_bytes(48, "big") for r in blinds))
+    )
+    assert bytes(found) == b"".join(bytes(key(curve, s - r).multiply(octets(point))) for r in blinds)
+
+
+@pytest.mark.parametrize("curve", list(CURVES))
+def test_blinds_hide_a_point_and_go_away(curve: str) -> None:
+    data, offsets = octets(b"abcdefgh"), np.arange(9, dtype=np.int64)
+    drawn = [0, 1, ORDERS[curve] - 1, 2**384 - 1, *range(5, 9)]
+    blinds = octets(b"".join(one.to_bytes(48, "big") for one in drawn))
+    holder, plain = key(curve, 12345), bytes(_core.CurveKey(curve, ONE).map(b"tag", data, offsets))
+    blinded = _core.CurveBlinding(curve).blind(b"tag", data, offsets, blinds)
+    hidden = {bytes(blinded[start : start + 33]) for start in range(0, len(blinded), 33)}
+    assert len(hidden) == 8
+    assert hidden & {plain[start : start + 33] for start in range(0, len(plain), 33)} == {plain[:33]}  # of the blind 0
+    found = _core.CurveUnblinding(curve, holder.public()).unblind(holder.answer(blinded), blinds)
+    assert bytes(found) == bytes(holder.map(b"tag", data, offsets))
+    with pytest.raises(ValueError, match="offsets"):
+        _core.CurveBlinding(curve).blind(b"tag", data, offsets, blinds[48:])
+    with pytest.raises(ValueError, match="number"):
+        _core.CurveUnblinding(curve, holder.public()).unblind(blinded, blinds[48:])
+    with pytest.raises(ValueError, match="48 bytes"):
+        _core.CurveUnblinding(curve, holder.public()).unblind(blinded, blinds[1:])
+
+
 def terms(curve: str, **other: Any) -> Terms:
     return Terms(protocol=f"psi.ecdh.{curve}", forms=("exact/1",), **other)
 
@@ -128,23 +172,26 @@ def test_agrees_with_sets(both: Both, one: set[str], two: set[str], curve: str) 
 
 
 @pytest.mark.parametrize("curve", list(CURVES))
-def test_traffic_is_as_declared(both: Both, curve: str) -> None:
+@pytest.mark.parametrize("recipients", [(0,), (0, 1)])
+@pytest.mark.parametrize("result", [Result.ELEMENTS, Result.SIZE])
+def test_traffic_is_as_declared(both: Both, curve: str, recipients: tuple[int, ...], result: Result) -> None:
     shapes = []
     for two in (range(60), range(1000, 1060)):
-        traffic = run(both, range(50), two, terms(curve)).traffic
+        traffic = run(both, range(50), two, terms(curve, recipients=recipients, result=result)).traffic
         shapes.append([(t.sent, t.messages, t.rounds) for t in traffic])
     assert shapes[0] == shapes[1]
-    declared = DECLARED[curve].cost("intersect", {"left": 50, "right": 60, "recipients": 1})
+    operation = "intersection_size" if result is Result.SIZE else "intersect"
+    declared = DECLARED[curve].cost(operation, {"left": 50, "right": 60, "recipients": len(recipients)})
     assert declared.bytes == sum(sent for sent, _, _ in shapes[0])
     assert declared.rounds == max(rounds for _, _, rounds in shapes[0])
 
 
 class Hostile:
-    """A channel whose message of number 1, the first points, is altered."""
+    """A channel whose message of a number, counted from zero, is altered."""
 
-    def __init__(self, channel: Channel, alter: Callable[[bytes], bytes]) -> None:
+    def __init__(self, channel: Channel, number: int, alter: Callable[[bytes], bytes]) -> None:
         self._channel = channel
-        self._left = 1
+        self._left = number
         self._alter = alter
 
     def __getattr__(self, name: str) -> Any:
@@ -161,8 +208,13 @@ def first(point: bytes) -> Callable[[bytes], bytes]:
 
 
 @pytest.mark.parametrize("curve", list(CURVES))
+@pytest.mark.parametrize(
+    ("role", "message"),
+    [({"recipients": (1,)}, 1), ({}, 3), ({}, 1), ({"result": Result.SIZE}, 1)],
+    ids=["blinded elements", "answers", "key", "commuting"],
+)
 @pytest.mark.parametrize("what", ["off the curve", "identity", "not canonical", "hybrid", "twice", "short", "tenfold"])
-def test_hostile_points_end_the_session(both: Both, curve: str, what: str) -> None:
+def test_hostile_points_end_the_session(both: Both, curve: str, what: str, role: dict[str, Any], message: int) -> None:
     """The groups have prime order, so there are no elements of low or mixed order to send."""
     prime = CURVES[curve][0]
     off = next(x for x in range(5, 99) if not on_curve(curve, x))
@@ -177,7 +229,7 @@ def test_hostile_points_end_the_session(both: Both, curve: str, what: str) -> No
         "tenfold": lambda data: 10 * data,
     }[what]
     with pytest.raises(ProtocolViolation):
-        run(both, range(20), range(15), terms(curve), lambda channel: Hostile(channel, alter))
+        run(both, range(20), range(15), terms(curve, **role), lambda channel: Hostile(channel, message, alter))
     if what == "not canonical":
         # The same number, reduced, is a point: it is the encoding that is refused.
         key = _core.CurveKey(curve, ONE)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lingqu import _core
@@ -22,6 +22,9 @@ from lingqu.psi.ecdh import CHUNK, NAME, POINT
 Both = Callable[..., Any]
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "ristretto255.json").read_text())
 GENERATOR = VECTORS["multiples"][0]
+ORDER = 2**252 + 27742317777372353535851937790883648493
+RANGE = 1 << 252
+"""How many blinds there are."""
 
 
 def terms(**other: Any) -> Terms:
@@ -69,6 +72,111 @@ def test_hashing_and_exponents_are_as_in_rfc_9497(case: dict[str, str]) -> None:
     assert bytes(key(VECTORS["oprf"]["key"]).multiply(blinded)).hex() == case["evaluated"]
 
 
+def scalar_of(blind: int) -> int:
+    """What 252 bits stand for."""
+    return (2 * blind + 1 - RANGE) % ORDER
+
+
+def blind_of(scalar: int) -> bytes | None:
+    """The bits that stand for a scalar; None for the one in 2^127 that has none, as small even ones."""
+    odd = scalar % ORDER if scalar % ORDER % 2 else scalar % ORDER - ORDER
+    return ((odd - 1 + RANGE) // 2).to_bytes(32, "little") if -RANGE < odd < RANGE else None
+
+
+def multiplied(scalar: int, point: bytes) -> bytes:
+    """A point times a scalar, by the general kernel; the scalar zero has no key."""
+    if scalar % ORDER == 0:
+        return bytes(32)
+    return bytes(key((scalar % ORDER).to_bytes(32, "little").hex()).multiply(np.frombuffer(point, np.uint8)))
+
+
+SCALARS = st.one_of(
+    st.sampled_from([1, ORDER - 1, 3, ORDER - 3, 63, 65, (ORDER + 1) // 2, (ORDER - 1) // 2]),
+    st.integers(0, ORDER - 1),
+)
+BLINDS = st.one_of(st.sampled_from([0, 1, RANGE - 1, RANGE // 2, RANGE // 2 - 1]), st.integers(0, RANGE - 1))
+
+
+def test_published_multiples_of_the_generator_by_its_table() -> None:
+    """2 (i G - j G) for the odd j that are near zero, either side of it."""
+    multiples = [bytes(32), *(bytes.fromhex(one) for one in VECTORS["multiples"])]
+    unblinding = _core.GroupUnblinding(bytes.fromhex(GENERATOR))
+    checked = 0
+    for i in range(1, len(multiples)):
+        for j in range(-15, 16, 2):
+            if 0 <= 2 * (i - j) < len(multiples):
+                blind = blind_of(j)
+                assert blind is not None
+                found = unblinding.unblind(np.frombuffer(multiples[i], np.uint8), np.frombuffer(blind, np.uint8))
+                assert bytes(found) == multiples[2 * (i - j)]
+                checked += 1
+    assert checked > 50
+
+
+@settings(max_examples=60, deadline=None)
+@given(SCALARS, SCALARS, st.lists(SCALARS, min_size=1, max_size=19))
+def test_multiples_by_a_table_are_those_by_the_general_kernel(base: int, first: int, others: list[int]) -> None:
+    """In every lane, of points that differ: 2 (s P - r P) = 2 (s - r) P."""
+    assume(base)
+    point = multiplied(base, bytes.fromhex(GENERATOR))
+    pairs = [(first + i, blind_of(one)) for i, one in enumerate(others)]
+    pairs = [(s, blind) for s, blind in pairs if s % ORDER and blind]
+    answers = b"".join(multiplied(s, point) for s, _ in pairs)
+    blinds = b"".join(blind for _, blind in pairs if blind)
+    found = bytes(
+        _core.GroupUnblinding(point).unblind(np.frombuffer(answers, np.uint8), np.frombuffer(blinds, np.uint8))
+    )
+    for i, (s, blind) in enumerate(pairs):
+        assert blind is not None
+        r = scalar_of(int.from_bytes(blind, "little"))
+        assert found[32 * i : 32 * i + 32] == multiplied(2 * (s - r), point)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(BLINDS, min_size=1, max_size=17), st.integers(1, ORDER - 1))
+def test_blinds_hide_a_point_and_go_away(drawn: list[int], secret: int) -> None:
+    data, offsets = octets("".join(f"{i:02x}" for i in range(len(drawn)))), np.arange(len(drawn) + 1)
+    blinds = np.frombuffer(b"".join((one | 15 << 252).to_bytes(32, "little") for one in drawn), np.uint8)
+    blinded = _core.GroupBlinding().blind(b"tag", data, offsets, blinds)
+    holder = key(secret.to_bytes(32, "little").hex())
+    found = _core.GroupUnblinding(holder.public()).unblind(holder.answer(blinded), blinds)
+    assert bytes(found) == bytes(holder.map(b"tag", data, offsets))
+    # What was hidden is 2 (H + r G): a blind of 2 r takes the second part away.
+    hashed = bytes(key((4).to_bytes(32, "little").hex()).map(b"tag", data, offsets))
+    opened = _core.GroupUnblinding(bytes.fromhex(GENERATOR))
+    for i, one in enumerate(drawn):
+        away = blind_of(2 * scalar_of(one))
+        if away:
+            shown = opened.unblind(blinded[32 * i : 32 * i + 32], np.frombuffer(away, np.uint8))
+            assert bytes(shown) == hashed[32 * i : 32 * i + 32]
+
+
+@pytest.mark.parametrize("bad", [*VECTORS["invalid"], "00" * 32])
+def test_invalid_answers_and_keys_are_refused(bad: str) -> None:
+    unblinding, blinds = _core.GroupUnblinding(bytes.fromhex(GENERATOR)), np.ones(12 * 32, np.uint8)
+    for place in (0, 7, 9):
+        points = [GENERATOR] * 12
+        points[place] = bad
+        with pytest.raises(ValueError, match=f"element {place} "):
+            unblinding.unblind(octets("".join(points)), blinds)
+        with pytest.raises(ValueError, match=f"element {place} "):
+            key("01" * 32).answer(octets("".join(points)))
+    with pytest.raises(ValueError, match="no point"):
+        _core.GroupUnblinding(bytes.fromhex(bad))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    unblinding, one = _core.GroupUnblinding(bytes.fromhex(GENERATOR)), octets(GENERATOR)
+    for answers, blinds in ((one, one[:31]), (one[:31], one), (one, np.zeros(64, np.uint8)), (one[:0], one)):
+        with pytest.raises(ValueError, match=r"bytes|number"):
+            unblinding.unblind(answers, blinds)
+    for offsets in ([0, 33], [0, 1, 32], [1, 0], []):
+        with pytest.raises(ValueError, match="offsets"):
+            _core.GroupBlinding().blind(b"tag", one, np.array(offsets, np.int64), one)
+    with pytest.raises(ValueError, match="offsets"):
+        _core.GroupBlinding().blind(b"", one, np.array([0, 32]), one)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.sets(st.text(max_size=4), max_size=40), st.sets(st.text(max_size=4), max_size=40))
 def test_agrees_with_sets(both: Both, one: set[str], two: set[str]) -> None:
@@ -79,12 +187,23 @@ def test_agrees_with_sets(both: Both, one: set[str], two: set[str]) -> None:
         assert {own[i] for i in result.elements} == one & two
 
 
-@pytest.mark.parametrize("sizes", [(0, 0), (0, 3), (3, 0), (1, 1), (CHUNK + 1, 5), (9, CHUNK)])
+EDGES = [(0, 0), (0, 3), (3, 0), (1, 1), (CHUNK + 1, 5), (9, CHUNK), (CHUNK, 2 * CHUNK + 1)]
+
+
+@pytest.mark.parametrize("sizes", EDGES)
 def test_sizes_at_the_edges_of_messages(both: Both, sizes: tuple[int, int]) -> None:
     one, two = range(sizes[0]), range(2, 2 + sizes[1])
     found = run(both, one, two, terms()).results
     assert found[0].elements.tolist() == [i for i in one if i in two]
     assert found[1].elements is found[1].size is None
+    found = run(both, one, two, terms(recipients=(1,))).results
+    assert found[1].elements.tolist() == [i for i, x in enumerate(two) if x in one]
+    assert found[0].elements is found[0].size is None
+    found = run(both, one, two, terms(recipients=(0, 1))).results
+    assert found[0].elements.tolist() == [i for i in one if i in two]
+    assert found[1].elements.tolist() == [i for i, x in enumerate(two) if x in one]
+    found = run(both, one, two, terms(result=Result.SIZE, recipients=(0, 1))).results
+    assert found[0].size == found[1].size == len(set(one) & set(two))
 
 
 def test_the_size_alone(both: Both) -> None:
@@ -94,18 +213,22 @@ def test_the_size_alone(both: Both) -> None:
 
 
 @pytest.mark.parametrize("recipients", [(0,), (1,), (0, 1)])
-def test_traffic_depends_on_sizes_alone(both: Both, recipients: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("result", [Result.ELEMENTS, Result.SIZE])
+@pytest.mark.parametrize("sizes", [(200, 300), (300, 203)])
+def test_traffic_depends_on_sizes_alone(
+    both: Both, recipients: tuple[int, ...], result: Result, sizes: tuple[int, int]
+) -> None:
     shapes = []
-    for two in (range(300), range(1000, 1300)):
-        traffic = run(both, range(200), two, terms(recipients=recipients)).traffic
+    for first in (0, 1000):
+        agreed = terms(recipients=recipients, result=result)
+        traffic = run(both, range(sizes[0]), range(first, first + sizes[1]), agreed).traffic
         shapes.append([(t.sent, t.messages, t.rounds) for t in traffic])
     assert shapes[0] == shapes[1]
-    mine, theirs = (300, 200) if recipients == (1,) else (200, 300)
-    sizes = {"left": mine, "right": theirs, "recipients": len(recipients)}
-    for operation in ("intersect", "intersection_size"):
-        declared = DECLARATION.cost(operation, sizes)
-        assert declared.bytes == sum(sent for sent, _, _ in shapes[0])
-        assert declared.rounds == max(rounds for _, _, rounds in shapes[0])
+    mine, theirs = reversed(sizes) if recipients == (1,) else sizes
+    operation = "intersection_size" if result is Result.SIZE else "intersect"
+    declared = DECLARATION.cost(operation, {"left": mine, "right": theirs, "recipients": len(recipients)})
+    assert declared.bytes == sum(sent for sent, _, _ in shapes[0])
+    assert declared.rounds == max(rounds for _, _, rounds in shapes[0])
 
 
 class Hostile:
@@ -134,21 +257,107 @@ def repeat_first(data: bytes) -> bytes:
     return data[:POINT] + data[:POINT] + data[2 * POINT :]
 
 
+ASKS, HOLDS, COUNTS = {"recipients": (1,)}, {"recipients": (0,)}, {"result": Result.SIZE}
+"""What the second party, the hostile one, does."""
+POINTS = [
+    (put("00" * 32), "no group element"),  # identity
+    (put(VECTORS["invalid"][3], 64), "no group element"),  # not canonical
+    (put(VECTORS["invalid"][12], 32), "no group element"),  # off the curve
+    (put(VECTORS["invalid"][-1], 32), "no group element"),  # of low order
+    (repeat_first, "twice"),
+    (lambda data: data[:-POINT], "another message|bytes"),  # truncated
+    (lambda data: 10 * data, "another message|bytes"),  # ten times what was announced
+]
+
+
+@pytest.mark.parametrize(
+    ("role", "message"), [(ASKS, 1), (HOLDS, 3), (COUNTS, 1)], ids=["blinded elements", "answers", "commuting"]
+)
+@pytest.mark.parametrize(("alter", "why"), POINTS)
+def test_hostile_points_end_the_session(
+    both: Both, role: dict[str, Any], message: int, alter: Callable[[bytes], bytes], why: str
+) -> None:
+    with pytest.raises(ProtocolViolation, match=why):
+        run(both, range(20), range(15), terms(**role), lambda channel: Hostile(channel, message, alter))
+
+
+@pytest.mark.parametrize("place", [0, CHUNK])
+@pytest.mark.parametrize(("role", "message"), [(ASKS, 1), (HOLDS, 4)])
+def test_points_that_come_again_in_a_later_message_end_the_session(
+    both: Both, role: dict[str, Any], message: int, place: int
+) -> None:
+    """A first message of points is sent in place of the second."""
+    kept: list[bytes] = []
+
+    class Repeating(Hostile):
+        def send(self, to: int, data: Buffer, tag: Tag = Tag.ELEMENTS) -> None:
+            if self._left == 0:
+                kept.append(bytes(data))
+            again = kept[0] if self._left == -1 and len(kept[0]) == len(data) else data
+            self._left -= 1
+            self._channel.send(to, again, tag)
+
+    with pytest.raises(ProtocolViolation, match="twice"):
+        run(
+            both,
+            range(2 * CHUNK),
+            range(place, place + 2 * CHUNK),
+            terms(**role),
+            lambda channel: Repeating(channel, message, bytes),
+        )
+
+
+@pytest.mark.parametrize("bad", [*VECTORS["invalid"], "00" * 32])
+def test_a_key_that_is_no_group_element_ends_the_session(both: Both, bad: str) -> None:
+    """The identity as a key would let its holder choose what the asker takes for tags of its elements."""
+    with pytest.raises(ProtocolViolation, match="key that is no group element"):
+        run(both, range(20), range(15), terms(), lambda channel: Hostile(channel, 1, put(bad)))
+
+
+def test_another_key_than_was_used_matches_nothing(both: Both) -> None:
+    """Blinds do not go away, so no value that the asker computes is one that the holder could have known."""
+    other = put(VECTORS["multiples"][6])
+    found = run(both, range(20), range(20), terms(), lambda channel: Hostile(channel, 1, other)).results
+    assert found[0].size == 0
+
+
+def test_answers_out_of_order_match_nothing(both: Both) -> None:
+    """Every answer belongs to a blind of its own."""
+
+    def turned(data: bytes) -> bytes:
+        return data[POINT:] + data[:POINT]
+
+    found = run(both, range(20), range(20), terms(), lambda channel: Hostile(channel, 3, turned)).results
+    assert found[0].size == 0
+
+
 @pytest.mark.parametrize(
     ("alter", "why"),
     [
-        (put("00" * 32), "no group element"),  # identity
-        (put(VECTORS["invalid"][3], 64), "no group element"),  # not canonical
-        (put(VECTORS["invalid"][12], 32), "no group element"),  # off the curve
-        (put(VECTORS["invalid"][-1], 32), "no group element"),  # of low order
-        (repeat_first, "twice"),
-        (lambda data: data[:-POINT], "another message|bytes"),  # truncated
-        (lambda data: 10 * data, "another message|bytes"),  # ten times what was announced
+        (lambda data: data[:-1] + bytes([data[-1] | 0x80]), "marked more"),
+        (lambda data: data[:-1], "bytes"),
+        (lambda data: 10 * data, "bytes"),
     ],
 )
-def test_hostile_points_end_the_session(both: Both, alter: Callable[[bytes], bytes], why: str) -> None:
+def test_hostile_marks_end_the_session(both: Both, alter: Callable[[bytes], bytes], why: str) -> None:
+    """Party 1 has fewer elements, so it asks, and its last message says which of the other's 20 it has."""
     with pytest.raises(ProtocolViolation, match=why):
-        run(both, range(20), range(15), terms(), lambda channel: Hostile(channel, 1, alter))
+        run(both, range(20), range(15), terms(recipients=(0, 1)), lambda channel: Hostile(channel, 2, alter))
+
+
+def test_marks_are_of_the_holder_s_order_alone(both: Both) -> None:
+    """The asker marks tags; of elements that both have all, of others none, in whatever order they were sent."""
+    seen: list[bytes] = []
+    shared = run(
+        both,
+        range(1000),
+        range(990, 1500),
+        terms(recipients=(0, 1)),
+        lambda channel: Hostile(channel, 2, lambda data: seen.append(data) or data),  # type: ignore[func-returns-value]
+    ).results
+    assert [one.size for one in shared] == [10, 10]
+    assert sum(int(byte).bit_count() for byte in seen[0]) == 10
+    assert len(seen[0]) == 125
 
 
 def test_replayed_agreement_does_not_repeat_the_salt(both: Both) -> None:
@@ -208,7 +417,8 @@ def test_three_parties_and_no_recipient_are_bad_input() -> None:
         intersect(Three(), held(range(3)), terms())  # type: ignore[arg-type]
 
 
-def test_messages_look_uniform(both: Both) -> None:
+@pytest.mark.parametrize("role", [ASKS, COUNTS])
+def test_messages_look_uniform(both: Both, role: dict[str, Any]) -> None:
     """Bytes of points are those of field elements: the top bit and the lowest are 0; what lies between is uniform."""
     seen: list[bytes] = []
     lock = threading.Lock()
@@ -219,8 +429,8 @@ def test_messages_look_uniform(both: Both) -> None:
                 seen.append(bytes(data))
             self._channel.send(to, data, tag)
 
-    run(both, range(64), range(4096), terms(), lambda channel: Listening(channel, 0, bytes))
-    points = np.frombuffer(b"".join(seen[1:2]), np.uint8).reshape(-1, POINT)[:, 1:31]
+    run(both, range(64), range(4096), terms(**role), lambda channel: Listening(channel, 0, bytes))
+    points = np.frombuffer(b"".join(seen[1:9]), np.uint8).reshape(-1, POINT)[:, 1:31]
     counts = np.bincount(points.reshape(-1), minlength=256)
     expected = points.size / 256
     # The 1 - 1e-6 quantile of chi-square with 255 degrees of freedom is 377.

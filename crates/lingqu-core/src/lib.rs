@@ -442,6 +442,8 @@ fn as_permutation<'py>(py: Python<'py>, words: Words<'py>) -> Out<'py, u32> {
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::curve::python::{CurveBlinding, CurveKey, CurveUnblinding, GroupBlinding, GroupKey, GroupUnblinding};
+    #[pymodule_export]
     use super::gf64::python::{
         gf_claim, gf_cross, gf_dot, gf_first_values, gf_fold, gf_fold_words, gf_lagrange, gf_multiply, gf_scale,
         gf_second_values,
@@ -450,7 +452,7 @@ mod _core {
     use super::psi::python::{
         blocks_under, cuckoo_bins, cuckoo_places, cuckoo_table, element_digests, element_hashes, join_texts,
         masks_under, okvs_columns, okvs_decode, okvs_encode, rows_decode, rows_encode, rr22_tags, sorted_hashes,
-        sorted_tags, take_texts, unique_texts, CurveKey, GroupKey, TagMeeting,
+        sorted_tags, take_texts, unique_texts, TagMeeting,
     };
     #[pymodule_export]
     use super::{

@@ -10,39 +10,55 @@ from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Adversary, Cost, Declaration, Operation, Sizes, Threat
 from lingqu.psi import many, rr22
 from lingqu.psi.agreement import MESSAGE, tag_bytes
-from lingqu.psi.ecdh import GROUPS, NAME, P256, SM2
+from lingqu.psi.groups import GROUPS, NAME, P256, SM2
 
 SIZES = Reveals(to=Audience.COMPUTE, fact=Fact.ROW_COUNT, about="how many different keys either side has")
 ELEMENTS = Reveals(to=Audience.RECIPIENT, fact=Fact.INTERSECTION, about="which of its own keys the other side has too")
 NUMBER = Reveals(to=Audience.RECIPIENT, fact=Fact.INTERSECTION_SIZE, about="how many keys both sides have")
 
 
-def _commuting(name: str, group: str, title: str, hashing: str) -> Declaration:
-    def cost(sizes: Sizes) -> Cost:
+def _diffie_hellman(name: str, group: str, title: str, hashing: str) -> Declaration:
+    point = GROUPS[name].point
+
+    def elements(sizes: Sizes) -> Cost:
+        left, right, both = sizes["left"], sizes["right"], sizes.get("recipients", 1) == 2
+        # Where both learn, who has fewer elements asks.
+        asked, held = sorted((left, right)) if both else (left, right)
+        marks = -(-held // 8) if both else 0
+        return Cost(4 if both else 3, 2 * MESSAGE + point * (2 * asked + 1) + tag_bytes((left, right)) * held + marks)
+
+    def size(sizes: Sizes) -> Cost:
         left, right = sizes["left"], sizes["right"]
         answered = left + (right if sizes.get("recipients", 1) == 2 else 0)
-        points = GROUPS[name].point * (left + right)
-        return Cost(3, 2 * MESSAGE + points + tag_bytes((left, right)) * answered)
+        return Cost(3, 2 * MESSAGE + point * (left + right) + tag_bytes((left, right)) * answered)
 
     return Declaration(
         name=name,
-        title=f"Private set intersection by commuting exponents{title}",
-        source=f"Meadows (S&P 1986); De Cristofaro, Gasti, Tsudik (CANS 2012); {hashing}",
+        title=f"Private set intersection by Diffie-Hellman, oblivious or commuting{title}",
+        source=(
+            "Jarecki, Liu (SCN 2010); Jarecki, Krawczyk, Xu (PKC 2021); De Cristofaro, Gasti, Tsudik (CANS 2012); "
+            f"{hashing}"
+        ),
         threat=Threat(
             Adversary.SEMI_HONEST, 2, 1, f"decisional Diffie-Hellman on {group}, hashing to the group a random oracle"
         ),
         operations={
-            "intersect": Operation("intersect", cost, "Meadows (S&P 1986)", (SIZES, ELEMENTS)),
+            "intersect": Operation(
+                "intersect",
+                elements,
+                "Jarecki, Liu (SCN 2010); Jarecki, Krawczyk, Xu (PKC 2021) for the blinding",
+                (SIZES, ELEMENTS),
+            ),
             "intersection_size": Operation(
-                "intersection_size", cost, "De Cristofaro, Gasti, Tsudik (CANS 2012), section 3", (SIZES, NUMBER)
+                "intersection_size", size, "De Cristofaro, Gasti, Tsudik (CANS 2012), section 3", (SIZES, NUMBER)
             ),
         },
     )
 
 
-DECLARATION = _commuting(NAME, "ristretto255", "", "RFC 9380, RFC 9496")
-ECDH_P256 = _commuting(P256, "P-256", " on P-256", "RFC 9380, P256_XMD:SHA-256_SSWU_RO_")
-ECDH_SM2 = _commuting(SM2, "SM2's curve", " on SM2's curve", "GB/T 32918.5; RFC 9380's construction with SM3")
+DECLARATION = _diffie_hellman(NAME, "ristretto255", "", "RFC 9380, RFC 9496")
+ECDH_P256 = _diffie_hellman(P256, "P-256", " on P-256", "RFC 9380, P256_XMD:SHA-256_SSWU_RO_")
+ECDH_SM2 = _diffie_hellman(SM2, "SM2's curve", " on SM2's curve", "GB/T 32918.5; RFC 9380's construction with SM3")
 
 _ASSUMED = (
     "LPN with regular noise, of expand-convolute and local codes, computational Diffie-Hellman on ristretto255, "

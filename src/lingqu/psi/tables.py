@@ -32,7 +32,7 @@ EARLIER = Reveals(
 )
 # A part's first message is on its way while the last one of the part before is: what each part but the first adds, by
 # the number of recipients.
-_FURTHER = {**dict.fromkeys(ecdh.GROUPS, (2, 3)), rr22.NAME: (6, 6), rr22.MALICIOUS: (6, 6)}
+_FURTHER = {**dict.fromkeys(ecdh.GROUPS, (2, 4)), rr22.NAME: (6, 6), rr22.MALICIOUS: (6, 6)}
 _PLAIN = {ELEMENTS: "intersect", BOTH: "intersect", SIZE: "intersection_size"}
 
 

@@ -61,11 +61,7 @@ wide! {
 
     /// The canonical little-endian bytes of every element.
     pub fn store(x: F) -> [[u8; 32]; 8] {
-        let mut turned = [[0u64; 8]; 5];
-        for (limb, row) in canonical(x).into_iter().zip(&mut turned) {
-            // SAFETY: every row has 64 bytes.
-            unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), limb) };
-        }
+        let turned = rows(x);
         let mut out = [[0u8; 32]; 8];
         for (lane, bytes) in out.iter_mut().enumerate() {
             let [a, b, c, d, e] = turned.map(|row| row[lane]);
@@ -75,6 +71,21 @@ wide! {
             }
         }
         out
+    }
+
+    /// The limbs of every element's canonical value, a row a limb.
+    pub fn rows(x: F) -> [[u64; 8]; 5] {
+        let mut rows = [[0u64; 8]; 5];
+        for (limb, row) in canonical(x).into_iter().zip(&mut rows) {
+            // SAFETY: every row has 64 bytes.
+            unsafe { _mm512_storeu_si512(row.as_mut_ptr().cast(), limb) };
+        }
+        rows
+    }
+
+    /// The elements of reduced limbs.
+    pub fn raw(limbs: [V; 5]) -> F {
+        F(limbs)
     }
 
     /// The columns of an element's value.
@@ -290,6 +301,11 @@ wide! {
     /// Lanes whose canonical value is odd, which RFC 9496 calls negative.
     pub fn is_negative(x: F) -> Lanes {
         _mm512_test_epi64_mask(canonical(x)[0], splat(1))
+    }
+
+    /// The first lane's element in every lane.
+    pub fn first(x: F) -> F {
+        F(x.0.map(|limb| _mm512_broadcastq_epi64(_mm512_castsi512_si128(limb))))
     }
 
     /// y in the given lanes, x in the others.

@@ -27,7 +27,7 @@ struct Flat {
 
 /// Y + X, Y - X, Z, T: a point to which one is added.
 #[derive(Clone, Copy)]
-struct Augend {
+pub struct Augend {
     plus: F,
     minus: F,
     z: F,
@@ -38,9 +38,13 @@ struct Augend {
 #[derive(Clone, Copy)]
 struct Addend([F; 4]);
 
+/// y + x, y - x, 2 d x y: a point with Z = 1, ready to be added.
+#[derive(Clone, Copy)]
+pub struct Affine(pub [F; 3]);
+
 /// A sum or a double before its last products: X = e f, Y = g h, Z = f g, T = e h.
 #[derive(Clone, Copy)]
-struct Parts {
+pub struct Parts {
     e: F,
     f: F,
     g: F,
@@ -104,15 +108,17 @@ wide! {
     /// same bytes; Hamburg, "Ristretto in batches").
     pub fn encode_doubled(points: &[Points], k: &Constants, out: &mut Vec<[u8; 32]>) {
         let parts: Vec<_> = points.iter().map(|p| halves(p, k)).collect();
-        let inverses = invert_all(&parts.iter().map(|h| select_nonzero(mul(h.eg, h.fh))).collect::<Vec<_>>());
-        for (h, inverse) in parts.into_iter().zip(inverses) {
-            out.extend(store(encode_halves(h, inverse, k)));
+        let (mut products, mut nothing) = (Vec::with_capacity(points.len()), Vec::with_capacity(points.len()));
+        for h in &parts {
+            let product = mul(h.eg, h.fh);
+            let none = is_zero(product);
+            products.push(select(none, product, one()));
+            nothing.push(none);
         }
-    }
-
-    /// 1 in the lanes that are 0: the identity, which encodes as zero whatever is inverted.
-    fn select_nonzero(x: F) -> F {
-        select(is_zero(x), x, one())
+        for ((h, inverse), none) in parts.into_iter().zip(invert_all(&products)).zip(nothing) {
+            // Only the identity's representatives, of order 1 to 4 here, have a product of zero; it encodes as zero.
+            out.extend(store(select(none, encode_halves(h, inverse, k), zero())));
+        }
     }
 
     fn halves(p: &Points, k: &Constants) -> Halves {
@@ -247,18 +253,30 @@ wide! {
     }
 }
 
+wide! {
+    /// Points ready to be added, with one inversion for all.
+    pub fn affine(points: &[Points], k: &Constants) -> Vec<Affine> {
+        let inverses = invert_all(&points.iter().map(|p| p.z).collect::<Vec<_>>());
+        let scaled = points.iter().zip(inverses).map(|(p, inverse)| {
+            let (x, y) = (mul(p.x, inverse), mul(p.y, inverse));
+            Affine([add(y, x), sub(y, x), mul(mul(x, y), constant(&k.twice_d))])
+        });
+        scaled.collect()
+    }
+}
+
 impl Parts {
     wide! {
         fn flat(&self) -> Flat {
             Flat { x: mul(self.e, self.f), y: mul(self.g, self.h), z: mul(self.f, self.g) }
         }
 
-        fn points(&self) -> Points {
+        pub fn points(&self) -> Points {
             let Flat { x, y, z } = self.flat();
             Points { x, y, z, t: mul(self.e, self.h) }
         }
 
-        fn augend(&self) -> Augend {
+        pub fn augend(&self) -> Augend {
             let (x, y) = (product(self.e, self.f), lifted_product(self.g, self.h));
             let (z, t) = (mul(self.f, self.g), mul(self.e, self.h));
             Augend { plus: carry(plus(y, x)), minus: carry(minus(y, x)), z, t }
@@ -268,8 +286,65 @@ impl Parts {
 
 impl Points {
     wide! {
-        fn augend(&self) -> Augend {
+        pub fn augend(&self) -> Augend {
             Augend { plus: add(self.y, self.x), minus: sub(self.y, self.x), z: self.z, t: self.t }
+        }
+
+        /// The first lane's point in every lane.
+        pub fn first(&self) -> Points {
+            Points { x: first(self.x), y: first(self.y), z: first(self.z), t: first(self.t) }
+        }
+
+        /// Another point in the given lanes.
+        pub fn replace(&mut self, lanes: Lanes, other: &Points) {
+            self.x = select(lanes, self.x, other.x);
+            self.y = select(lanes, self.y, other.y);
+            self.z = select(lanes, self.z, other.z);
+            self.t = select(lanes, self.t, other.t);
+        }
+
+        pub fn negative(&self) -> Points {
+            Points { x: neg(self.x), y: self.y, z: self.z, t: neg(self.t) }
+        }
+
+        /// 2^count times the point; count: even, not 0, as each doubling turns the sign.
+        pub fn times_power_of_two(&self, count: usize) -> Points {
+            let mut parts = double_negated(&Flat { x: self.x, y: self.y, z: self.z });
+            for _ in 1..count {
+                parts = double_negated(&parts.flat());
+            }
+            parts.points()
+        }
+
+        /// 1, 3, 5 .. times the point: so many more in `out`.
+        pub fn odd_multiples(&self, count: usize, out: &mut Vec<Points>, k: &Constants) {
+            let twice = addend(&add_points(&self.augend(), &addend(self, k)).points(), k);
+            let mut multiple = *self;
+            for _ in 1..count {
+                out.push(multiple);
+                multiple = add_points(&multiple.augend(), &twice).points();
+            }
+            out.push(multiple);
+        }
+    }
+}
+
+impl Augend {
+    wide! {
+        /// The sum with a point whose Z is 1, or its negative in the given lanes: see `add_signed`.
+        pub fn plus_affine(&self, q: &Affine, negative: Lanes) -> Parts {
+            let [above, below, t2d] = q.0;
+            let (q_plus, q_minus) = (select(negative, above, below), select(negative, below, above));
+            let (a, b) = (product(self.minus, q_minus), lifted_product(self.plus, q_plus));
+            let (c, z) = (product(self.t, t2d), widen(self.z));
+            let d = lifted(plus(z, z));
+            let (f, g) = (carry(minus(d, c)), carry(plus(d, c)));
+            Parts {
+                e: carry(minus(b, a)),
+                f: select(negative, f, g),
+                g: select(negative, g, f),
+                h: carry(plus(b, a)),
+            }
         }
     }
 }

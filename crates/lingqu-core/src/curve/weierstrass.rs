@@ -1,4 +1,5 @@
-//! P-256 and SM2's curve: elements hashed to the group and raised to one secret scalar; points are compressed, 33 bytes.
+//! P-256 and SM2's curve: elements hashed to the group and raised to one secret scalar, or blinded by a multiple of the
+//! generator each; points are compressed, 33 bytes.
 //!
 //! Hashing is RFC 9380's simplified SWU map of two field elements (sections 5.2, 6.6.2 and appendix F.2, read as
 //! formulas), with SHA-256 on P-256, which is its suite P256_XMD:SHA-256_SSWU_RO_, and with SM3 on SM2's curve, which is
@@ -17,6 +18,8 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 /// Bytes of a compressed point.
 pub const POINT: usize = 33;
+/// Random bytes that make a blind: reduced they are uniform but for a distance of 2^-128.
+pub const BLIND: usize = 48;
 
 /// A curve y^2 = x^3 - 3 x + b of prime order, and how its elements are hashed.
 pub trait Group: PrimeCurveParams {
@@ -122,6 +125,110 @@ fn encode<G: Group>(point: &ProjectivePoint<G>, out: &mut Vec<u8>) {
     out.extend_from_slice(&affine.x());
 }
 
+fn decode<G: Group>(bytes: &[u8; POINT]) -> Option<ProjectivePoint<G>>
+where
+    FieldBytes<G>: Copy,
+{
+    let odd = match bytes[0] {
+        2 => Choice::from(0),
+        3 => Choice::from(1),
+        _ => return None,
+    };
+    let x: FieldBytes<G> = GenericArray::clone_from_slice(&bytes[1..]);
+    let point: Option<AffinePoint<G>> = AffinePoint::<G>::decompress(&x, odd).into();
+    point.map(ProjectivePoint::from)
+}
+
+/// 0 to 15 times 16^i P for every digit of a scalar: secret multiples of a known point by additions alone.
+struct Comb<G: Group>(Vec<[ProjectivePoint<G>; 16]>);
+
+impl<G: Group> Comb<G>
+where
+    FieldBytes<G>: Copy,
+{
+    fn new(mut base: ProjectivePoint<G>) -> Self {
+        let window = |_| {
+            let mut multiples = [ProjectivePoint::identity(); 16];
+            for i in 1..16 {
+                multiples[i] = multiples[i - 1] + base;
+            }
+            base = multiples[15] + base;
+            multiples
+        };
+        Comb((0..64).map(window).collect())
+    }
+
+    /// Every entry of every window is read.
+    fn times(&self, scalar: &Scalar<G>) -> ProjectivePoint<G> {
+        let bytes = scalar.to_repr();
+        let mut sum = ProjectivePoint::identity();
+        for (i, window) in self.0.iter().enumerate() {
+            let digit = bytes.as_ref()[31 - i / 2] >> (4 * (i % 2)) & 15;
+            let mut entry = window[0];
+            for (place, multiple) in (1u8..).zip(&window[1..]) {
+                entry.conditional_assign(multiple, digit.ct_eq(&place));
+            }
+            sum += entry;
+        }
+        sum
+    }
+}
+
+/// Hides elements' points behind multiples of the generator.
+pub struct Blinding<G: Group> {
+    map: Map<G>,
+    comb: Comb<G>,
+}
+
+impl<G: Group> Blinding<G>
+where
+    FieldBytes<G>: Copy,
+{
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Blinding { map: Map::new(), comb: Comb::new(ProjectivePoint::generator()) }
+    }
+
+    /// H + r G of every element; blinds: one an element.  None as of `Key::map`.
+    pub fn blind(&self, tag: &[u8], data: &[u8], offsets: &[i64], blinds: &[[u8; BLIND]]) -> Option<Vec<u8>> {
+        if !(1..=255).contains(&tag.len()) || offsets.len() != blinds.len() + 1 {
+            return None;
+        }
+        let mut start = usize::try_from(*offsets.first()?).ok()?;
+        let mut out = Vec::with_capacity(POINT * blinds.len());
+        for (end, blind) in offsets[1..].iter().zip(blinds) {
+            let end = usize::try_from(*end).ok()?;
+            let point = self.map.hash(tag, data.get(start..end)?);
+            encode(&(point + self.comb.times(&reduced(blind))), &mut out);
+            start = end;
+        }
+        Some(out)
+    }
+}
+
+/// Takes blinds away from a key holder's answers.
+pub struct Unblinding<G: Group>(Comb<G>);
+
+impl<G: Group> Unblinding<G>
+where
+    FieldBytes<G>: Copy,
+{
+    /// public: the key times the generator; None when it is no compressed point of the curve.
+    pub fn new(public: &[u8; POINT]) -> Option<Self> {
+        Some(Unblinding(Comb::new(-decode::<G>(public)?)))
+    }
+
+    /// The key times every element's point; the index of the first answer that is no point.
+    pub fn unblind(&self, answers: &[[u8; POINT]], blinds: &[[u8; BLIND]]) -> Result<Vec<u8>, usize> {
+        let mut out = Vec::with_capacity(POINT * answers.len());
+        for (index, (bytes, blind)) in answers.iter().zip(blinds).enumerate() {
+            let point = decode::<G>(bytes).ok_or(index)?;
+            encode(&(point + self.0.times(&reduced(blind))), &mut out);
+        }
+        Ok(out)
+    }
+}
+
 /// One secret scalar.
 pub struct Key<G: Group>(Scalar<G>);
 
@@ -157,16 +264,16 @@ where
     pub fn multiply(&self, points: &[[u8; POINT]]) -> Result<Vec<u8>, usize> {
         let mut out = Vec::with_capacity(POINT * points.len());
         for (index, bytes) in points.iter().enumerate() {
-            let odd = match bytes[0] {
-                2 => Choice::from(0),
-                3 => Choice::from(1),
-                _ => return Err(index),
-            };
-            let x: FieldBytes<G> = GenericArray::clone_from_slice(&bytes[1..]);
-            let point: Option<AffinePoint<G>> = AffinePoint::<G>::decompress(&x, odd).into();
-            encode(&(ProjectivePoint::from(point.ok_or(index)?) * self.0), &mut out);
+            encode(&(decode::<G>(bytes).ok_or(index)? * self.0), &mut out);
         }
         Ok(out)
+    }
+
+    /// The generator times the scalar, which `Unblinding` needs.
+    pub fn public(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(POINT);
+        encode(&(ProjectivePoint::<G>::generator() * self.0), &mut out);
+        out
     }
 }
 
@@ -196,6 +303,32 @@ mod tests {
             assert_eq!(a.multiply(&bad), Err(1));
             assert!(a.map(b"", b"", &[0]).is_none());
             assert!(Key::<G>::new(&[0; 64]).is_none());
+        }
+        check::<NistP256>();
+        check::<Sm2>();
+    }
+
+    #[test]
+    fn blinds_go_away() {
+        fn check<G: Group>()
+        where
+            FieldBytes<G>: Copy,
+        {
+            let key = Key::<G>::new(&[7; 64]).unwrap();
+            let mut blinds = [[0; BLIND], [0xff; BLIND], [0; BLIND], [0x5a; BLIND]];
+            blinds[2][BLIND - 1] = 1;
+            let (blinding, offsets) = (Blinding::<G>::new(), [0, 3, 6, 6, 7]);
+            let blinded = blinding.blind(b"tag", b"abcabdx", &offsets, &blinds).unwrap();
+            let points = |bytes: &[u8]| bytes.chunks_exact(POINT).map(|x| x.try_into().unwrap()).collect::<Vec<_>>();
+            let answers = points(&key.multiply(&points(&blinded)).unwrap());
+            let unblinding = Unblinding::<G>::new(&key.public().try_into().unwrap()).unwrap();
+            let found = unblinding.unblind(&answers, &blinds).unwrap();
+            assert_eq!(found, key.map(b"tag", b"abcabdx", &offsets).unwrap());
+            let one = Key::<G>::new(&std::array::from_fn(|i| u8::from(i == 47))).unwrap();
+            assert_eq!(blinded[..POINT], one.map(b"tag", b"abc", &[0, 3]).unwrap()); // a blind of 0
+            assert_eq!(unblinding.unblind(&[answers[0], [0; POINT]], &blinds[..2]), Err(1));
+            assert!(Unblinding::<G>::new(&[0; POINT]).is_none());
+            assert!(blinding.blind(b"tag", b"abc", &[0, 3], &blinds).is_none());
         }
         check::<NistP256>();
         check::<Sm2>();

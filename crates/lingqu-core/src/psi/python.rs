@@ -1,10 +1,8 @@
 //! The kernels of set intersection as Python sees them: blocks of 128 bits are two words each, the low one first.
 use super::unique::Texts;
 use super::{cuckoo, hash, okvs, rows, rr22, spread, tags, unique};
-use crate::curve::{self, weierstrass};
 use crate::memory;
 use crate::prg::Prg;
-use curve25519_dalek::scalar::Scalar;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -32,88 +30,6 @@ fn filled<T>(count: usize, work: impl FnOnce(&mut [u128]) -> T) -> (Vec<u64>, T)
 
 fn bad_offsets() -> PyErr {
     PyValueError::new_err("offsets do not fit the data")
-}
-
-/// One secret scalar of ristretto255; points go in and out as 32 bytes each.
-#[pyclass(module = "lingqu._core", frozen)]
-pub struct GroupKey(Scalar);
-
-#[pymethods]
-impl GroupKey {
-    #[new]
-    fn new(uniform: [u8; 64]) -> PyResult<Self> {
-        curve::scalar(&uniform).map(GroupKey).ok_or_else(|| PyValueError::new_err("the scalar is zero"))
-    }
-
-    fn __repr__(&self) -> &'static str {
-        "GroupKey(<redacted>)"
-    }
-
-    fn map<'py>(&self, py: Python<'py>, tag: &[u8], data: Bytes<'py>, offsets: Offsets<'py>) -> Out<'py, u8> {
-        let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
-        let points = py.detach(|| {
-            curve::expand(tag, data, offsets).map(|uniform| curve::map_and_multiply(&uniform, &self.0).concat())
-        });
-        Ok(points.ok_or_else(bad_offsets)?.into_pyarray(py))
-    }
-
-    fn multiply<'py>(&self, py: Python<'py>, points: Bytes<'py>) -> Out<'py, u8> {
-        let (points, rest) = points.as_slice()?.as_chunks::<32>();
-        if !rest.is_empty() {
-            return Err(PyValueError::new_err("a point has 32 bytes"));
-        }
-        let products = py.detach(|| curve::multiply(points, &self.0).map(|points| points.concat()));
-        let products = products.map_err(|index| PyValueError::new_err(format!("element {index} is no point")))?;
-        Ok(products.into_pyarray(py))
-    }
-}
-
-enum Curve {
-    P256(weierstrass::Key<p256::NistP256>),
-    Sm2(weierstrass::Key<sm2::Sm2>),
-}
-
-/// One secret scalar of P-256 or SM2's curve; points go in and out compressed, 33 bytes each.
-#[pyclass(module = "lingqu._core", frozen)]
-pub struct CurveKey(Curve);
-
-#[pymethods]
-impl CurveKey {
-    #[new]
-    fn new(curve: &str, uniform: [u8; 64]) -> PyResult<Self> {
-        let key = match curve {
-            "p256" => weierstrass::Key::new(&uniform).map(Curve::P256),
-            "sm2" => weierstrass::Key::new(&uniform).map(Curve::Sm2),
-            _ => return Err(PyValueError::new_err("the curves are p256 and sm2")),
-        };
-        key.map(CurveKey).ok_or_else(|| PyValueError::new_err("the scalar is zero"))
-    }
-
-    fn __repr__(&self) -> &'static str {
-        "CurveKey(<redacted>)"
-    }
-
-    fn map<'py>(&self, py: Python<'py>, tag: &[u8], data: Bytes<'py>, offsets: Offsets<'py>) -> Out<'py, u8> {
-        let (data, offsets) = (data.as_slice()?, offsets.as_slice()?);
-        let points = py.detach(|| match &self.0 {
-            Curve::P256(key) => key.map(tag, data, offsets),
-            Curve::Sm2(key) => key.map(tag, data, offsets),
-        });
-        Ok(points.ok_or_else(bad_offsets)?.into_pyarray(py))
-    }
-
-    fn multiply<'py>(&self, py: Python<'py>, points: Bytes<'py>) -> Out<'py, u8> {
-        let (points, rest) = points.as_slice()?.as_chunks::<{ weierstrass::POINT }>();
-        if !rest.is_empty() {
-            return Err(PyValueError::new_err("a point has 33 bytes"));
-        }
-        let products = py.detach(|| match &self.0 {
-            Curve::P256(key) => key.multiply(points),
-            Curve::Sm2(key) => key.multiply(points),
-        });
-        let products = products.map_err(|index| PyValueError::new_err(format!("element {index} is no point")))?;
-        Ok(products.into_pyarray(py))
-    }
 }
 
 #[pyfunction]
