@@ -105,6 +105,20 @@ def _answering(curve: str, points: int) -> Case:
     return Case(lambda a: own.multiply(a[0].view(np.uint8)[:size]), 1, made=made)
 
 
+BLINDED = 8
+
+
+def _blind(a: list[Words]) -> object:
+    """psi.ecdh's first message: elements and their blinds are secret; the elements' length is not."""
+    data = a[1].view(np.uint8)[: 8 * BLINDED]
+    return _core.GroupBlinding().blind(b"domain", data, ENDS, a[0].view(np.uint8)[: 32 * BLINDED])
+
+
+def _unblind(a: list[Words]) -> object:
+    """Blinds taken away from a peer's answers, which the peer knows."""
+    return UNBLINDING.unblind(ANSWERS, a[0].view(np.uint8)[: 32 * BLINDED])
+
+
 class Sender:
     """psi.rr22's sender from the receiver's masked store to its tags; all its elements are the receiver's, or none."""
 
@@ -149,6 +163,10 @@ TABLE = np.arange(LOOKUP_COLUMNS * LOOKUP_ROWS, dtype=np.uint64).astype(np.uint8
 HINT = _core.pir_hint(bytes(16), 0, TABLE, LOOKUP_COLUMNS, 1)
 ASKED = _core.PirQueries(bytes(16), bytes(16), LOOKUP_COLUMNS, [HINT] * 64, 1)
 SENDER = Sender()
+ENDS = np.arange(0, 8 * BLINDED + 1, 8, dtype=np.int64)
+HOLDER = _core.GroupKey(bytes([3] * 64))
+UNBLINDING = _core.GroupUnblinding(HOLDER.public())
+ANSWERS = HOLDER.map(b"domain", np.arange(8 * BLINDED, dtype=np.uint8), ENDS)
 CASES: dict[str, Case] = {
     "and_shares": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4),
     "and_shares of ones": Case(lambda a: _core.and_shares((a[0], a[1]), (a[2], a[3]), MINE, NEXT), 4, (1 << 64) - 1),
@@ -173,6 +191,10 @@ CASES: dict[str, Case] = {
     "lookup, decoding": Case(lambda a: ASKED.decode(0, a[0].view(np.uint16)[: 64 * LOOKUP_ROWS]), 1),
     "intersection, answer by ecdh": _answering("", 8),
     "intersection, answer by ecdh on P-256": _answering("p256", 1),
+    "intersection, blinding": Case(_blind, 2),
+    "intersection, blinding by ones": Case(_blind, 2, (1 << 64) - 1),
+    "intersection, unblinding": Case(_unblind, 1),
+    "intersection, unblinding of ones": Case(_unblind, 1, (1 << 64) - 1),
     "intersection, answer by rr22": Case(SENDER.answer, 2, made=SENDER.made),
     "generator": Case(lambda a: _core.Prg(a[0][:2].tobytes()).words(WORDS), 1),
 }

@@ -33,7 +33,7 @@ from lingqu.psi.groups import GROUPS, NAME, P256, POINT, SM2, Bytes, in_order
 
 __all__ = ["CHUNK", "GROUPS", "NAME", "P256", "POINT", "SM2", "Intersection", "asker", "intersect"]
 
-CHUNK = 1 << 9
+CHUNK = 1 << 10
 """Elements a message, and a call of a kernel: the peer works on one while the next is made."""
 
 
@@ -162,6 +162,7 @@ class _Asking(_Session):
                 f"{self._name} sent a key that is no group element.", "Check its software."
             ) from None
         theirs = _joined(list(self.received(self.agreement.sizes[self.peer], self.width)))
+        theirs, which = _core.sorted_tags(theirs, self.width)
         answers: list[Bytes] = []
 
         def opened(number: int, points: Bytes) -> Bytes:
@@ -175,12 +176,12 @@ class _Asking(_Session):
 
         mine = _joined(list(in_order(calls())))
         self.distinct(answers)
-        return self._compare(mine, theirs)
+        return self._compare(mine, theirs, which)
 
-    def _compare(self, mine: Bytes, theirs: Bytes) -> Intersection:
+    def _compare(self, mine: Bytes, theirs: Bytes, which: NDArray[np.uint32]) -> Intersection:
+        """theirs: in order; which: each one's place in the holder's order."""
         meeting = _core.TagMeeting(mine, self.width)
-        tags, which = _core.sorted_tags(theirs, self.width)
-        met = meeting.meet(tags)
+        met = meeting.meet(theirs)
         if self.peer_learns and len(which):
             marks = np.zeros(len(which), bool)
             marks[which[met]] = True

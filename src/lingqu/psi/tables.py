@@ -12,6 +12,7 @@ from dataclasses import replace
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Cost, Declaration, Operation, Sizes
 from lingqu.psi import declaration, ecdh, many, rr22
+from lingqu.psi.agreement import Result
 from lingqu.psi.parts import PART, parted
 from lingqu.psi.protocols import Line, seconds
 from lingqu.psi.session import opening_cost
@@ -58,7 +59,8 @@ def _effort(declared: Declaration, operation: str, sizes: Sizes) -> float:
     rows = (sizes.get("left", 0), sizes.get("right", 0))
     one = operation not in _PLAIN  # the protocol's own operations know no parts
     parts = parted(rows, whole=one or operation == SIZE, most=sizes.get("most", PART))
-    return parts.count * seconds(declared.name, Cost(), parts.sizes, Line())
+    result = Result.SIZE if _PLAIN.get(operation, operation) == _PLAIN[SIZE] else Result.ELEMENTS
+    return parts.count * seconds(declared.name, Cost(), parts.sizes, Line(), result)
 
 
 def over_tables(declared: Declaration, *, both: bool = True) -> Declaration:
