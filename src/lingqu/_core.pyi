@@ -12,7 +12,7 @@ _Bytes = NDArray[np.uint8]
 _Offsets = NDArray[np.int64]
 _Pair = tuple[_Words, _Words]
 _Reading = tuple[_Words, tuple[int, int] | None]
-_Sides = list[tuple[_Reading, _Words | None, int]]
+_Sides = Sequence[tuple[Sequence[_Reading], _Words | None, int]]
 
 class Prg:
     """AES-128-CTR under one key; both holders of the key draw the same words in the same order."""
@@ -39,7 +39,8 @@ def and_shares(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> _Words:
 def and_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
     """As and_shares; then what this party knows of the claims on it.
 
-    As first verifier, but for the component that it is to receive; as second verifier, what it drew under its own key.
+    As first verifier, but for the component that it is to receive, what was drawn under the next key; as second, what
+    it drew under its own key, and x_0 & y_0.
     """
 
 def multiply_masked(x: _Pair, y: _Pair, mine: Prg, next: Prg) -> tuple[_Words, _Words, _Words]:
@@ -68,8 +69,8 @@ def carry_part(x: _Words, c: _Words) -> _Pair:
     """For a summand x and a share c of the sum's carries: x with the carries into each bit added to it, and those
     carries; see Checked.carries."""
 
-def carry_known(x: _Words, c: _Words) -> _Words:
-    """Such a summand's own summand of the claim that the carries are the sum's."""
+def carry_known(c: _Words) -> _Words:
+    """The carries' share's own summand of the claim that they are the sum's: c ^ (c << 1)."""
 
 def top_part(u: _Words, product: _Words, bits: int) -> _Words:
     """The top bits of u times 2**(64 - bits), less twice a share of the product with another's."""
@@ -526,10 +527,11 @@ class MatrixEvaluator:
 def ring_prime(words: _Words) -> int:
     """The first of the words, cut to odd numbers between 2**50 and 2**51, that is prime; ValueError when none is."""
 
-def ring_quotients(x: _Pair, y: _Pair, second: _Words, weights: _Words, strided: bool) -> _Words:
+def ring_quotients(x: _Pair, y: _Pair, drawn: _Words, weights: _Words, strided: bool) -> _Words:
     """For 48 combinations the sum of the picked outputs' (sum - c1 - c2) / 2**64, two words each, the low one first.
 
-    An output sums the products x_0 y_1 + x_1 y_0 of its terms; c2 is its word of second, c1 = sum - c2 mod 2**64.
+    An output sums the products (x_0 + x_1) (y_0 + y_1) of its terms; c2 is its word of drawn and the sum of its
+    products x_1 y_1, c1 = sum - c2, all three modulo 2**64.
     Bit j of an output's weight picks it for combination j.  strided: as RingProofs.dot.
     """
 
@@ -548,14 +550,18 @@ def ring_weigh(prime: int, words: _Words, challenges: _Words) -> _Words:
     """For every word the sum of the 48 challenges that its bits pick, modulo the prime."""
 
 def ring_weighed_sum(
-    prime: int, words: _Words, weights: _Words, less: tuple[_Words, _Words, _Words] | None = None
+    prime: int, words: _Words, weights: _Words, less: _Words | None = None, product: _Pair | None = None
 ) -> int:
-    """The sum of words times weights modulo the prime; less: (x, y, drawn), for words - x * y - drawn."""
+    """The sum modulo the prime of weights times words - less + the product's factors' product, which is below 2**64."""
+
+def ring_sums(prime: int, x: _Words, y: _Words) -> _Words:
+    """Sums of numbers below the prime, modulo it."""
 
 def ring_products(prime: int, u: _Sides, v: _Sides, factor: int, lanes: int) -> _Words:
     """The coefficients of sum <u_a, v_b> X**(factor - 1 + a - b), u and v cut into `factor` pieces.
 
-    A side is (reading, weights or None, repeat): word i times weight (i // repeat) modulo their count. Sides are filled
+    A side is (readings, weights or None, repeat): the sum of word i of one reading, or of two of whole words, times
+    weight (i // repeat) modulo their count. Sides are filled
     up with zeros to blocks of factor * lanes; piece a of a block is its lanes a * lanes .. (a + 1) * lanes - 1.
     """
 
@@ -623,25 +629,27 @@ def gf_cross(x: _Words, y: _Words, rows: int) -> _Words:
     The values at 0 .. 2 rows - 2 of the sum over columns of products of polynomials.
     """
 
-def gf_first_values(u: Sequence[_Pair], v: Sequence[_Pair], t: _Words, s: _Words) -> _Words:
-    """As gf_cross on words of bits in 32 rows, for u_0 & v_0 ^ u_1 & v_1; u and v: segments (vector 0, vector 1).
+def gf_first_values(u: Sequence[tuple[_Words, ...]], v: Sequence[tuple[_Words, ...]], t: _Words, s: _Words) -> _Words:
+    """As gf_cross on words of bits in 32 rows; u and v: segments, each (share, other share) of which it is the XOR.
 
     A segment is filled up with zeros to blocks of 32 rows of 8 words, each lane a column.  Bit b of the word in row a
     and column j of u weighs s[a] t[j] X^b.
     """
 
-def gf_second_values(u: Sequence[_Pair], v: Sequence[_Pair], t: _Words, left: _Words, right: _Words) -> _Words:
+def gf_second_values(
+    u: Sequence[tuple[_Words, ...]], v: Sequence[tuple[_Words, ...]], t: _Words, left: _Words, right: _Words
+) -> _Words:
     """As gf_cross in 8 rows, by the upper three bits of b, on the words' bits with their rows folded.
 
     left: coefficients of u's rows, with the weights s; right: those of v's rows.
     """
 
 def gf_fold_words(
-    x: Sequence[_Pair], coefficients: _Words, weights: _Words, left: int, t: _Words | None = None
+    x: Sequence[Sequence[_Words]], coefficients: _Words, weights: _Words, left: int, t: _Words | None = None
 ) -> _Words:
     """Rows folded by coefficients, then bits b by weights[b] where b mod left is the result's row: 1 or 8 rows.
 
-    A row has the columns of vector 0, then those of vector 1, times t where there is one.
+    x: segments, each of one share or the XOR of two.  A row has the columns, times t where there is one.
     """
 
 def gf_fold(x: _Words, coefficients: _Words) -> _Words:

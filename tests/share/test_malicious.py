@@ -155,7 +155,7 @@ class CheatCarries(session.Checked):
         theirs[:1] ^= np.uint64(1 << self.bit)
         self.send(1, theirs, BINARY)
         u, v = _core.carry_part(own, mine), _core.carry_part(other, theirs)
-        self.bits.claim(0, statement.Segment(u, v, None))
+        self.bits.claim(0, statement.Segment((u[0], v[1]), (u[1], v[0]), None))
         self.recorded()
         return (mine, theirs), (u[0], v[0])
 

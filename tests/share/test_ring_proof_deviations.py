@@ -200,14 +200,14 @@ def test_another_coin_is_seen(rep3: Any) -> None:
 
 
 def test_opened_numbers_are_uniform(rep3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chi-square on 16 bins, false alarm 1e-7 for each of four numbers; all operands are 0."""
+    """Chi-square on 16 bins, false alarm 1e-7 for each of six numbers; all operands are 0."""
     opened: list[tuple[float, ...]] = []
     honest = ring_argument.Argument._open
 
-    def noting(argument: Any, left: int, right: int) -> None:
+    def noting(argument: Any, first: tuple[int, int], second: tuple[int, int]) -> None:
         v, prime = argument._vectors, argument._prime
-        opened.append(tuple(value / prime for value in (left, v.first_claim, right, v.second_claim)))
-        honest(argument, left, right)
+        opened.append(tuple(value / prime for value in (*first, v.first_claim, *second, v.second_claim)))
+        honest(argument, first, second)
 
     def work(machine: Any) -> None:
         session, zero = machine._session, np.zeros(40, np.uint64)

@@ -6,7 +6,8 @@ use crate::ring::{cross_add_fast, widened, Pair, Rows};
 use crate::ringproof::sums::Reading;
 
 /// A party's component of a product and what it knows of the claims on it: as first verifier, but for the component that
-/// it is to receive, and as second verifier, which is what it drew under its own key.
+/// it is to receive, and as second verifier, which is what it drew under its own key and the product of what it alone of
+/// the two verifiers knows.
 pub struct Masked {
     pub own: Vec<u64>,
     pub first: Vec<u64>,
@@ -21,16 +22,19 @@ impl Masked {
 }
 
 #[inline(always)]
-fn and_rows(x: Pair, y: Pair, out: (&mut [u64], &mut [u64]), masks: Pair) {
-    let (own, first) = out;
+fn and_rows(x: Pair, y: Pair, out: Three, minus: &[u64]) {
+    let (own, first, second) = out;
     let n = own.len();
-    let (x0, x1, y0, y1, plus, minus) = (&x.0[..n], &x.1[..n], &y.0[..n], &y.1[..n], &masks.0[..n], &masks.1[..n]);
+    let (x0, x1, y0, y1, minus) = (&x.0[..n], &x.1[..n], &y.0[..n], &y.1[..n], &minus[..n]);
+    let (first, second) = (&mut first[..n], &mut second[..n]);
     for i in 0..n {
-        own[i] ^= (x0[i] & (y0[i] ^ y1[i])) ^ (x1[i] & y0[i]) ^ plus[i] ^ minus[i];
-        first[i] ^= (x1[i] & y1[i]) ^ minus[i];
+        second[i] ^= x0[i] & y0[i];
+        own[i] ^= (x0[i] & y1[i]) ^ (x1[i] & y0[i]) ^ second[i] ^ minus[i];
+        first[i] ^= minus[i];
     }
 }
-widened!(and_rows_fast, and_rows, x: Pair, y: Pair, out: (&mut [u64], &mut [u64]), masks: Pair);
+type Three<'a> = (&'a mut [u64], &'a mut [u64], &'a mut [u64]);
+widened!(and_rows_fast, and_rows, x: Pair, y: Pair, out: Three, minus: &[u64]);
 
 /// x & y, added to what `out` holds.
 fn and_into(x: Pair, y: Pair, out: &mut Masked, keys: (&mut Prg, &mut Prg)) {
@@ -43,8 +47,8 @@ fn and_into(x: Pair, y: Pair, out: &mut Masked, keys: (&mut Prg, &mut Prg)) {
         and_rows_fast(
             (&x.0[at.clone()], &x.1[at.clone()]),
             (&y.0[at.clone()], &y.1[at.clone()]),
-            (&mut out.own[at.clone()], &mut out.first[at.clone()]),
-            (&out.second[at.clone()], minus),
+            (&mut out.own[at.clone()], &mut out.first[at.clone()], &mut out.second[at.clone()]),
+            minus,
         );
     }
 }
@@ -88,7 +92,7 @@ pub fn choose_rows(
             mine.fill(&mut out.second[place.clone()]);
             next.fill(minus);
             let (x, y) = ((&x0[place.clone()], &x1[place.clone()]), (&y0[place.clone()], &y1[place.clone()]));
-            and_rows_fast(x, y, (own, first), (&out.second[place], minus));
+            and_rows_fast(x, y, (own, first, &mut out.second[place]), minus);
         }
     }
     Some((Factors { x: (x0, x1), y: (y0, y1) }, out))
@@ -163,18 +167,17 @@ pub fn carry_part(x: &[u64], c: &[u64]) -> [Vec<u64>; 2] {
 }
 
 #[inline(always)]
-fn known_rows(x: &[u64], c: &[u64], out: &mut [u64]) {
-    for (out, (x, c)) in out.iter_mut().zip(x.iter().zip(c)) {
-        let into = c << 1;
-        *out = c ^ into ^ ((x ^ into) & into);
+fn known_rows(c: &[u64], out: &mut [u64]) {
+    for (out, c) in out.iter_mut().zip(c) {
+        *out = c ^ (c << 1);
     }
 }
-widened!(known_rows_fast, known_rows, x: &[u64], c: &[u64], out: &mut [u64]);
+widened!(known_rows_fast, known_rows, c: &[u64], out: &mut [u64]);
 
-/// The summand x's summand of the claim that the carries, of which c is a share, are those of the sum.
-pub fn carry_known(x: &[u64], c: &[u64]) -> Vec<u64> {
-    let mut out = zeros(x.len());
-    known_rows_fast(x, c, &mut out);
+/// A share's summand of the claim that the carries, of which c is the share, are those of a sum.
+pub fn carry_known(c: &[u64]) -> Vec<u64> {
+    let mut out = zeros(c.len());
+    known_rows_fast(c, &mut out);
     out
 }
 
@@ -336,11 +339,11 @@ mod tests {
         let (x, y, mask) = (drawn(1, 300), drawn(2, 300), drawn(3, 300));
         let (c, other) = (carries(&x, &y, &[0; 300]), carries(&x, &y, &mask));
         let ([u, s], [v, t]) = (carry_part(&x, &mask), carry_part(&y, &other));
-        let (first, second) = (carry_known(&x, &mask), carry_known(&y, &other));
+        let (first, second) = (carry_known(&mask), carry_known(&other));
         for i in 0..300 {
             assert_eq!(u128::from(c[i] >> 63), (u128::from(x[i]) + u128::from(y[i])) >> 64);
             assert_eq!(u[i] ^ v[i], x[i].wrapping_add(y[i]));
-            assert_eq!(u[i] & v[i] ^ s[i] & t[i], first[i] ^ second[i]);
+            assert_eq!((u[i] ^ t[i]) & (s[i] ^ v[i]), first[i] ^ second[i]);
         }
         for f in [1, 20, 62] {
             let bit = |words, at, value| Reading { words, bit: Some(Bit { at, value }) };

@@ -116,8 +116,18 @@ pub fn values(inner: &[u64], k: usize) -> Vec<u64> {
 
 /// Values at 0 .. 2k-2 of the sum over columns of x's polynomial times y's.  Lengths are multiples of k.
 pub fn cross(x: &[u64], y: &[u64], k: usize) -> Vec<u64> {
+    /// Columns taken together, so that the rows' parts stay in the first-level cache.
+    const PART: usize = 256;
     let n = (x.len() / k).max(1);
-    let inner: Vec<u64> = x.chunks_exact(n).flat_map(|a| y.chunks_exact(n).map(move |b| dot(a, b))).collect();
+    let mut inner = vec![0; k * k];
+    for start in (0..n).step_by(PART) {
+        let at = start..n.min(start + PART);
+        for (x, inner) in x.chunks_exact(n).zip(inner.chunks_exact_mut(k)) {
+            for (y, sum) in y.chunks_exact(n).zip(inner) {
+                *sum ^= dot(&x[at.clone()], &y[at.clone()]);
+            }
+        }
+    }
     values(&inner, k)
 }
 

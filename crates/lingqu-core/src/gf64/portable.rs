@@ -52,14 +52,13 @@ fn add_to(sum: &mut Sum, product: u128) {
 }
 
 /// sums[ROWS a + b] gets the sum over lanes of t times what the words of u's row a and v's row b have in common.
-pub fn cross_words(words: [&[u64]; 4], t: &[u64], sums: &mut [Sum]) {
-    let [u0, u1, v0, v1] = words;
+pub fn cross_words(u: &[u64], v: &[u64], t: &[u64], sums: &mut [Sum]) {
     for (at, t) in t.chunks_exact(LANES).enumerate().map(|(k, t)| (k * BLOCK, t)) {
         for a in 0..ROWS {
             for b in 0..ROWS {
                 for (lane, t) in t.iter().enumerate() {
                     let (i, j) = (at + a * LANES + lane, at + b * LANES + lane);
-                    add_to(&mut sums[a * ROWS + b], carryless(u0[i] & v0[j] ^ u1[i] & v1[j], *t));
+                    add_to(&mut sums[a * ROWS + b], carryless(u[i] & v[j], *t));
                 }
             }
         }
@@ -67,22 +66,20 @@ pub fn cross_words(words: [&[u64]; 4], t: &[u64], sums: &mut [Sum]) {
 }
 
 /// sums[EIGHT g + h] gets t X^l times bit 8 g + l of u's columns and bit 8 h + l of v's, rows folded.
-pub fn cross_folded(words: [&[u64]; 4], t: &[u64], left: &Coefficients, right: &Coefficients, sums: &mut [Sum]) {
+pub fn cross_folded(u: (&[u64], &Coefficients), v: (&[u64], &Coefficients), t: &[u64], sums: &mut [Sum]) {
     for (at, t) in t.chunks_exact(LANES).enumerate().map(|(k, t)| (k * BLOCK, t)) {
-        for (u, v) in [(words[0], words[2]), (words[1], words[3])] {
-            let (u, v) = (&u[at..at + BLOCK], &v[at..at + BLOCK]);
-            for (lane, t) in t.iter().enumerate() {
-                let (u, v) = (folded_column(u, lane, &left.each), folded_column(v, lane, &right.each));
-                let mut weight = *t;
-                for l in 0..EIGHT {
-                    for g in 0..EIGHT {
-                        let weighed = reduce(carryless(u[8 * g + l], weight));
-                        for h in 0..EIGHT {
-                            add_to(&mut sums[g * EIGHT + h], carryless(weighed, v[8 * h + l]));
-                        }
+        for (lane, t) in t.iter().enumerate() {
+            let of = |x: (&[u64], &Coefficients)| folded_column(&x.0[at..at + BLOCK], lane, &x.1.each);
+            let (u, v) = (of(u), of(v));
+            let mut weight = *t;
+            for l in 0..EIGHT {
+                for g in 0..EIGHT {
+                    let weighed = reduce(carryless(u[8 * g + l], weight));
+                    for h in 0..EIGHT {
+                        add_to(&mut sums[g * EIGHT + h], carryless(weighed, v[8 * h + l]));
                     }
-                    weight = doubled(weight);
                 }
+                weight = doubled(weight);
             }
         }
     }

@@ -69,8 +69,18 @@ fn segments<'a>(x: &'a Halves) -> PyResult<Vec<[&'a [u64]; 2]>> {
     x.iter().map(of).collect()
 }
 
+/// Segments of so many shares each.
+fn shared<'a, const SHARES: usize>(x: &'a [Vec<Words>]) -> PyResult<Vec<[&'a [u64]; SHARES]>> {
+    let of = |shares: &'a Vec<Words<'_>>| {
+        let shares = shares.iter().map(|share| Ok(share.as_slice()?)).collect::<PyResult<Vec<_>>>()?;
+        require(shares.windows(2).all(|pair| pair[0].len() == pair[1].len()))?;
+        shares.try_into().map_err(|_| PyValueError::new_err("segments of another number of shares"))
+    };
+    x.iter().map(of).collect()
+}
+
 /// Whether two vectors are cut alike, with a weight t a column.
-fn require_alike(u: &words::Segments, v: &words::Segments, t: &[u64]) -> PyResult<()> {
+fn require_alike(u: &words::Segments<2>, v: &words::Segments<2>, t: &[u64]) -> PyResult<()> {
     let alike = u.len() == v.len() && u.iter().zip(v).all(|(u, v)| u[0].len() == v[0].len());
     require(alike && t.len() == words::columns(u.iter().map(|u| u[0].len())))
 }
@@ -99,31 +109,42 @@ pub fn gf_second_values<'py>(
     Ok(py.detach(|| words::second_values(&u, &v, t, left, right)).into_pyarray(py))
 }
 
+fn fold_words<const SHARES: usize>(
+    py: Python<'_>,
+    x: &[Vec<Words<'_>>],
+    coefficients: &[u64],
+    weights: &[u64; 64],
+    left: usize,
+    t: Option<&[u64]>,
+) -> PyResult<Vec<u64>> {
+    let x = shared::<SHARES>(x)?;
+    let columns = words::columns(x.iter().map(|shares| shares[0].len()));
+    require(t.is_none_or(|t| t.len() == columns))?;
+    Ok(py.detach(|| {
+        let mut out = words::folded(&x, coefficients, weights, left);
+        if let Some(t) = t {
+            words::weigh(&mut out, t);
+        }
+        out
+    }))
+}
+
 #[pyfunction]
 #[pyo3(signature = (x, coefficients, weights, left, t=None))]
 pub fn gf_fold_words<'py>(
     py: Python<'py>,
-    x: Halves<'py>,
+    x: Vec<Vec<Words<'py>>>,
     coefficients: Words<'py>,
     weights: Words<'py>,
     left: usize,
     t: Option<Words<'py>>,
 ) -> Out<'py> {
-    let (x, coefficients, weights) = (segments(&x)?, coefficients.as_slice()?, weights.as_slice()?);
+    let (coefficients, weights) = (coefficients.as_slice()?, weights.as_slice()?);
     let t = t.as_ref().map(|t| t.as_slice()).transpose()?;
-    let columns = words::columns(x.iter().map(|pair| pair[0].len()));
-    require(t.is_none_or(|t| t.len() == columns))?;
     require(coefficients.len() == words::ROWS && [1, words::EIGHT].contains(&left))?;
     let Ok(weights) = <&[u64; 64]>::try_from(weights) else { return Err(PyValueError::new_err("a weight a bit")) };
-    Ok(py
-        .detach(|| {
-            let mut out = words::folded(&x, coefficients, weights, left);
-            if let Some(t) = t {
-                words::weigh(&mut out, t);
-            }
-            out
-        })
-        .into_pyarray(py))
+    let fold = if x.first().is_some_and(|shares| shares.len() == 1) { fold_words::<1> } else { fold_words::<2> };
+    Ok(fold(py, &x, coefficients, weights, left, t)?.into_pyarray(py))
 }
 
 #[pyfunction]

@@ -56,31 +56,31 @@ fn folded_products_are_the_values_at_the_point() {
     }
 }
 
-/// Every bit of vectors in segments as an element of a column: (row, column, bit).
-fn bits(x: &words::Segments, half: usize) -> Vec<(usize, usize, usize)> {
+/// Every bit of a vector in segments as an element of a column: (row, column, bit), those of the shares after each other.
+fn bits(x: &words::Segments<2>) -> Vec<(usize, usize, usize)> {
     let mut found = Vec::new();
     let mut start = 0;
-    for vectors in x {
-        for (i, word) in vectors[half].iter().enumerate() {
+    for shares in x {
+        for (i, word) in shares.iter().flat_map(|share| share.iter().enumerate()) {
             let (row, column) =
                 (i % words::BLOCK / words::LANES, start + i / words::BLOCK * words::LANES + i % words::LANES);
             found.extend((0..64).filter(|b| word >> b & 1 == 1).map(|b| (row, column, b)));
         }
-        start += words::columns([vectors[half].len()].into_iter());
+        start += words::columns([shares[0].len()].into_iter());
     }
     found
 }
 
-fn dense(x: &words::Segments, half: usize, n: usize) -> Vec<u64> {
+fn dense(x: &words::Segments<2>, n: usize) -> Vec<u64> {
     let mut out = vec![0; words::ROWS * n * 64];
-    bits(x, half).into_iter().for_each(|(row, column, b)| out[(row * n + column) * 64 + b] = 1);
+    bits(x).into_iter().for_each(|(row, column, b)| out[(row * n + column) * 64 + b] ^= 1);
     out
 }
 
 #[test]
 fn folded_words_are_the_values_at_the_points() {
     let lengths = [3usize, words::BLOCK, 17 * words::BLOCK + 200, 0];
-    let all: Vec<[Vec<u64>; 5]> = lengths
+    let all: Vec<[Vec<u64>; 4]> = lengths
         .iter()
         .enumerate()
         .map(|(i, length)| std::array::from_fn(|half| drawn(10 * i as u8 + half as u8, *length)))
@@ -90,7 +90,7 @@ fn folded_words_are_the_values_at_the_points() {
     let n = words::columns(lengths.into_iter());
     let (t, s) = (drawn(90, n), drawn(91, words::ROWS));
     let both: Vec<Vec<u64>> =
-        all.iter().map(|x| (0..x[0].len()).map(|i| x[0][i] & x[2][i] ^ x[1][i] & x[3][i]).collect()).collect();
+        all.iter().map(|x| (0..x[0].len()).map(|i| (x[0][i] ^ x[1][i]) & (x[2][i] ^ x[3][i])).collect()).collect();
     let both: Vec<&[u64]> = both.iter().map(|words| &words[..]).collect();
     let claim = words::claim(&both, &t, &s);
 
@@ -109,26 +109,33 @@ fn folded_words_are_the_values_at_the_points() {
     let of_left: [u64; 64] = std::array::from_fn(|b| product(powers[b], upper[b / 8]));
     let of_right: [u64; 64] = std::array::from_fn(|b| upper[b / 8]);
     let mut x = words::folded(&u, &left, &of_left, words::EIGHT);
-    words::weigh(&mut x, &[&t[..], &t[..]].concat());
+    words::weigh(&mut x, &t);
     let y = words::folded(&v, &right, &of_right, words::EIGHT);
     assert_eq!(dot(&second, &lagrange(second.len(), points[1])), dot(&x, &y));
 
     let lower = lagrange(words::EIGHT, points[2]);
-    let mut last = vec![0; 2 * n];
+    let mut last = vec![0; n];
     fold(&mut last, &x, &lower);
     let whole: [u64; 64] = std::array::from_fn(|b| product(of_left[b], lower[b % 8]));
     let mut direct = words::folded(&u, &left, &whole, 1);
-    words::weigh(&mut direct, &[&t[..], &t[..]].concat());
+    words::weigh(&mut direct, &t);
     assert_eq!(last, direct);
 
+    // a verifier folds its share
+    let share = |half: usize| -> Vec<u64> {
+        let one: Vec<[&[u64]; 1]> = u.iter().map(|shares| [shares[half]]).collect();
+        let mut out = words::folded(&one, &left, &whole, 1);
+        words::weigh(&mut out, &t);
+        out
+    };
+    let sums: Vec<u64> = share(0).iter().zip(share(1)).map(|(one, two)| one ^ two).collect();
+    assert_eq!(sums, direct);
+
     // against the definition, bit by bit
-    for half in 0..2 {
-        let plain = dense(&u, half, n);
-        let mut rows = vec![0; 64 * n];
-        fold(&mut rows, &plain, &left);
-        for (j, column) in rows.chunks_exact(64).enumerate() {
-            assert_eq!(direct[half * n + j], product(t[j], dot(column, &whole)));
-        }
+    let mut rows = vec![0; 64 * n];
+    fold(&mut rows, &dense(&u, n), &left);
+    for (j, column) in rows.chunks_exact(64).enumerate() {
+        assert_eq!(direct[j], product(t[j], dot(column, &whole)));
     }
 }
 
@@ -136,27 +143,27 @@ fn folded_words_are_the_values_at_the_points() {
 fn words_are_folded_alike_without_vectors() {
     #[cfg(target_arch = "x86_64")]
     if words_wide::available() {
-        let x: [Vec<u64>; 4] = std::array::from_fn(|i| drawn(i as u8, 2 * words::BLOCK));
-        let x = x.each_ref().map(|words| &words[..]);
+        let [u, v]: [Vec<u64>; 2] = std::array::from_fn(|i| drawn(i as u8, 2 * words::BLOCK));
         let t = drawn(5, 2 * words::LANES);
         let c = words::matrices(&drawn(6, words::ROWS));
+        let d = words::matrices(&drawn(8, words::ROWS));
         let weights: [u64; 64] = drawn(7, 64).try_into().unwrap();
         let total = |sums: &[words::Sum]| sums.iter().map(words::total).collect::<Vec<_>>();
         let (mut one, mut two) = (vec![[0; 8]; 1024], vec![[0; 8]; 1024]);
         // SAFETY: the processor has the features.
-        unsafe { words_wide::cross_words(x, &t, &mut one) };
-        portable::cross_words(x, &t, &mut two);
+        unsafe { words_wide::cross_words(&u, &v, &t, &mut one) };
+        portable::cross_words(&u, &v, &t, &mut two);
         assert_eq!(total(&one), total(&two));
         let (mut one, mut two) = (vec![[0; 8]; 64], vec![[0; 8]; 64]);
         // SAFETY: the processor has the features.
-        unsafe { words_wide::cross_folded(x, &t, &c, &c, &mut one) };
-        portable::cross_folded(x, &t, &c, &c, &mut two);
+        unsafe { words_wide::cross_folded((&u, &c), (&v, &d), &t, &mut one) };
+        portable::cross_folded((&u, &c), (&v, &d), &t, &mut two);
         assert_eq!(total(&one), total(&two));
         for left in [1, words::EIGHT] {
             let (mut one, mut two) = (vec![0; 16 * left], vec![0; 16 * left]);
             // SAFETY: the processor has the features.
-            unsafe { words_wide::fold_words(x[0], &c, &weights, left, &mut one, (0, 16)) };
-            portable::fold_words(x[0], &c, &weights, left, &mut two, (0, 16));
+            unsafe { words_wide::fold_words(&u, &c, &weights, left, &mut one, (0, 16)) };
+            portable::fold_words(&u, &c, &weights, left, &mut two, (0, 16));
             assert_eq!(one, two);
         }
     }

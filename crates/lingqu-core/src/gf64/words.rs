@@ -1,24 +1,28 @@
-//! Proofs of conjunctions on words as they were sent: u_0 & v_0 ^ u_1 & v_1 = c, 64 bits at a time, in blocks.
+//! Proofs of conjunctions on words as they were sent: (u_0 ^ u_1) & (v_0 ^ v_1) = c, 64 bits at a time, in blocks.
+//!
+//! A prover has both shares of a vector, a verifier one of them.
 //!
 //! A block is ROWS rows of LANES words; column 8 k + lane has the words of block k at that lane.  Bit b of the word in row
 //! a and column j weighs s[a] t[j] X^b.  The first round folds the rows, the second the bits by their numbers' upper
-//! three bits, the third by the lower three; two elements a column are left, all pairs 0 before all pairs 1.
+//! three bits, the third by the lower three; one element a column is left.
 //! Segments of any length are filled up with zeros to whole blocks.
 #[cfg(target_arch = "x86_64")]
 use super::words_wide;
 use super::{doubled, multiply, portable, product, reduce, values};
 use crate::memory::zeros;
+use crate::ring::widened;
 
 pub const ROWS: usize = 32;
 pub const LANES: usize = 8;
 pub const BLOCK: usize = ROWS * LANES;
 /// Bits that stand in one row of the second round, and rows of it; so too of the third.
 pub const EIGHT: usize = 8;
-/// Blocks taken together, so that four vectors of them and the sums stay in the second-level cache.
-const BATCH: usize = 16;
+/// Blocks taken together, so that two vectors of them stay in the first-level cache.
+const BATCH: usize = 8;
+type Batch = [u64; BATCH * BLOCK];
 
-/// Two vectors of words, cut alike into segments.
-pub type Segments<'a> = [[&'a [u64]; 2]];
+/// A vector of words, the XOR of its shares, cut into segments.
+pub type Segments<'a, const SHARES: usize> = [[&'a [u64]; SHARES]];
 /// Four unreduced products, of which only the sum matters.
 pub type Sum = [u64; LANES];
 
@@ -67,28 +71,50 @@ macro_rules! on_vectors {
     }};
 }
 
-fn joined<'a>(u: &Segments<'a>, v: &Segments<'a>) -> Vec<[&'a [u64]; 4]> {
+fn joined<'a>(u: &Segments<'a, 2>, v: &Segments<'a, 2>) -> Vec<[&'a [u64]; 4]> {
     u.iter().zip(v).map(|(u, v)| [u[0], u[1], v[0], v[1]]).collect()
 }
 
+#[inline(always)]
+fn xor(x: &[u64], y: &[u64], out: &mut [u64]) {
+    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+        *out = x ^ y;
+    }
+}
+widened!(xor_fast, xor, x: &[u64], y: &[u64], out: &mut [u64]);
+
+/// The XOR of one share or two.
+fn summed<'a>(shares: &[&'a [u64]], room: &'a mut Batch) -> &'a [u64] {
+    let [x, y] = shares else { return shares[0] };
+    let room = &mut room[..x.len()];
+    xor_fast(x, y, room);
+    room
+}
+
 /// The first round: values at 0 .. 2 ROWS - 2 of the sum over columns of u's polynomials times v's.
-pub fn first_values(u: &Segments, v: &Segments, t: &[u64], s: &[u64]) -> Vec<u64> {
+pub fn first_values(u: &Segments<2>, v: &Segments<2>, t: &[u64], s: &[u64]) -> Vec<u64> {
     let mut sums = vec![[0; LANES]; ROWS * ROWS];
+    let mut room = [[0; BATCH * BLOCK]; 2];
     by_batches(&joined(u, v), |words, column| {
         let t = &t[column..column + words[0].len() / ROWS];
-        on_vectors!(cross_words(words, t, &mut sums));
+        let [left, right] = &mut room;
+        let (u, v) = (summed(&words[..2], left), summed(&words[2..], right));
+        on_vectors!(cross_words(u, v, t, &mut sums));
     });
     let inner: Vec<u64> = sums.iter().enumerate().map(|(i, sum)| product(total(sum), s[i / ROWS])).collect();
     values(&inner, ROWS)
 }
 
 /// The second round, rows folded with `left` (the weights s in it) and `right`: values at 0 .. 14.
-pub fn second_values(u: &Segments, v: &Segments, t: &[u64], left: &[u64], right: &[u64]) -> Vec<u64> {
+pub fn second_values(u: &Segments<2>, v: &Segments<2>, t: &[u64], left: &[u64], right: &[u64]) -> Vec<u64> {
     let mut sums = vec![[0; LANES]; EIGHT * EIGHT];
     let (left, right) = (matrices(left), matrices(right));
+    let mut room = [[0; BATCH * BLOCK]; 2];
     by_batches(&joined(u, v), |words, column| {
         let t = &t[column..column + words[0].len() / ROWS];
-        on_vectors!(cross_folded(words, t, &left, &right, &mut sums));
+        let [of_left, of_right] = &mut room;
+        let (u, v) = (summed(&words[..2], of_left), summed(&words[2..], of_right));
+        on_vectors!(cross_folded((u, &left), (v, &right), t, &mut sums));
     });
     let powers = powers();
     let inner: Vec<u64> = sums.iter().enumerate().map(|(i, sum)| product(total(sum), powers[i / EIGHT * 8])).collect();
@@ -105,16 +131,21 @@ pub fn powers() -> [u64; 64] {
     })
 }
 
-/// Rows folded, then the bits with weights: element l * (2 n) + p n + j of the result sums, over the bits b of which
-/// b mod `left` is l, weights[b] times the folded bit b of column j of vector p.  left: 1 or EIGHT.
-pub fn folded(x: &Segments, coefficients: &[u64], weights: &[u64; 64], left: usize) -> Vec<u64> {
-    let n = columns(x.iter().map(|pair| pair[0].len()));
-    let mut out = zeros(2 * n * left);
+/// Rows folded, then the bits with weights: element l n + j of the result sums, over the bits b of which b mod `left` is
+/// l, weights[b] times the folded bit b of column j.  left: 1 or EIGHT.
+pub fn folded<const SHARES: usize>(
+    x: &Segments<SHARES>,
+    coefficients: &[u64],
+    weights: &[u64; 64],
+    left: usize,
+) -> Vec<u64> {
+    let n = columns(x.iter().map(|shares| shares[0].len()));
+    let mut out = zeros(n * left);
     let coefficients = matrices(coefficients);
-    by_batches(x, |words, column| {
-        for (p, words) in words.into_iter().enumerate() {
-            on_vectors!(fold_words(words, &coefficients, weights, left, &mut out, (p * n + column, 2 * n)));
-        }
+    let mut room = [0; BATCH * BLOCK];
+    by_batches(x, |shares, column| {
+        let words = summed(&shares, &mut room);
+        on_vectors!(fold_words(words, &coefficients, weights, left, &mut out, (column, n)));
     });
     out
 }

@@ -40,23 +40,19 @@ wide! {
     }
 
     /// As the portable one: sums[ROWS a + b] gets the words of row a of u with those of row b of v, weighed by t.
-    pub fn cross_words(words: [&[u64]; 4], t: &[u64], sums: &mut [Sum]) {
-        let [u0, u1, v0, v1] = words.map(|words| words.as_chunks::<BLOCK>().0);
-        let (t, _) = t.as_chunks::<LANES>();
-        for a in (0..ROWS).step_by(2) {
-            for b in (0..ROWS).step_by(4) {
-                let mut found = [[_mm512_setzero_si512(); 4]; 2];
-                for ((((u0, u1), v0), v1), t) in u0.iter().zip(u1).zip(v0).zip(v1).zip(t) {
-                    let (u0, u1) = (u0.as_chunks::<LANES>().0, u1.as_chunks::<LANES>().0);
-                    let (v0, v1) = (v0.as_chunks::<LANES>().0, v1.as_chunks::<LANES>().0);
-                    let weight = load(t);
-                    let left = [(load(&u0[a]), load(&u1[a])), (load(&u0[a + 1]), load(&u1[a + 1]))];
-                    for j in 0..4 {
-                        let right = (load(&v0[b + j]), load(&v1[b + j]));
-                        for i in 0..2 {
-                            let one = _mm512_and_si512(left[i].0, right.0);
-                            let both = _mm512_ternarylogic_epi64(one, left[i].1, right.1, 0x78);
-                            found[i][j] = plus_product(found[i][j], both, weight);
+    pub fn cross_words(u: &[u64], v: &[u64], t: &[u64], sums: &mut [Sum]) {
+        const TILE: usize = 4;
+        let (u, v, t) = (u.as_chunks::<BLOCK>().0, v.as_chunks::<BLOCK>().0, t.as_chunks::<LANES>().0);
+        for a in (0..ROWS).step_by(TILE) {
+            for b in (0..ROWS).step_by(TILE) {
+                let mut found = [[_mm512_setzero_si512(); TILE]; TILE];
+                for ((u, v), t) in u.iter().zip(v).zip(t) {
+                    let (u, v, weight) = (u.as_chunks::<LANES>().0, v.as_chunks::<LANES>().0, load(t));
+                    let left: [V; TILE] = std::array::from_fn(|i| load(&u[a + i]));
+                    for j in 0..TILE {
+                        let right = load(&v[b + j]);
+                        for i in 0..TILE {
+                            found[i][j] = plus_product(found[i][j], _mm512_and_si512(left[i], right), weight);
                         }
                     }
                 }
@@ -135,30 +131,24 @@ wide! {
     }
 
     /// As the portable one: sums[EIGHT g + h] gets the folded bits of row g of u with those of row h of v.
-    pub fn cross_folded(words: [&[u64]; 4], t: &[u64], left: &Coefficients, right: &Coefficients, sums: &mut [Sum]) {
-        let [u0, u1, v0, v1] = words.map(|words| words.as_chunks::<BLOCK>().0);
+    pub fn cross_folded(u: (&[u64], &Coefficients), v: (&[u64], &Coefficients), t: &[u64], sums: &mut [Sum]) {
         let zero = _mm512_setzero_si512();
-        let (mut u, mut v) = ([[zero; 64]; 2], [[zero; 64]; 2]);
-        for (k, t) in t.as_chunks::<LANES>().0.iter().enumerate() {
-            for (block, to) in [u0, u1].into_iter().zip(&mut u) {
-                fold_block(&block[k], left, to);
-                for (part, t) in to.as_chunks_mut::<8>().0.iter_mut().zip(t) {
-                    let weight = shifted(*t);
-                    part.iter_mut().for_each(|x| *x = times(*x, weight));
-                }
+        let (mut left, mut right) = ([zero; 64], [zero; 64]);
+        let blocks = u.0.as_chunks::<BLOCK>().0.iter().zip(v.0.as_chunks::<BLOCK>().0);
+        for ((of_u, of_v), t) in blocks.zip(t.as_chunks::<LANES>().0) {
+            fold_block(of_u, u.1, &mut left);
+            for (part, t) in left.as_chunks_mut::<8>().0.iter_mut().zip(t) {
+                let weight = shifted(*t);
+                part.iter_mut().for_each(|x| *x = times(*x, weight));
             }
-            for (block, to) in [v0, v1].into_iter().zip(&mut v) {
-                fold_block(&block[k], right, to);
-            }
-            for g in (0..EIGHT).step_by(2) {
+            fold_block(of_v, v.1, &mut right);
+            for g in (0..EIGHT).step_by(4) {
                 for h in (0..EIGHT).step_by(4) {
-                    let mut found = [[zero; 4]; 2];
-                    for (u, v) in u.iter().zip(&v) {
-                        for (u, v) in u.as_chunks::<8>().0.iter().zip(v.as_chunks::<8>().0) {
-                            for (i, row) in found.iter_mut().enumerate() {
-                                for (j, sum) in row.iter_mut().enumerate() {
-                                    *sum = plus_product(*sum, u[g + i], v[h + j]);
-                                }
+                    let mut found = [[zero; 4]; 4];
+                    for (u, v) in left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0) {
+                        for (j, right) in v[h..h + 4].iter().enumerate() {
+                            for (i, left) in u[g..g + 4].iter().enumerate() {
+                                found[i][j] = plus_product(found[i][j], *left, *right);
                             }
                         }
                     }

@@ -7,6 +7,7 @@ use super::field::Field;
 use super::wide;
 use super::COMBINATIONS;
 use crate::memory::zeros;
+use crate::ring::widened;
 
 /// One bit of every word, times a value.
 #[derive(Clone, Copy)]
@@ -19,6 +20,8 @@ pub struct Bit {
 #[derive(Clone, Copy)]
 pub struct Side<'a> {
     pub words: &'a [u64],
+    /// What is added to the words, as integers; not where a bit is read.
+    pub other: Option<&'a [u64]>,
     pub bit: Option<Bit>,
     pub weights: Option<&'a [u64]>,
     /// The weight of entry i is number (i / repeat) modulo their count.
@@ -47,14 +50,15 @@ impl Cut {
     }
 }
 
-/// Words modulo the prime, times their weights where they have some, as entries below 2^52; see `Side::turned`.
-fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64]) {
+/// Words, or sums of two, modulo the prime, times their weights where they have some, as entries below 2^52; see
+/// `Side::turned`.
+fn lift(field: Field, words: &[u64], other: Option<&[u64]>, weights: Option<&[u64]>, out: &mut [u64]) {
     #[cfg(target_arch = "x86_64")]
-    if wide::lift(field, words, weights, out) {
+    if wide::lift(field, words, other, weights, out) {
         return;
     }
-    for (to, word) in out.iter_mut().zip(words) {
-        *to = field.narrow(u128::from(*word));
+    for (i, (to, word)) in out.iter_mut().zip(words).enumerate() {
+        *to = field.narrow(u128::from(*word) + other.map_or(0, |other| u128::from(other[i])));
     }
     for (to, weight) in out.iter_mut().zip(weights.unwrap_or(&[])) {
         *to = field.multiply(*to, *weight);
@@ -103,7 +107,7 @@ impl Side<'_> {
             }
         });
         match self.bit {
-            None => lift(field, words, weights, out),
+            None => lift(field, words, self.other.map(|other| &other[start..start + count]), weights, out),
             Some(bit) => pick(field, words, bit, weights, out),
         }
     }
@@ -223,27 +227,60 @@ pub fn weigh(field: Field, words: &[u64], challenges: &[u64; COMBINATIONS]) -> V
 /// Words whose weighed sums are taken before they are reduced.
 const SUMMED: usize = 4096;
 
-fn chunk_sum(field: Field, words: &[u64], less: Option<[&[u64]; 3]>, weights: &[u64]) -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(sum) = wide::weighed_sum(field, words, less, weights) {
-        return sum;
-    }
-    let of = |i: usize| {
-        let other = less.map_or(0, |[x, y, drawn]| x[i].wrapping_mul(y[i]).wrapping_add(drawn[i]));
-        u128::from(words[i].wrapping_sub(other)) * u128::from(weights[i])
-    };
-    field.reduce((0..words.len()).map(of).sum())
+/// What is weighed: words, less others, plus products, modulo 2^64.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    pub words: &'a [u64],
+    pub less: Option<&'a [u64]>,
+    pub product: Option<(&'a [u64], &'a [u64])>,
 }
 
-/// The sum of words times weights below the prime; less: (x, y, drawn), words less x y and what was drawn, which is what a
-/// first verifier knows of products that it received.
-pub fn weighed_sum(field: Field, words: &[u64], less: Option<[&[u64]; 3]>, weights: &[u64]) -> u64 {
-    (0..words.len()).step_by(SUMMED).fold(0, |total, start| {
-        let at = start..words.len().min(start + SUMMED);
-        let less = less.map(|less| less.map(|words| &words[at.clone()]));
-        let sum = chunk_sum(field, &words[at.clone()], less, &weights[at]);
+impl Known<'_> {
+    fn part(&self, at: std::ops::Range<usize>) -> Self {
+        Known {
+            words: &self.words[at.clone()],
+            less: self.less.map(|less| &less[at.clone()]),
+            product: self.product.map(|(x, y)| (&x[at.clone()], &y[at])),
+        }
+    }
+
+    fn word(&self, i: usize) -> u64 {
+        let product = self.product.map_or(0, |(x, y)| x[i].wrapping_mul(y[i]));
+        self.words[i].wrapping_sub(self.less.map_or(0, |less| less[i])).wrapping_add(product)
+    }
+}
+
+fn chunk_sum(field: Field, known: Known, weights: &[u64]) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(sum) = wide::weighed_sum(field, known, weights) {
+        return sum;
+    }
+    field.reduce((0..weights.len()).map(|i| u128::from(known.word(i)) * u128::from(weights[i])).sum())
+}
+
+/// The sum of what a verifier knows of the outputs, times weights below the prime.
+pub fn weighed_sum(field: Field, known: Known, weights: &[u64]) -> u64 {
+    (0..weights.len()).step_by(SUMMED).fold(0, |total, start| {
+        let at = start..weights.len().min(start + SUMMED);
+        let sum = chunk_sum(field, known.part(at.clone()), &weights[at]);
         field.narrow(u128::from(sum) + u128::from(total))
     })
+}
+
+#[inline(always)]
+fn add_rows(prime: u64, x: &[u64], y: &[u64], out: &mut [u64]) {
+    for ((out, x), y) in out.iter_mut().zip(x).zip(y) {
+        let sum = x + y;
+        *out = sum.min(sum.wrapping_sub(prime));
+    }
+}
+widened!(add_rows_fast, add_rows, prime: u64, x: &[u64], y: &[u64], out: &mut [u64]);
+
+/// Sums of numbers below the prime.
+pub fn sums(field: Field, x: &[u64], y: &[u64]) -> Vec<u64> {
+    let mut out = zeros(x.len());
+    add_rows_fast(field.prime, x, y, &mut out);
+    out
 }
 
 #[cfg(test)]
@@ -278,8 +315,12 @@ mod tests {
             (None, Some(&weights[..5]), 1),
             (low, Some(weights), 1),
         ];
-        let sides = words.iter().zip(each.into_iter().cycle());
-        sides.map(|(words, (bit, weights, repeat))| Side { words, bit, weights, repeat }).collect()
+        let sides = words.iter().zip(each.into_iter().cycle()).enumerate();
+        let of = |(i, (words, (bit, weights, repeat))): (usize, (&'a Vec<u64>, (Option<Bit>, _, usize)))| {
+            let other = (bit.is_none() && i % 2 == 0).then_some(&words[..]);
+            Side { words, other, bit, weights, repeat }
+        };
+        sides.map(of).collect()
     }
 
     /// Entries in the order of `fold`, each block turned so that pieces lie together.
@@ -290,8 +331,8 @@ mod tests {
             for (i, entry) in entries.iter_mut().enumerate() {
                 let weight = side.weights.map_or(1, |weights| weights[i / side.repeat % weights.len()]);
                 *entry = side.bit.map_or(*entry, |bit| (*entry >> bit.at & 1) * bit.value);
-                *entry = (u128::from(*entry) % u128::from(field().prime) * u128::from(weight)
-                    % u128::from(field().prime)) as u64;
+                let both = u128::from(*entry) + side.other.map_or(0, |other| u128::from(other[i]));
+                *entry = (both % u128::from(field().prime) * u128::from(weight) % u128::from(field().prime)) as u64;
             }
             entries.resize(entries.len().next_multiple_of(cut.block()), 0);
             out.extend(entries);
@@ -345,15 +386,20 @@ mod tests {
     fn known_summands_are_weighed_as_they_are() {
         let [received, x, y, other] = [3, 4, 5, 6].map(|seed| drawn(seed, 5000));
         let weights = reduced(drawn(7, 5000));
-        let known: Vec<u64> =
-            (0..5000).map(|i| received[i].wrapping_sub(x[i].wrapping_mul(y[i])).wrapping_sub(other[i])).collect();
+        let known = drawn(8, 5000);
+        let less: Vec<u64> = (0..5000).map(|i| received[i].wrapping_sub(other[i])).collect();
+        let plus: Vec<u64> = (0..5000).map(|i| x[i].wrapping_mul(y[i]).wrapping_add(other[i])).collect();
         for count in [0, 7, 4096, 5000] {
             let prime = u128::from(field().prime);
-            let terms = known[..count].iter().zip(&weights).map(|(x, w)| u128::from(*x) * u128::from(*w) % prime);
-            let expected = (terms.sum::<u128>() % prime) as u64;
-            assert_eq!(weighed_sum(field(), &known[..count], None, &weights[..count]), expected);
-            let less = [&x[..count], &y[..count], &other[..count]];
-            assert_eq!(weighed_sum(field(), &received[..count], Some(less), &weights[..count]), expected);
+            let expected = |known: &[u64]| {
+                let terms = known[..count].iter().zip(&weights).map(|(x, w)| u128::from(*x) * u128::from(*w) % prime);
+                (terms.sum::<u128>() % prime) as u64
+            };
+            let sum = |known: Known| weighed_sum(field(), known.part(0..count), &weights[..count]);
+            let plain = |words| Known { words, less: None, product: None };
+            assert_eq!(sum(plain(&known)), expected(&known));
+            assert_eq!(sum(Known { less: Some(&other), ..plain(&received) }), expected(&less));
+            assert_eq!(sum(Known { product: Some((&x, &y)), ..plain(&other) }), expected(&plus));
         }
     }
 
@@ -369,7 +415,16 @@ mod tests {
             let weights: Vec<u64> = drawn(6, 4096).into_iter().map(|word| word % prime).collect();
             let mut out = vec![0; 4096];
             let mut plain = out.clone();
-            assert!(wide::lift(field, &words, Some(&weights), &mut out) && wide::lift(field, &words, None, &mut plain));
+            assert!(wide::lift(field, &words, None, Some(&weights), &mut out));
+            assert!(wide::lift(field, &words, None, None, &mut plain));
+            let others: Vec<u64> = words.iter().map(|word| word.rotate_left(7) | 1 << 63).collect();
+            let mut both = vec![0; 4096];
+            assert!(wide::lift(field, &words, Some(&others), None, &mut both));
+            for ((both, word), other) in both.iter().zip(&words).zip(&others) {
+                assert!(*both < 1 << 52);
+                assert_eq!(field.narrow(u128::from(*both)), field.narrow(u128::from(*word) + u128::from(*other)));
+            }
+            assert_eq!(sums(field, &weights, &weights), weights.iter().map(|x| 2 * x % prime).collect::<Vec<_>>());
             for (((out, plain), word), weight) in out.iter().zip(&plain).zip(&words).zip(&weights) {
                 assert!(*out < 1 << 52 && *plain < 1 << 52);
                 assert_eq!(field.narrow(u128::from(*plain)), field.narrow(u128::from(*word)));

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::field::{prime_among, Field};
-use super::fold::{self, Bit, Cut, Side};
+use super::fold::{self, Bit, Cut, Known, Side};
 use super::sums::{self, Products};
 use super::COMBINATIONS;
 
@@ -13,7 +13,8 @@ type Pair<'py> = (Words<'py>, Words<'py>);
 type Out<'py> = PyResult<Bound<'py, PyArray1<u64>>>;
 /// Words, and the bit of each that is read with its value where it is not all of them.
 pub type Reading<'py> = (Words<'py>, Option<(u32, u64)>);
-type Sides<'py> = Vec<(Reading<'py>, Option<Words<'py>>, usize)>;
+/// One reading, or two of whole words that are added, with weights.
+type Sides<'py> = Vec<(Vec<Reading<'py>>, Option<Words<'py>>, usize)>;
 
 fn wrong(what: &str) -> PyErr {
     PyValueError::new_err(what.to_owned())
@@ -51,12 +52,18 @@ pub fn readings_of<'a>(
 }
 
 fn sides_of<'a>(sides: &'a Sides) -> PyResult<Vec<Side<'a>>> {
-    let read = |(reading, weights, repeat): &'a (Reading, Option<Words>, usize)| {
+    let read = |(readings, weights, repeat): &'a (Vec<Reading>, Option<Words>, usize)| {
         let weights = weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
-        let sums::Reading { words, bit } = reading_of(reading)?;
+        let readings = readings.iter().map(reading_of).collect::<PyResult<Vec<_>>>()?;
+        let (sums::Reading { words, bit }, other) = match readings[..] {
+            [one] => (one, None),
+            [one, other] => (one, Some(other)),
+            _ => return Err(wrong("a side is one reading or two")),
+        };
+        let alike = other.is_none_or(|other| bit.is_none() && other.bit.is_none() && other.words.len() == words.len());
         let weighed = weights.is_none_or(|weights| !weights.is_empty() || words.is_empty());
-        require(*repeat > 0 && weighed, "words without weights")?;
-        Ok(Side { words, bit, weights, repeat: *repeat })
+        require(*repeat > 0 && weighed && alike, "words without weights, or of two lengths")?;
+        Ok(Side { words, other: other.map(|other| other.words), bit, weights, repeat: *repeat })
     };
     sides.iter().map(read).collect()
 }
@@ -75,22 +82,22 @@ pub fn ring_prime(words: Words<'_>) -> PyResult<u64> {
 }
 
 #[pyfunction]
-#[pyo3(signature = (x, y, second, weights, strided))]
+#[pyo3(signature = (x, y, drawn, weights, strided))]
 pub fn ring_quotients<'py>(
     py: Python<'py>,
     x: Pair<'py>,
     y: Pair<'py>,
-    second: Words<'py>,
+    drawn: Words<'py>,
     weights: Words<'py>,
     strided: bool,
 ) -> Out<'py> {
-    let (second, weights) = (second.as_slice()?, weights.as_slice()?);
+    let (drawn, weights) = (drawn.as_slice()?, weights.as_slice()?);
     let (x, y) = ((x.0.as_slice()?, x.1.as_slice()?), (y.0.as_slice()?, y.1.as_slice()?));
     let length = x.0.len();
     require([x.1, y.0, y.1].iter().all(|words| words.len() == length), "factors differ in length")?;
-    require(second.len() == weights.len(), "outputs and weights differ in length")?;
-    require(length.is_multiple_of(second.len().max(1)), "products do not divide among the outputs")?;
-    Ok(halves(py.detach(|| Products { x, y, second }.quotients(weights, strided))).into_pyarray(py))
+    require(drawn.len() == weights.len(), "outputs and weights differ in length")?;
+    require(length.is_multiple_of(drawn.len().max(1)), "products do not divide among the outputs")?;
+    Ok(halves(py.detach(|| Products { x, y, drawn }.quotients(weights, strided))).into_pyarray(py))
 }
 
 #[pyfunction]
@@ -136,23 +143,34 @@ pub fn ring_weigh<'py>(py: Python<'py>, prime: u64, words: Words<'py>, challenge
 }
 
 #[pyfunction]
-#[pyo3(signature = (prime, words, weights, less=None))]
+#[pyo3(signature = (prime, words, weights, less=None, product=None))]
 pub fn ring_weighed_sum(
     py: Python<'_>,
     prime: u64,
     words: Words<'_>,
     weights: Words<'_>,
-    less: Option<[Words<'_>; 3]>,
+    less: Option<Words<'_>>,
+    product: Option<Pair<'_>>,
 ) -> PyResult<u64> {
     let (field, words, weights) = (field_of(prime)?, words.as_slice()?, weights.as_slice()?);
-    let less = match &less {
-        Some([x, y, drawn]) => Some([x.as_slice()?, y.as_slice()?, drawn.as_slice()?]),
+    let less = less.as_ref().map(|less| less.as_slice()).transpose()?;
+    let product = match &product {
+        Some((x, y)) => Some((x.as_slice()?, y.as_slice()?)),
         None => None,
     };
-    let alike = less.iter().flatten().all(|other| other.len() == words.len());
-    require(alike && words.len() == weights.len(), "operands differ in length")?;
+    let others = less.into_iter().chain(product.into_iter().flat_map(|(x, y)| [x, y])).chain([weights]);
+    require(others.map(<[u64]>::len).all(|length| length == words.len()), "operands differ in length")?;
     require(weights.iter().fold(0, |any, weight| any | weight) < 1 << 51, "weights are below 2^51")?;
-    Ok(py.detach(|| fold::weighed_sum(field, words, less, weights)))
+    let known = Known { words, less, product };
+    Ok(py.detach(|| fold::weighed_sum(field, known, weights)))
+}
+
+#[pyfunction]
+pub fn ring_sums<'py>(py: Python<'py>, prime: u64, x: Words<'py>, y: Words<'py>) -> Out<'py> {
+    let (field, x, y) = (field_of(prime)?, x.as_slice()?, y.as_slice()?);
+    require(x.len() == y.len(), "operands differ in length")?;
+    require(x.iter().chain(y).fold(0, |any, word| any | word) < 1 << 51, "numbers are below 2^51")?;
+    Ok(py.detach(|| fold::sums(field, x, y)).into_pyarray(py))
 }
 
 #[pyfunction]

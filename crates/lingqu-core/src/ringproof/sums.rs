@@ -90,6 +90,15 @@ impl Exact {
         self.high += u128::from(carry);
     }
 
+    /// Add a product of sums of two words each.
+    #[inline(always)]
+    pub fn add_sums(&mut self, x: (u64, u64), y: (u64, u64)) {
+        let ((x, over_x), (y, over_y)) = (x.0.overflowing_add(x.1), y.0.overflowing_add(y.1));
+        self.add(x, y);
+        let above = (y & u64::from(over_x).wrapping_neg(), x & u64::from(over_y).wrapping_neg());
+        self.high += u128::from(above.0) + u128::from(above.1) + (u128::from(over_x & over_y) << 64);
+    }
+
     /// (sum - c1 - c2) / 2^64 for the words c1 = sum - c2 modulo 2^64 and c2.
     #[inline(always)]
     pub fn quotient(self, second: u64) -> i128 {
@@ -97,31 +106,28 @@ impl Exact {
     }
 }
 
-/// Both components of the factors of products, and the second summand of the results' claim.
+/// Both components of the factors of products, and what was drawn for the results' second summand.
 pub struct Products<'a> {
     pub x: (&'a [u64], &'a [u64]),
     pub y: (&'a [u64], &'a [u64]),
-    pub second: &'a [u64],
+    pub drawn: &'a [u64],
 }
 
 impl Products<'_> {
-    #[inline(always)]
-    fn cross(&self, sum: &mut Exact, i: usize) {
-        sum.add(self.x.0[i], self.y.1[i]);
-        sum.add(self.x.1[i], self.y.0[i]);
-    }
-
-    /// Output t sums the products terms * t .. terms * (t + 1), or with `strided` t, t + outputs, ...
+    /// Output t sums the products terms * t .. terms * (t + 1), or with `strided` t, t + outputs, ...  The second verifier
+    /// knows of it what was drawn and the products of the components that it has.
     pub fn quotients(&self, weights: &[u64], strided: bool) -> Vec<i128> {
-        let outputs = self.second.len();
+        let outputs = self.drawn.len();
         let terms = self.x.0.len().checked_div(outputs).unwrap_or(0);
         picked(weights, terms, |start, low, high| {
             for (t, (low, high)) in (start..).zip(low.iter_mut().zip(high)) {
-                let mut sum = Exact::default();
+                let (mut sum, mut second) = (Exact::default(), self.drawn[t]);
                 for l in 0..terms {
-                    self.cross(&mut sum, if strided { l * outputs + t } else { t * terms + l });
+                    let i = if strided { l * outputs + t } else { t * terms + l };
+                    sum.add_sums((self.x.0[i], self.x.1[i]), (self.y.0[i], self.y.1[i]));
+                    second = second.wrapping_add(self.x.1[i].wrapping_mul(self.y.1[i]));
                 }
-                (*low, *high) = split(sum.quotient(self.second[t]));
+                (*low, *high) = split(sum.quotient(second));
             }
         })
     }
@@ -347,27 +353,31 @@ mod tests {
     #[test]
     fn quotients_are_what_the_sums_exceed_their_summands_by() {
         let count = 60;
-        let [x0, x1, y0, y1, second, weights] = [1, 2, 3, 4, 5, 6].map(|seed| {
+        let [x0, x1, y0, y1, drawn, weights] = [1, 2, 3, 4, 5, 6].map(|seed| {
             let mut words = drawn(seed, count);
             words[..4].copy_from_slice(&[0, 1, u64::MAX, 1 << 63]);
             words
         });
+        assert_eq!((x0[2], y1[2]), (u64::MAX, u64::MAX));
         for terms in [1, 3] {
             let outputs = count / terms;
-            let products = Products { x: (&x0, &x1), y: (&y0, &y1), second: &second[..outputs] };
+            let products = Products { x: (&x0, &x1), y: (&y0, &y1), drawn: &drawn[..outputs] };
             for strided in [false, true] {
                 let mut expected = vec![0i128; COMBINATIONS];
                 for t in 0..outputs {
                     let place = |l| if strided { l * outputs + t } else { t * terms + l };
                     let wide = |x: &[u64], y: &[u64], i: usize| u128::from(x[i]) * u128::from(y[i]);
-                    let factors = (0..terms).map(place).flat_map(|i| [wide(&x0, &y1, i), wide(&x1, &y0, i)]);
+                    let all = |i| [wide(&x0, &y0, i), wide(&x0, &y1, i), wide(&x1, &y0, i), wide(&x1, &y1, i)];
+                    let factors = (0..terms).map(place).flat_map(all);
+                    let products = (0..terms).map(place).map(|i| x1[i].wrapping_mul(y1[i]));
+                    let second = products.fold(drawn[t], u64::wrapping_add);
                     let (mut low, mut above) = (0u128, 0i128);
                     for product in factors {
                         low += u128::from(product as u64);
                         above += (product >> 64) as i128;
                     }
-                    let first = (low as u64).wrapping_sub(second[t]);
-                    let rest = low as i128 - i128::from(first) - i128::from(second[t]);
+                    let first = (low as u64).wrapping_sub(second);
+                    let rest = low as i128 - i128::from(first) - i128::from(second);
                     assert_eq!(rest % (1 << 64), 0);
                     let quotient = above + rest / (1 << 64);
                     let picked = expected.iter_mut().enumerate().filter(|(j, _)| weights[t] >> j & 1 == 1);

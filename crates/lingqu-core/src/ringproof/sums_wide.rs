@@ -30,16 +30,17 @@ wide! {
         unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), v) };
     }
 
-    /// Byte j of the result: bit j of all eight words.
-    fn turned_bits(words: &Row) -> Row {
-        let order: [u8; 64] = std::array::from_fn(|i| (8 * (7 - i % 8) + i / 8) as u8);
-        // SAFETY: the load is of the array's 64 bytes, and needs no alignment.
-        let order = unsafe { _mm512_loadu_si512(order.as_ptr().cast()) };
+    /// Byte k of word l of the result: bit 8 k + l of all eight words.
+    fn turned_bits(words: &Row) -> __m512i {
+        let orders: [[u8; 64]; 2] = [
+            std::array::from_fn(|i| (8 * (7 - i % 8) + i / 8) as u8),
+            std::array::from_fn(|i| (8 * (i % 8) + i / 8) as u8),
+        ];
+        // SAFETY: the loads are of the arrays' 64 bytes, and need no alignment.
+        let [spread, gather] = orders.map(|order| unsafe { _mm512_loadu_si512(order.as_ptr().cast()) });
         let identity = _mm512_set1_epi64(0x8040_2010_0804_0201_u64 as i64);
-        let mut out = [0; WIDTH];
-        let bytes = _mm512_permutexvar_epi8(order, load(words));
-        store(&mut out, _mm512_gf2p8affine_epi64_epi8(identity, bytes, 0));
-        out
+        let bytes = _mm512_permutexvar_epi8(spread, load(words));
+        _mm512_permutexvar_epi8(gather, _mm512_gf2p8affine_epi64_epi8(identity, bytes, 0))
     }
 
     /// Entry n: the sum of the values whose bits n has.
@@ -58,18 +59,20 @@ wide! {
         let mut sums = [[_mm512_setzero_si512(); 2]; COMBINATIONS / WIDTH];
         for ((weights, low), high) in weights.iter().zip(low).zip(high) {
             let picks = turned_bits(weights);
-            for (half, (low, high)) in low.as_chunks().0.iter().zip(high.as_chunks().0).enumerate() {
-                let ((l0, l1), (h0, h1)) = (all_sums(low), all_sums(high));
-                // by the literal numbers, so that the sums stay in registers
-                macro_rules! each {
-                    ($($k:literal)*) => {$(
-                        let picked = _mm512_cvtepu8_epi64(_mm_cvtsi64_si128((picks[$k] >> (FOUR * half)) as i64));
+            // by the literal numbers, so that the sums stay in registers; of a picked number the lowest four bits count
+            macro_rules! each {
+                ($half:literal: $($k:literal)*) => {
+                    let (low, high) = (&low.as_chunks().0[$half], &high.as_chunks().0[$half]);
+                    let ((l0, l1), (h0, h1)) = (all_sums(low), all_sums(high));
+                    $(
+                        let picked = _mm512_srli_epi64::<{ 8 * $k + 4 * $half }>(picks);
                         sums[$k][0] = _mm512_add_epi64(sums[$k][0], _mm512_permutex2var_epi64(l0, picked, l1));
                         sums[$k][1] = _mm512_add_epi64(sums[$k][1], _mm512_permutex2var_epi64(h0, picked, h1));
-                    )*};
-                }
-                each!(0 1 2 3 4 5);
+                    )*
+                };
             }
+            each!(0: 0 1 2 3 4 5);
+            each!(1: 0 1 2 3 4 5);
         }
         for (totals, found) in totals.as_chunks_mut::<WIDTH>().0.iter_mut().zip(sums) {
             let [low, high] = found.map(|found| {

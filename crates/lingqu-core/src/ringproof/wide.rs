@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::field::{Field, BITS};
+use super::fold::Known;
 
 type V = __m512i;
 type Row = [u64; LANES];
@@ -36,6 +37,8 @@ struct Constants {
     inverse: V,
     /// 2^52 modulo the prime.
     turn: V,
+    /// 2^64 modulo the prime.
+    carried: V,
     limb: V,
 }
 
@@ -62,6 +65,7 @@ wide! {
             quick: splat(field.quick),
             inverse: splat(field.inverse),
             turn: splat(field.limb()),
+            carried: splat(field.narrow(1 << 64)),
             limb: splat(LIMB),
         }
     }
@@ -101,25 +105,30 @@ wide! {
         _mm512_and_si512(_mm512_madd52lo_epu64(x, quotient, c.below), c.limb)
     }
 
-    /// x weight / 2^52 modulo the prime, above 0 and below 2^52.  Source: Montgomery (1985).
+    /// x + y modulo the prime, below 2^52: what `lifted` gives lies below the prime once that is taken away or not.
+    fn lifted_sum(c: Constants, x: V, y: V) -> V {
+        let sum = _mm512_add_epi64(x, y);
+        let carry = _mm512_cmplt_epu64_mask(sum, x);
+        let sum = lifted(c, sum);
+        let sum = _mm512_min_epu64(sum, _mm512_sub_epi64(sum, c.prime));
+        _mm512_mask_add_epi64(sum, carry, sum, c.carried)
+    }
+
+    /// x weight / 2^52 modulo the prime, above 0 and below 2^52, for x below 2^52.  Source: Montgomery (1985).
     fn weighed(c: Constants, x: V, weight: V) -> V {
         let zero = _mm512_setzero_si512();
-        let x = lifted(c, x);
         let low = _mm512_madd52lo_epu64(zero, x, weight);
         let high = _mm512_madd52hi_epu64(c.prime, x, weight);
         let times = _mm512_madd52lo_epu64(zero, low, c.inverse);
         _mm512_sub_epi64(high, _mm512_madd52hi_epu64(zero, times, c.prime))
     }
 
-    fn lift_rows(field: Field, words: &[Row], weights: Option<&[Row]>, out: &mut [Row]) {
+    fn lift_rows(field: Field, words: &[Row], other: Option<&[Row]>, weights: Option<&[Row]>, out: &mut [Row]) {
         let c = constants(field);
-        match weights {
-            None => out.iter_mut().zip(words).for_each(|(to, words)| store(to, lifted(c, load(words)))),
-            Some(weights) => {
-                for ((to, words), weights) in out.iter_mut().zip(words).zip(weights) {
-                    store(to, weighed(c, load(words), load(weights)));
-                }
-            }
+        for (i, (to, words)) in out.iter_mut().zip(words).enumerate() {
+            let words = load(words);
+            let x = other.map_or_else(|| lifted(c, words), |other| lifted_sum(c, words, load(&other[i])));
+            store(to, weights.map_or(x, |weights| weighed(c, x, load(&weights[i]))));
         }
     }
 
@@ -197,14 +206,16 @@ wide! {
         }
     }
 
-    /// The sum of words, or of what a first verifier knows of products, times weights: three limbs of 52 bits.
-    fn sum_of(words: &[Row], less: Option<[&[Row]; 3]>, weights: &[Row]) -> [u128; 3] {
+    /// The sum of what a verifier knows times weights: three limbs of 52 bits.
+    fn sum_of(words: &[Row], less: Option<&[Row]>, product: Option<[&[Row]; 2]>, weights: &[Row]) -> [u128; 3] {
         let mut sums = [_mm512_setzero_si512(); 3];
         for (i, (words, weight)) in words.iter().zip(weights).enumerate() {
             let (mut word, weight) = (load(words), load(weight));
-            if let Some([x, y, drawn]) = less {
-                let product = _mm512_mullo_epi64(load(&x[i]), load(&y[i]));
-                word = _mm512_sub_epi64(_mm512_sub_epi64(word, product), load(&drawn[i]));
+            if let Some(less) = less {
+                word = _mm512_sub_epi64(word, load(&less[i]));
+            }
+            if let Some([x, y]) = product {
+                word = _mm512_add_epi64(word, _mm512_mullo_epi64(load(&x[i]), load(&y[i])));
             }
             let above = _mm512_srli_epi64::<52>(word);
             sums[0] = _mm512_madd52lo_epu64(sums[0], word, weight);
@@ -226,22 +237,20 @@ fn tail(words: &[u64]) -> Row {
     std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0))
 }
 
-/// Words modulo the prime, below 2^52, or a word times its weight / 2^52; false where the processor cannot.
-pub fn lift(field: Field, words: &[u64], weights: Option<&[u64]>, out: &mut [u64]) -> bool {
+/// Words, or sums of two, modulo the prime, below 2^52, or such a number times its weight / 2^52; false where the processor
+/// cannot.
+pub fn lift(field: Field, words: &[u64], other: Option<&[u64]>, weights: Option<&[u64]>, out: &mut [u64]) -> bool {
     if !available() {
         return false;
     }
     let (whole, rest) = out.as_chunks_mut::<LANES>();
     let mut last = [[0; LANES]];
+    let tails = [other, weights].map(|words| words.map(|words| [tail(words)]));
+    let [last_other, last_weights] = tails.each_ref().map(|row| row.as_ref().map(|row| &row[..]));
     // SAFETY: the processor has the features that the function is compiled for.
     unsafe {
-        lift_rows(field, rows(words), weights.map(rows), whole);
-        lift_rows(
-            field,
-            &[tail(words)],
-            weights.map(|weights| [tail(weights)]).as_ref().map(|row| &row[..]),
-            &mut last,
-        );
+        lift_rows(field, rows(words), other.map(rows), weights.map(rows), whole);
+        lift_rows(field, &[tail(words)], last_other, last_weights, &mut last);
     }
     rest.copy_from_slice(&last[0][..rest.len()]);
     true
@@ -295,18 +304,20 @@ pub fn fold(field: Field, entries: &[u64], powers: &[u64], lanes: usize, out: &m
     true
 }
 
-/// The sum of at most 2^12 words times weights below 2^52, words less x y and what was drawn where these are given.  None
-/// where the processor cannot.
-pub fn weighed_sum(field: Field, words: &[u64], less: Option<[&[u64]; 3]>, weights: &[u64]) -> Option<u64> {
+/// The sum of what is known of at most 2^12 outputs times weights below 2^52.  None where the processor cannot.
+pub fn weighed_sum(field: Field, known: Known, weights: &[u64]) -> Option<u64> {
     if !available() {
         return None;
     }
-    let last = less.map(|less| less.map(|words| [tail(words)]));
+    let less = known.less.map(|less| [tail(less)]);
+    let product = known.product.map(|(x, y)| [[tail(x)], [tail(y)]]);
     // SAFETY: the processor has the features that the function is compiled for.
     let (whole, rest) = unsafe {
-        let whole = sum_of(rows(words), less.map(|less| less.map(rows)), rows(weights));
-        let less = last.as_ref().map(|less| less.each_ref().map(|row| &row[..]));
-        (whole, sum_of(&[tail(words)], less, &[tail(weights)]))
+        let factors = known.product.map(|(x, y)| [rows(x), rows(y)]);
+        let whole = sum_of(rows(known.words), known.less.map(rows), factors, rows(weights));
+        let factors = product.as_ref().map(|pair| pair.each_ref().map(|row| &row[..]));
+        let less = less.as_ref().map(|row| &row[..]);
+        (whole, sum_of(&[tail(known.words)], less, factors, &[tail(weights)]))
     };
     let [low, middle, high] = [0, 1, 2].map(|i| whole[i] + rest[i]);
     let above = field.multiply(field.multiply(field.reduce(high), field.limb()), field.limb());

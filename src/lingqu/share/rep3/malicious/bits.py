@@ -7,8 +7,8 @@ messages, first verifier of the next party's and second verifier of the previous
 2. A round: P_i sends the second verifier the product's values, less the first's share, which is drawn under k_i.  The
    verifiers draw the round's point under k_{i+2}, the key that P_i lacks; the second tells P_i.
 3. Before the last round P_i tells both verifiers which challenges it was given: who folds at another point than the
-   verifiers would disclose the difference.  A random row joins each vector, so what is left of them is random.
-4. The first verifier sends the second what is left of u and its share of the claim; the second compares.
+   verifiers would disclose the difference.  A random row joins each share, so what is left of them is random.
+4. The first verifier sends the second what is left of its shares of u and v and of the claim; the second compares.
 
 Soundness.  Wrong messages of a party pass a check with probability at most
 (3 + 62 + 14 + 14 + 30 r + 32 + 1) / (2^64 - 2^8): 2 for the weights of words and 1 for those of moved tables,
@@ -70,12 +70,12 @@ class BitProofs:
     def conjunction(self, x: Parts, y: Parts, known: Parts) -> None:
         """Record x & y, flat, claimed by all three parties; nobody may change the operands before the check.
 
-        known: this party's summand as first verifier, which is the component received without what this party knows of
-        it, and as second verifier, which is what it drew under its own key.
+        known: this party's summand as first verifier, which is the component received without what was drawn under its
+        next key, and as second verifier, which is what it drew under its own key and the product of its own components.
         """
-        self._mine.append(Segment((x[0], y[0]), (y[1], x[1]), None))
-        self._first.append(Segment((x[1], y[1]), None, known[0]))
-        self._second.append(Segment(None, (y[0], x[0]), known[1]))
+        self._mine.append(Segment(x, y, None))
+        self._first.append(Segment(x[1:], y[1:], known[0]))
+        self._second.append(Segment(x[:1], y[:1], known[1]))
         self.words += len(x[0])
 
     def claim(self, prover: int, segment: Segment) -> None:
@@ -110,9 +110,9 @@ class Check:
         def of(prover: int) -> list[Moved]:
             return [one for one in moved if one.prover == prover]
 
-        self.prover = Part(words[0], of(s.party), True, True)
-        self.first = Part(words[1], of(s.after), True, False)
-        self.second = Part(words[2], of(s.before), False, True)
+        self.prover = Part(words[0], of(s.party), True)
+        self.first = Part(words[1], of(s.after), False)
+        self.second = Part(words[2], of(s.before), False)
 
     def run(self, coin: bytes) -> None:
         """All rounds in step; ProtocolViolation when the comparison fails."""
@@ -138,7 +138,7 @@ class Check:
         if number < len(self.prover.rounds):
             last = number == len(self.prover.rounds) - 1
             if last:
-                self.prover.hide(self._mine.masks.words(1), self._next.row.words(1))
+                self.prover.hide(self._mine.masks.words(2) ^ self._next.row.words(2))
             values = self.values(number)
             self._send(s.after, values ^ self._mine.masks.words(len(values)))
         if number < len(self.first.rounds):
@@ -150,14 +150,14 @@ class Check:
 
     def _first(self, number: int) -> None:
         if number == len(self.first.rounds) - 1:
-            self.first.hide(self._next.masks.words(1), None)
+            self.first.hide(self._next.masks.words(2))
         rest = self._next.masks.words(2 * self.first.rounds[number] - 2)
         self._folded(self.first, number, rest, challenge(self._mine.points))
 
     def _second(self, number: int) -> None:
         last = number == len(self.second.rounds) - 1
         if last:
-            self.second.hide(None, self._mine.row.words(1))
+            self.second.hide(self._mine.row.words(2))
         rest = self._receive(self.session.before, 2 * self.second.rounds[number] - 2)
         challenges = challenge(self._next.points)
         if not last:
@@ -180,15 +180,12 @@ class Check:
             if part.rounds and bytes(s.channel.receive(sender, DIGEST_BYTES, Tag.SEED)) != part.heard:
                 raise refused()
         if self.first.rounds:
-            u, _ = self.first.last
-            assert u is not None
-            self._send(s.before, np.array([u, self.first.share], np.uint64))
+            self._send(s.before, np.append(self.first.last, np.uint64(self.first.share)))
         if self.second.rounds:
-            self._compare_last(self._receive(s.after, 2))
+            self._compare_last(self._receive(s.after, 3))
 
     def _compare_last(self, theirs: Words) -> None:
-        """What is left of u and the first verifier's share of the claim, against what is known here."""
-        _, v = self.second.last
-        assert v is not None
-        if _core.gf_dot(theirs[:1], np.array([v], np.uint64)) != int(theirs[1]) ^ self.second.share:
+        """What is left of the first verifier's shares and its share of the claim, against what is known here."""
+        u, v = theirs[:2] ^ self.second.last
+        if _core.gf_dot(np.array([u]), np.array([v])) != int(theirs[2]) ^ self.second.share:
             raise refused()

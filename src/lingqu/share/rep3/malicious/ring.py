@@ -13,7 +13,7 @@ so nobody may change them before.
 4. ring_argument proves it.
 
 Soundness: a wrong result passes with probability at most 2^-46 (subsets, pairs) + 2^-42.8 (prime) + 2^-50 (b_j)
-+ d 2^-50 (folds), d their coefficients: 346 for a million products, below 2^-41 in all; each further factor of 64 in
++ d 2^-50 (folds), d their coefficients: DDD for a million products, below 2^-41 in all; each further factor of 64 in
 length adds 126 to d, so 2^-40 holds for the 2^32 factors that one check takes at most.
 Source: after Boneh et al. (CRYPTO 2019) and Boyle, Gilboa, Ishai, Nof (CCS 2019, Asiacrypt 2020), with an integer
 quotient and a random prime in place of their extension rings; docs/protocols/ring-proofs.md says why.
@@ -52,7 +52,6 @@ from lingqu.share.rep3.malicious.ring_claims import (
     Products,
     Reading,
     Role,
-    Side,
     Single,
 )
 from lingqu.share.rep3.session import Parts, Session
@@ -98,13 +97,13 @@ def count_check(tally: Waves, lengths: Sequence[Sequence[int]]) -> None:
     for size in sizes:
         tally.wave(*((party, party + 1, size) for party in range(3)))
         tally.wave(*((party, party - 1, SEED_BYTES) for party in range(3)))
-    for size in (DIGEST_BYTES, 16):
+    for size in (DIGEST_BYTES, 24):
         tally.wave(*((party, party + step, size) for party in range(3) for step in (1, -1)))
 
 
 def product_lengths(products: int) -> tuple[int, ...]:
     """For count_check: the factors of products, dot products counted term by term."""
-    return (products,) * 2 if products else ()
+    return (products,) if products else ()
 
 
 def matmul_lengths(sizes: tuple[int, int, int]) -> tuple[int, ...]:
@@ -333,20 +332,23 @@ class _Check:
         """The factors modulo the prime, and the verifiers' summands of the claims without the quotients."""
         s = self._session
         row = np.array(challenges, np.uint64)
-        vectors = Vectors(([], []), [], [], 0, 0)
+        vectors = Vectors(([], []), ([], []), ([], []), 0, 0)
         weighed: dict[int, Words] = {}
         for claim, words in zip(self._claims, self._weights, strict=True):
             if id(words) not in weighed:
                 weighed[id(words)] = _core.ring_weigh(prime, words, row)
             weights = weighed[id(words)]
-            if claim.by(s.party):
-                vectors.own[0].extend(claim.left(Role.PROVER, prime, weights))
-                vectors.own[1].extend(claim.right(Role.PROVER, prime, weights))
+            for role, prover, (left, right) in (
+                (Role.PROVER, s.party, vectors.own),
+                (Role.FIRST, s.after, vectors.first),
+                (Role.SECOND, s.before, vectors.second),
+            ):
+                if claim.by(prover):
+                    left.extend(claim.left(role, weights))
+                    right.extend(claim.right(role))
             if claim.by(s.after):
-                vectors.left.extend(claim.left(Role.FIRST, prime, weights))
                 vectors.first_claim += claim.known(Role.FIRST, prime, weights)
             if claim.by(s.before):
-                vectors.right.extend(claim.right(Role.SECOND, prime, weights))
                 vectors.second_claim += claim.known(Role.SECOND, prime, weights)
         return vectors
 
@@ -358,4 +360,4 @@ def _masks(stream: Prg) -> list[int]:
     return [share & ((1 << SHARE_BITS) - 1) for share in shares]
 
 
-__all__ = ["RingProofs", "Side", "count_check", "joint_coin", "matmul_lengths", "product_lengths"]
+__all__ = ["RingProofs", "count_check", "joint_coin", "matmul_lengths", "product_lengths"]

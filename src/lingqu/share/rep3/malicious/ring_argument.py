@@ -1,9 +1,11 @@
-"""An inner product proved to two verifiers that hold one factor each, in rounds of folding.
+"""An inner product proved to two verifiers that share both factors, in rounds of folding.
 
-Vectors are cut into pieces u_0 .. u_{f-1} and v_0 .. v_{f-1}. The prover shares the coefficients of
+The prover knows u = u' + u'' and v = v' + v'', the first verifier u' and v', the second u'' and v''. Vectors are cut
+into pieces u_0 .. u_{f-1} and v_0 .. v_{f-1}. The prover shares the coefficients of
 h(X) = sum over a, b of <u_a, v_b> X^(f-1+a-b) between the verifiers, all but that of X^(f-1), which is the claim.
-Then r is drawn, the new claim is h(r), and the new vectors are sum r^a u_a and sum r^(f-1-b) v_b. In the last round a
-piece more of one random number on each side, at r^f, hides the numbers that the verifiers open.
+Then r is drawn, the new claim is h(r), and the new vectors are sum r^a u_a and sum r^(f-1-b) v_b, of which the
+verifiers compute their shares. In the last round a piece more of one random number on each side, at r^f, the sum of
+one under each of the prover's keys, hides the numbers that the verifiers open.
 Source: after Boneh, Boyle, Corrigan-Gibbs, Gilboa, Ishai (CRYPTO 2019), section 5; Bootle et al. (Eurocrypt 2016).
 """
 
@@ -20,7 +22,7 @@ from lingqu._core import Prg
 from lingqu.kinds.channel import Tag
 from lingqu.kinds.errors import ProtocolViolation
 from lingqu.share.api import Words
-from lingqu.share.rep3.malicious.ring_claims import Side, whole
+from lingqu.share.rep3.malicious.ring_claims import Reading, Side, whole
 from lingqu.share.rep3.session import Session
 
 LANES = 8
@@ -85,9 +87,9 @@ def violation(session: Session, party: int, what: str) -> ProtocolViolation:
     )
 
 
-def padded(length: int, factor: int) -> int:
+def padded(length: int, factor: int, lanes: int = LANES) -> int:
     """Length after a fold of full blocks."""
-    return -(-length // (LANES * factor)) * LANES
+    return -(-length // (lanes * factor)) * lanes
 
 
 def plan(lengths: Sequence[Sequence[int]]) -> list[int]:
@@ -102,13 +104,16 @@ def plan(lengths: Sequence[Sequence[int]]) -> list[int]:
     return [*factors, max(map(sum, sizes))]
 
 
+Pair = tuple[list[Side], list[Side]]
+
+
 @dataclass
 class Vectors:
-    """A party's factors in the three proofs, and its shares of the two claims that it verifies."""
+    """A party's factors (u, v) in its own proof, its shares of those that it verifies, and of both claims."""
 
-    own: tuple[list[Side], list[Side]]
-    left: list[Side]
-    right: list[Side]
+    own: Pair
+    first: Pair
+    second: Pair
     first_claim: int
     second_claim: int
 
@@ -132,7 +137,8 @@ class Argument:
 
     def _round(self, factor: int) -> None:
         own = self._vectors.own
-        coefficients = _core.ring_products(self._prime, own[0], own[1], factor, LANES).tolist()
+        left, right = ([(side.readings, side.weights, side.repeat) for side in sides] for sides in own)
+        coefficients = _core.ring_products(self._prime, left, right, factor, LANES).tolist()
         shares = self._exchange(coefficients, factor)
         powers = self._next_claims(shares, factor)
         self._fold(powers[:factor], powers[factor - 1 :: -1], LANES)
@@ -170,56 +176,81 @@ class Argument:
         return powers
 
     def _fold(self, left_powers: list[int], right_powers: list[int], lanes: int) -> None:
-        rising, falling = np.array(left_powers, np.uint64), np.array(right_powers, np.uint64)
         v = self._vectors
-
-        def folded(sides: list[Side], powers: Words) -> list[Side]:
-            return [(whole(_core.ring_fold(self._prime, sides, powers, lanes)), None, 1)]
-
-        v.own = folded(v.own[0], rising), folded(v.own[1], falling)
-        v.left, v.right = folded(v.left, rising), folded(v.right, falling)
+        rising, falling = (_Folding(self._prime, powers, lanes) for powers in (left_powers, right_powers))
+        v.own, v.first, v.second = (
+            (rising.folded(left), falling.folded(right)) for left, right in (v.own, v.first, v.second)
+        )
 
     def _finish(self, factor: int) -> None:
         s, prime, v = self._session, self._prime, self._vectors
-        own = _row(v.own[0], factor), _row(v.own[1], factor)
-        hidden = _core.ring_products(prime, [(whole(own[0]), None, 1)], [(whole(own[1]), None, 1)], factor, 1).tolist()
-        masks = {}
-        masks["own left"], masks["right"] = elements(s.mine, 2, prime)
-        masks["left"], masks["own right"] = elements(s.next, 2, prime)
-        values = _hide(hidden, own, (masks["own left"], masks["own right"]), factor)
+        own, first, second = ((_row(pair[0], factor), _row(pair[1], factor)) for pair in (v.own, v.first, v.second))
+        hidden = _core.ring_products(prime, [([whole(own[0])], None, 1)], [([whole(own[1])], None, 1)], factor, 1)
+        # under either key the prover's mask of its first or second verifier's shares, and one of the party's as such
+        ahead, behind = elements(s.mine, 4, prime), elements(s.next, 4, prime)
+        mine = [(one + other) % prime for one, other in zip(ahead[:2], behind[2:], strict=True)]
+        values = _hide(hidden.tolist(), own, (mine[0], mine[1]), factor)
         shares = self._exchange([value % prime for value in values], factor)
         powers = self._next_claims(shares, factor)
-        left = _opened(_row(v.left, factor), powers[:factor], masks["left"], powers[factor]) % prime
-        right = _opened(_row(v.right, factor), powers[factor - 1 :: -1], masks["right"], powers[factor]) % prime
+
+        def left_over(pair: tuple[Words, Words], masks: list[int]) -> tuple[int, int]:
+            rising, falling = powers[:factor], powers[factor - 1 :: -1]
+            u, v = (
+                _opened(row, weights, mask, powers[factor]) % prime
+                for row, weights, mask in zip(pair, (rising, falling), masks, strict=True)
+            )
+            return u, v
+
         self._transcript.confirm()
-        self._open(left, right)
+        self._open(left_over(first, behind[:2]), left_over(second, ahead[2:]))
 
-    def _open(self, left: int, right: int) -> None:
-        """Both verifiers of a proof open their number and their share of the claim to each other."""
+    def _open(self, first: tuple[int, int], second: tuple[int, int]) -> None:
+        """Both verifiers of a proof open their numbers and their share of the claim to each other."""
         s, prime, v = self._session, self._prime, self._vectors
-        s.send(s.before, np.array([left, v.first_claim], np.uint64))
-        s.send(s.after, np.array([right, v.second_claim], np.uint64))
-        other_right, other_second = self._received(s.before, 2)
-        other_left, other_first = self._received(s.after, 2)
-        if (left * other_right - v.first_claim - other_second) % prime:
-            raise violation(
-                s, s.after, f"fails the proof of its products, or {s.channel.parties[s.before]} verified it wrongly"
-            )
-        if (other_left * right - other_first - v.second_claim) % prime:
-            raise violation(
-                s, s.before, f"fails the proof of its products, or {s.channel.parties[s.after]} verified it wrongly"
-            )
+        s.send(s.before, np.array([*first, v.first_claim], np.uint64))
+        s.send(s.after, np.array([*second, v.second_claim], np.uint64))
+        for peer, own, claim in ((s.before, first, v.first_claim), (s.after, second, v.second_claim)):
+            other_u, other_v, other_claim = self._received(peer, 3)
+            prover = s.after if peer == s.before else s.before
+            if ((own[0] + other_u) * (own[1] + other_v) - claim - other_claim) % prime:
+                name = s.channel.parties[peer]
+                raise violation(s, prover, f"fails the proof of its products, or {name} verified it wrongly")
 
 
-def _unproven(session: Session, prover: int, verifier: int) -> ProtocolViolation:
-    name = session.channel.parties[verifier]
-    return violation(session, prover, f"fails the proof of its products, or {name} verifies it wrongly")
+class _Folding:
+    """Folds of sides by the same powers; what several proofs read is folded once."""
+
+    def __init__(self, prime: int, powers: list[int], lanes: int) -> None:
+        self._prime = prime
+        self._powers = np.array(powers, np.uint64)
+        self._lanes = lanes
+        self._found: dict[tuple[int, tuple[int, int] | None, int, int], Words] = {}
+
+    def folded(self, sides: list[Side]) -> list[Side]:
+        """The vector that is left."""
+        parts = [self._side(side) for side in sides]
+        words = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.zeros(0, np.uint64)])
+        return [Side(len(words), (whole(words),))]
+
+    def _side(self, side: Side) -> Words:
+        if not side.readings:
+            return np.zeros(padded(side.length, len(self._powers), self._lanes), np.uint64)
+        shares = [self._share(reading, side) for reading in side.readings]
+        return shares[0] if len(shares) == 1 else _core.ring_sums(self._prime, shares[0], shares[1])
+
+    def _share(self, reading: Reading, side: Side) -> Words:
+        # by identity: the sides keep what they read as long as this lasts
+        key = id(reading[0]), reading[1], id(side.weights), side.repeat
+        if key not in self._found:
+            one = [([reading], side.weights, side.repeat)]
+            self._found[key] = _core.ring_fold(self._prime, one, self._powers, self._lanes)
+        return self._found[key]
 
 
 def _row(sides: list[Side], length: int) -> Words:
     """The one side left, filled up with zeros."""
     row = np.zeros(length, np.uint64)
-    (words, _), _, _ = sides[0]
+    words, _ = sides[0].readings[0]
     row[: len(words)] = words
     return row
 

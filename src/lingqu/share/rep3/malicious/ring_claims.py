@@ -1,10 +1,11 @@
-"""What a party's products claim, as sums of products of what one verifier knows and what the other knows.
+"""What a party's products claim, as sums of products of what the two verifiers share.
 
 In a product, prover P_i sends z_i = x_i y_i + x_i y_{i+1} + x_{i+1} y_i + draw(k_i) - draw(k_{i+1}) to P_{i-1}. The
 verifier P_{i-1}, the first, knows component i of everything, and P_{i+1}, the second, component i + 1. So the claim is
-x_i y_{i+1} + y_i x_{i+1} = c1 + c2 modulo 2^64, c1 = z_i - x_i y_i - draw(k_i) known to the first verifier and
-c2 = draw(k_{i+1}) to the second. Of every claim below: left factors belong to the first verifier, right ones to the
-second, outputs are numbered, and a claim's left factors are weighed by the weights of their outputs.
+(x_i + x_{i+1}) (y_i + y_{i+1}) = c1 + c2 modulo 2^64, c1 = z_i - draw(k_i) known to the first verifier and
+c2 = draw(k_{i+1}) + x_{i+1} y_{i+1} to the second. Of every claim below: the factors are sums of a share of the first
+verifier and one of the second, or what one of them knows alone; outputs are numbered, and a claim's left factors are
+weighed by the weights of their outputs.
 """
 
 from __future__ import annotations
@@ -29,8 +30,6 @@ PAIRS = 116
 
 Reading = tuple[Words, tuple[int, int] | None]
 """Words, or (number of a bit, value) of a bit of each that is read as 0 or the value."""
-Side = tuple[Reading, Words | None, int]
-"""What is read, the weights of its outputs, and how many words one output has before the next (see _core.ring_fold)."""
 Weights = Callable[[int], Words]
 """Draws public weight words, 48 bits of each used."""
 Order = NDArray[np.uint32]
@@ -44,6 +43,20 @@ def whole(words: Words) -> Reading:
 def bit(words: Words, at: int, value: int = 1) -> Reading:
     """One bit of every word, times a value modulo 2**64."""
     return words, (at, value % (1 << 64))
+
+
+@dataclass(frozen=True)
+class Side:
+    """Factors as one party knows them: the sum of what is read, of both shares at the prover, and 0 where nothing is.
+
+    length: of the vector.  weights: of the outputs.  repeat: words that one output has before the next; see
+    _core.ring_products.
+    """
+
+    length: int
+    readings: tuple[Reading, ...]
+    weights: Words | None = None
+    repeat: int = 1
 
 
 class Role(Enum):
@@ -70,11 +83,11 @@ class Claim(Protocol):
     def quotients(self, weights: Words) -> Words:
         """At the prover: for each combination the sum of the picked (sum - c1 - c2) / 2^64, two words each."""
 
-    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        """At prover and first verifier: the weighed left factors."""
+    def left(self, role: Role, weights: Words) -> list[Side]:
+        """The weighed left factors."""
 
-    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        """At prover and second verifier: the right factors."""
+    def right(self, role: Role) -> list[Side]:
+        """The right factors."""
 
     def known(self, role: Role, prime: int, weights: Words) -> int:
         """At a verifier: the weighed sum of its summands of the outputs."""
@@ -106,28 +119,29 @@ class Products:
         return True
 
     def lengths(self) -> tuple[int, ...]:
-        return (len(self.x[0]),) * 2
+        return (len(self.x[0]),)
 
     def quotients(self, weights: Words) -> Words:
         return _core.ring_quotients(self.x, self.y, self.masks[1], weights, self.strided)
 
-    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        part = 0 if role is Role.PROVER else 1
-        repeat = 1 if self.strided else max(self._terms, 1)
-        return [(whole(self.x[part]), weights, repeat), (whole(self.y[part]), weights, repeat)]
+    def _side(self, role: Role, parts: Parts, weights: Words | None = None, repeat: int = 1) -> list[Side]:
+        known = {Role.PROVER: parts, Role.FIRST: parts[1:], Role.SECOND: parts[:1]}[role]
+        return [Side(len(parts[0]), tuple(whole(part) for part in known), weights, repeat)]
 
-    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        part = 1 if role is Role.PROVER else 0
-        return [(whole(self.y[part]), None, 1), (whole(self.x[part]), None, 1)]
+    def left(self, role: Role, weights: Words) -> list[Side]:
+        return self._side(role, self.x, weights, 1 if self.strided else max(self._terms, 1))
+
+    def right(self, role: Role) -> list[Side]:
+        return self._side(role, self.y)
 
     def known(self, role: Role, prime: int, weights: Words) -> int:
-        if role is Role.SECOND:
-            return _core.ring_weighed_sum(prime, self.masks[0], weights)
+        if role is Role.FIRST:
+            return _core.ring_weighed_sum(prime, self.received, weights, self.masks[1])
         if self._terms == 1:
-            return _core.ring_weighed_sum(prime, self.received, weights, (self.x[1], self.y[1], self.masks[1]))
+            return _core.ring_weighed_sum(prime, self.masks[0], weights, None, (self.x[0], self.y[0]))
         shape = (self._terms, self.outputs) if self.strided else (self.outputs, self._terms)
-        local = np.add.reduce((self.x[1] * self.y[1]).reshape(shape), axis=0 if self.strided else 1)
-        return _core.ring_weighed_sum(prime, self.received - local - self.masks[1], weights)
+        own = np.add.reduce((self.x[0] * self.y[0]).reshape(shape), axis=0 if self.strided else 1)
+        return _core.ring_weighed_sum(prime, self.masks[0] + own, weights)
 
 
 @dataclass(frozen=True)
@@ -275,13 +289,15 @@ class Single:
         assert self.rights is not None
         return _core.ring_single_quotients(self.lefts, self.rights, self.summand, weights)
 
-    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        assert self.lefts is not None
-        return [(reading, weights, 1) for reading in self.lefts]
+    def left(self, role: Role, weights: Words) -> list[Side]:
+        if self.lefts is None:
+            return [Side(length, ()) for length in self.lengths()]
+        return [Side(len(reading[0]), (reading,), weights) for reading in self.lefts]
 
-    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        assert self.rights is not None
-        return [(reading, None, 1) for reading in self.rights]
+    def right(self, role: Role) -> list[Side]:
+        if self.rights is None:
+            return [Side(length, ()) for length in self.lengths()]
+        return [Side(len(reading[0]), (reading,)) for reading in self.rights]
 
     def known(self, role: Role, prime: int, weights: Words) -> int:
         return _core.ring_weighed_sum(prime, self.summand, weights)
@@ -292,8 +308,9 @@ class Moved:
     """words[order[t], c] = known1[t, c] + known2[t, c], rows of `columns` words, claimed by one prover.
 
     The prover knows words and order, and the second verifier's summand as `summand`. `order_at` says which verifier
-    knows the order, a permutation of the rows; the other knows the words. A verifier's summand is `summand`, `other`
-    at the prover the first verifier's. scattered: weights that moved in this check, by weights and order.
+    knows the order, a permutation of the rows; the other knows the words. The weights, moved back, are the left
+    factors. A verifier's summand is `summand`, `other` at the prover the first verifier's. scattered: weights that
+    moved in this check, by weights and order.
     """
 
     prover: int
@@ -325,21 +342,22 @@ class Moved:
         assert self.other is not None
         return _core.ring_word_quotients(self.other + self.summand, self.summand, weights)
 
-    def _side(self, at_order: bool, weights: Words) -> list[Side]:
-        if at_order:
-            assert self.order is not None
-            both = id(weights), id(self.order)
-            if both not in self.scattered:
-                self.scattered[both] = _core.scatter(weights, self.order, self.columns)
-            return [(whole(self.scattered[both]), None, 1)]
-        assert self.words is not None
-        return [(whole(self.words), None, 1)]
+    def _ordered(self, weights: Words) -> list[Side]:
+        if self.order is None:
+            return [Side(self.outputs, ())]
+        both = id(weights), id(self.order)
+        if both not in self.scattered:
+            self.scattered[both] = _core.scatter(weights, self.order, self.columns)
+        return [Side(self.outputs, (whole(self.scattered[both]),))]
 
-    def left(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        return self._side(self.order_at is Role.FIRST, weights)
+    def _data(self) -> list[Side]:
+        return [Side(self.outputs, () if self.words is None else (whole(self.words),))]
 
-    def right(self, role: Role, prime: int, weights: Words) -> list[Side]:
-        return self._side(self.order_at is Role.SECOND, weights)
+    def left(self, role: Role, weights: Words) -> list[Side]:
+        return self._ordered(weights)
+
+    def right(self, role: Role) -> list[Side]:
+        return self._data()
 
     def known(self, role: Role, prime: int, weights: Words) -> int:
         return _core.ring_weighed_sum(prime, self.summand, weights)

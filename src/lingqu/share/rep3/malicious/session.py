@@ -121,13 +121,15 @@ class Checked(Session):
             assert mine is not None
             theirs = _core.carries(own, other, mine)
             self.send(1, theirs, BINARY)
-        u = None if own is None or mine is None else _core.carry_part(own, mine)
-        v = None if other is None or theirs is None else _core.carry_part(other, theirs)
-        held, share = (own, mine) if self.party == 2 else (other, theirs)
-        known = None if self.party == 0 or held is None or share is None else _core.carry_known(held, share)
-        self.bits.claim(0, Segment(u, v, known))
+        first = None if own is None or mine is None else _core.carry_part(own, mine)
+        second = None if other is None or theirs is None else _core.carry_part(other, theirs)
+        # (share of the sum, of the carries into each bit): the first verifier's of u and v, the second's of v and u
+        shares = [part for part in (first, second and second[::-1]) if part]
+        share = None if self.party == 0 else mine if self.party == 2 else theirs
+        known = None if share is None else _core.carry_known(share)
+        self.bits.claim(0, Segment(tuple(u for u, _ in shares), tuple(v for _, v in shares), known))
         self.recorded()
-        return (mine, theirs), (u and u[0], v and v[0])
+        return (mine, theirs), (first and first[0], second and second[0])
 
     def turned(self, more: int) -> Session:
         """Itself: claims are of fixed parties."""

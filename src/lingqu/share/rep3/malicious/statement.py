@@ -1,10 +1,11 @@
 """One prover's statement as an inner product over GF(2^64): who knows what of it, and how a round shrinks it.
 
-Prover P_i, first verifier P_{i-1}, second verifier P_{i+1}.  The first knows u and c1, the second v and c2, the
-prover u and v; it shows that <u, v> = c1 + c2.  A round reads u and v as rows of values of polynomials, one polynomial
-a column, shares the values of the sum of their products among the verifiers, and evaluates everything at a challenge.
-Source: Boneh, Boyle, Corrigan-Gibbs, Gilboa, Ishai (CRYPTO 2019), section 4; Boyle, Gilboa, Ishai, Nof (CCS 2019),
-section 4; Li et al. (USENIX Security 2023), section 4, for vectors of which each verifier knows one.
+Prover P_i, first verifier P_{i-1}, second verifier P_{i+1}.  The first knows u_1, v_1 and c1, the second u_2, v_2 and
+c2, the prover u = u_1 + u_2 and v = v_1 + v_2; it shows that <u, v> = c1 + c2.  A round reads u and v as rows of values
+of polynomials, one polynomial a column, shares the values of the sum of their products among the verifiers, and
+evaluates everything at a challenge, the verifiers each their shares.
+Source: Boneh, Boyle, Corrigan-Gibbs, Gilboa, Ishai (CRYPTO 2019), sections 4 and 5, for an input that the verifiers
+share; Boyle, Gilboa, Ishai, Nof (CCS 2019), section 4.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def rounds_of(columns: int, elements: int) -> list[int]:
     No round where there is nothing to prove.
     """
     rounds = [WORD_ROWS, BIT_ROWS, BIT_ROWS] * (columns > 0)
-    elements += 2 * columns
+    elements += columns
     if not elements:
         return []
     while elements > ROWS:
@@ -95,35 +96,35 @@ class Moved:
         """Words of the table."""
         return self.rows * self.columns
 
-    def vectors(self, weights: Words) -> tuple[Words | None, Words | None]:
-        """u and v of the moved data's inner product with weights, as far as they are known."""
+    def vectors(self, weights: Words) -> Parts:
+        """u and v of the moved data's inner product with weights; what is not known is not in the party's share: 0."""
         turned = None if self.order is None else _core.scatter(weights, self.order, self.columns)
-        return (turned, self.data) if self.order_at_first else (self.data, turned)
+        zero = np.zeros(self.words, np.uint64) if turned is None or self.data is None else weights
+        turned, data = zero if turned is None else turned, zero if self.data is None else self.data
+        return (turned, data) if self.order_at_first else (data, turned)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """u_0 & v_0 ^ u_1 & v_1 = known ^ known', word by word, as a party knows it in one prover's proof.
+    """u & v = known ^ known', word by word, as a party knows it in one prover's proof.
 
-    The first verifier knows u and one summand, the second v and the other; the prover knows u and v.  Others are None.
+    u, v: at a verifier its share alone, at the prover the first verifier's and the second's, whose XOR the vector is.
+    known: a verifier's summand; the prover needs none.
     """
 
-    u: Parts | None
-    v: Parts | None
+    u: tuple[Words, ...]
+    v: tuple[Words, ...]
     known: Words | None
 
     def __len__(self) -> int:
-        some = self.u or self.v
-        assert some is not None
-        return len(some[0])
+        return len(self.u[0])
 
 
 def _whole(segments: Sequence[Segment]) -> Segment:
     """Several as one."""
 
-    def of(halves: Sequence[Parts | None]) -> Parts | None:
-        known = [half for half in halves if half is not None]
-        return (np.concatenate([x for x, _ in known]), np.concatenate([y for _, y in known])) if known else None
+    def of(vectors: Sequence[tuple[Words, ...]]) -> tuple[Words, ...]:
+        return tuple(np.concatenate(shares) for shares in zip(*vectors, strict=True))
 
     summands = [one.known for one in segments if one.known is not None]
     u, v = of([one.u for one in segments]), of([one.v for one in segments])
@@ -137,18 +138,18 @@ def joined(segments: Sequence[Segment]) -> list[Segment]:
 
 
 class Part:
-    """A party's part in one prover's proof.  knows_u, knows_v: whether it knows that vector."""
+    """A party's part in one prover's proof: u and v at the prover, a share of each at a verifier."""
 
-    def __init__(self, segments: Sequence[Segment], moved: list[Moved], knows_u: bool, knows_v: bool) -> None:
+    def __init__(self, segments: Sequence[Segment], moved: list[Moved], is_prover: bool) -> None:
+        self._is_prover = is_prover
         self._columns = columns_of(map(len, segments))
         self.rounds = rounds_of(self._columns, sum(one.words for one in moved))
         self.share = 0  # of the claim, at a verifier
         words = joined(segments) if self._columns else []
-        self._u = [one.u for one in words if one.u is not None]
-        self._v = [one.v for one in words if one.v is not None]
+        self._u, self._v = [one.u for one in words], [one.v for one in words]
         self._known = [one.known for one in words if one.known is not None]
         self._moved = moved
-        self._vectors: list[Words | None] = [np.zeros(0, np.uint64) if knows else None for knows in (knows_u, knows_v)]
+        self._vectors = np.zeros(0, np.uint64), np.zeros(0, np.uint64)
         self._heard = sha256(b"lingqu.share.rep3.malicious bits")
 
     @property
@@ -157,14 +158,9 @@ class Part:
         return self._heard.digest()
 
     @property
-    def last(self) -> tuple[int | None, int | None]:
-        """u and v when one element is left of them."""
-        u, v = (None if x is None else int(x[0]) for x in self._vectors)
-        return u, v
-
-    @property
-    def _is_prover(self) -> bool:
-        return all(x is not None for x in self._vectors)
+    def last(self) -> Words:
+        """u and v when one element is left of them, or the shares."""
+        return np.concatenate(self._vectors)
 
     def _stands_on_words(self, number: int) -> bool:
         return number < 2 + (not self._is_prover) and self._columns > 0
@@ -184,21 +180,17 @@ class Part:
         """Append the moved tables to vectors and claim, weighed by a challenge drawn after the rounds on words."""
         for one in self._moved:
             weights = _core.gf_scale(self._stream.words(one.words), weight)
-            for i, vector in enumerate(one.vectors(weights)):
-                held = self._vectors[i]
-                if held is not None:
-                    assert vector is not None
-                    self._vectors[i] = np.concatenate([held, vector])
+            self._append(one.vectors(weights))
             if one.known is not None:
                 self.share ^= _core.gf_dot(weights, one.known)
 
-    def hide(self, *rows: Words | None) -> None:
-        """Append the random rows of the last round to u and v."""
-        for i, row in enumerate(rows):
-            held = self._vectors[i]
-            if held is not None:
-                assert row is not None
-                self._vectors[i] = np.concatenate([held, row])
+    def _append(self, vectors: Parts) -> None:
+        (u, v), (more_u, more_v) = self._vectors, vectors
+        self._vectors = np.concatenate([u, more_u]), np.concatenate([v, more_v])
+
+    def hide(self, rows: Words) -> None:
+        """Append the random rows of the last round, one element to u and one to v."""
+        self._append((rows[:1], rows[1:]))
 
     def _in_rows(self, vector: Words, rows: int) -> Words:
         return padded(vector, -(-len(vector) // rows) * rows)
@@ -210,8 +202,6 @@ class Part:
                 return _core.gf_first_values(self._u, self._v, self.columns, self.rows)[1:]
             return _core.gf_second_values(self._u, self._v, self.columns, self._left, self._right)[1:]
         u, v = self._vectors
-        assert u is not None
-        assert v is not None
         rows = self.rounds[number]
         return _core.gf_cross(self._in_rows(u, rows), self._in_rows(v, rows), rows)[1:]
 
@@ -246,9 +236,8 @@ class Part:
         self._evaluate(self.rounds[-1], _core.gf_lagrange(self.rounds[-1], point))
 
     def _evaluate(self, rows: int, coefficients: Words) -> None:
-        self._vectors = [
-            None if x is None else _core.gf_fold(self._in_rows(x, rows), coefficients) for x in self._vectors
-        ]
+        u, v = (_core.gf_fold(self._in_rows(x, rows), coefficients) for x in self._vectors)
+        self._vectors = u, v
 
     def _fold_words(self, number: int, coefficients: Words) -> None:
         """The words stay as they are until the point is known at which the rest is folded, which is one pass."""
@@ -263,9 +252,9 @@ class Part:
             self._fold_bits(_core.gf_multiply(self._upper, np.tile(coefficients, BIT_ROWS)), 1)
 
     def _fold_bits(self, weights: Words, left: int) -> None:
-        """From words to elements, `left` a column and pair; bit b of u weighs X^b besides, its columns theirs."""
-        if self._vectors[0] is not None:
-            shifted = _core.gf_multiply(weights, np.uint64(1) << np.arange(64, dtype=np.uint64))
-            self._vectors[0] = _core.gf_fold_words(self._u, self._left, shifted, left, self.columns)
-        if self._vectors[1] is not None:
-            self._vectors[1] = _core.gf_fold_words(self._v, self._right, weights, left)
+        """From words to elements, `left` a column; bit b of u weighs X^b besides, its columns theirs."""
+        shifted = _core.gf_multiply(weights, np.uint64(1) << np.arange(64, dtype=np.uint64))
+        self._vectors = (
+            _core.gf_fold_words(self._u, self._left, shifted, left, self.columns),
+            _core.gf_fold_words(self._v, self._right, weights, left),
+        )

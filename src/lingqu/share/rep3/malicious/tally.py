@@ -105,7 +105,7 @@ class Tally(unchecked.Tally):
             self.wave(*((party, party + 1, WORD * (2 * rounds[party][number] - 2)) for party in own))
             self.wave(*((party + 1, party, 2 * WORD) for party in own if number < len(rounds[party]) - 1))
         self.wave(*((party, party + step, DIGEST_BYTES) for party in provers for step in (1, -1)))
-        self.wave(*((party - 1, party + 1, 2 * WORD) for party in provers))
+        self.wave(*((party - 1, party + 1, 3 * WORD) for party in provers))
 
     def settle(self) -> None:
         """Checked.settle."""
