@@ -6,14 +6,14 @@ so nobody may change them before.
 1. A coin that is tossed when all messages have arrived picks 48 random subsets of all results (and, for matrices,
    of rows and columns first, and of these 116 pairs of combinations). A result that is wrong modulo 2^64 makes a
    subset's sum wrong with probability 1/2.
-2. Over the integers a subset's sum of products is C + 2^64 Q with C the sum of the results' summands at the verifiers.
+2. Over the integers a subset's sum of products is C + 2^64 Q, C the sum of the results' summands at the verifiers.
    The prover shares the 48 integers Q between the verifiers, in at most 162 bits.
 3. A new coin picks a prime p between 2^50 and 2^51 and numbers b_j modulo p. A wrong sum differs by less than 2^227
    whatever Q is, so at most four of more than 2^44.8 primes hide it. With weights b_j the sums are one inner product.
 4. ring_argument proves it.
 
 Soundness: a wrong result passes with probability at most 2^-46 (subsets, pairs) + 2^-42.8 (prime) + 2^-50 (b_j)
-+ d 2^-50 (folds), d their coefficients: DDD for a million products, below 2^-41 in all; each further factor of 64 in
++ d 2^-50 (folds), d their coefficients: 282 for a million products, below 2^-41 in all; each further factor of 64 in
 length adds 126 to d, so 2^-40 holds for the 2^32 factors that one check takes at most.
 Source: after Boneh et al. (CRYPTO 2019) and Boyle, Gilboa, Ishai, Nof (CCS 2019, Asiacrypt 2020), with an integer
 quotient and a random prime in place of their extension rings; docs/protocols/ring-proofs.md says why.
@@ -247,7 +247,7 @@ class RingProofs:
         """Prove and verify all that is pending; ProtocolViolation when a proof fails, and the session is over then.
 
         coin: 16 bytes or more that no party knew before all messages of the pending products had arrived everywhere;
-        see joint_coin.  Cost: see count; 12 rounds and 12 kB for a million products, nothing when none are pending.
+        see joint_coin.  Cost: see count; 12 rounds and 11 kB for a million products, nothing when none are pending.
         Discloses: nothing; what the verifiers open is uniform.
         """
         claims, lengths = self._claims, self._lengths()
