@@ -313,6 +313,25 @@ def test_a_proof_fitted_to_a_known_point_would_pass(monkeypatch: pytest.MonkeyPa
     assert outcome.results[1][0][0] == 1
 
 
+@pytest.mark.parametrize("cheat", range(3))
+@pytest.mark.parametrize("factor", [0, 1])
+def test_a_prover_that_hides_a_factor_by_another_element_is_refused(
+    cheat: int, factor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the random elements that join the factors before the last round either verifier has its own share."""
+
+    class Hiding(session.Checked):
+        """Marks the party whose last row, as prover, is altered below."""
+
+    def values(self: bits.Check, number: int) -> Words:
+        if isinstance(self.session, Hiding) and number == len(self.prover.rounds) - 1:
+            self.prover._vectors[factor][-1:] ^= np.uint64(1)
+        return self.prover.values(number)
+
+    monkeypatch.setattr(bits.Check, "values", values)
+    assert refused(run(lambda m: None, conjunctions, connects={cheat: cheating(Hiding)}), cheat)
+
+
 @pytest.mark.parametrize("verifier", [1, 2])
 def test_a_verifier_that_gives_the_prover_another_challenge_is_refused(verifier: int) -> None:
     """Before it sees what is left of the vectors: with two foldings it could learn of the other verifier's vector."""

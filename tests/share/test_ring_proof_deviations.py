@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -186,6 +187,46 @@ def test_a_quotient_that_hides_an_error_modulo_small_numbers_is_seen(
     monkeypatch.setattr(ring._Check, "_quotients", quotients)
     for _ in range(20):
         assert verdicts(rep3, work) == [False, True, True]
+
+
+@pytest.mark.parametrize("factor", [0, 1])
+@pytest.mark.parametrize("prover", range(3))
+def test_a_prover_that_hides_a_factor_by_another_number_is_seen(
+    rep3: Any, monkeypatch: pytest.MonkeyPatch, prover: int, factor: int
+) -> None:
+    """Of the random number that joins a factor in the last fold either verifier has its own part."""
+    honest = ring_argument._hide
+    cheats = threading.local()
+
+    def hide(inner: list[int], own: tuple[Words, Words], masks: tuple[int, int], length: int) -> list[int]:
+        wrong = getattr(cheats, "here", False)
+        return honest(inner, own, (masks[0] + (wrong and factor == 0), masks[1] + (wrong and factor == 1)), length)
+
+    def work(session: Session) -> None:
+        cheats.here = session.party == prover
+        rng, proofs = np.random.default_rng(24), RingProofs(session)
+        multiply(session, proofs, *shares(session, 25, words(rng, 70), words(rng, 70)))
+        proofs.check(joint_coin(session))
+
+    monkeypatch.setattr(ring_argument, "_hide", hide)
+    assert verdicts(rep3, work) == [party != prover for party in range(3)]
+
+
+@pytest.mark.parametrize("component", [0, 1])
+def test_a_proof_of_other_components_is_seen(rep3: Any, component: int) -> None:
+    """A prover whose own product agrees with what it sent, for a component that one verifier does not have."""
+
+    def work(session: Session) -> None:
+        rng, proofs = np.random.default_rng(26), RingProofs(session)
+        x, y = shares(session, 27, words(rng, 70), words(rng, 70))
+        if session.party == 1:
+            x[component][3] += np.uint64(1)
+        multiply(session, proofs, x, y)
+        proofs.check(joint_coin(session))
+
+    # what it sends as a verifier is then wrong, too, so that another prover's proof fails at its other verifier
+    found = verdicts(rep3, work)
+    assert found[0] or found[2]
 
 
 def test_another_coin_is_seen(rep3: Any) -> None:

@@ -315,12 +315,12 @@ mod tests {
             (None, Some(&weights[..5]), 1),
             (low, Some(weights), 1),
         ];
-        let sides = words.iter().zip(each.into_iter().cycle()).enumerate();
-        let of = |(i, (words, (bit, weights, repeat))): (usize, (&'a Vec<u64>, (Option<Bit>, _, usize)))| {
+        let mut sides = Vec::new();
+        for (i, (words, (bit, weights, repeat))) in words.iter().zip(each.into_iter().cycle()).enumerate() {
             let other = (bit.is_none() && i % 2 == 0).then_some(&words[..]);
-            Side { words, other, bit, weights, repeat }
-        };
-        sides.map(of).collect()
+            sides.push(Side { words, other, bit, weights, repeat });
+        }
+        sides
     }
 
     /// Entries in the order of `fold`, each block turned so that pieces lie together.
