@@ -266,9 +266,6 @@ def ot_keys_send(rows: _Words, delta: tuple[int, int], log: int, tweak: int) -> 
 def ot_bytes_send(rows: _Words, delta: tuple[int, int], log: int, tweak: int) -> NDArray[np.uint8]:
     """The lowest byte of every key of ot_keys_send."""
 
-def ot_bits(rows: _Words) -> _Words:
-    """The lowest bits of rows, 64 to a word; 64 divides the rows' number."""
-
 def ot_keys_receive(rows: _Words, log: int, tweak: int) -> _Words:
     """The chosen key, two words, of every transfer of log rows."""
 
@@ -568,14 +565,26 @@ def ring_products(prime: int, u: _Sides, v: _Sides, factor: int, lanes: int) -> 
 def ring_fold(prime: int, sides: _Sides, powers: _Words, lanes: int) -> _Words:
     """The sum of the pieces times their powers, cut as ring_products does into len(powers) pieces."""
 
-def hash_blocks(blocks: _Words, shift: tuple[int, int], columns: int = 1) -> _Words:
-    """Hashes of blocks (two words each, low first), each XORed with `shift` first: `columns` words a block."""
+_Taken = Sequence[tuple[CotRows, int, int] | _Words]
+"""Transfers: rows of an extension from a place on and how many, or blocks of two words.  64 divides their number n."""
 
-def lookup_keys_sent(blocks: _Words, delta: tuple[int, int], bits: int) -> _Words:
-    """The sender's masks of n lookups, 64 | n: planes (16, bits, n / 64).  blocks: (4, n), one row a bit."""
+def words_sent(rows: _Taken, delta: tuple[int, int], columns: int = 1) -> tuple[_Words, _Words]:
+    """Both keys of every transfer, `columns` words each, at the sender."""
 
-def lookup_keys_received(blocks: _Words, bits: int) -> _Words:
-    """The receiver's masks: planes (bits, n / 64)."""
+def words_received(rows: _Taken, columns: int = 1) -> tuple[_Words, _Words]:
+    """The choices, 64 to a word, and the key of each, `columns` words, at the receiver."""
+
+def strings_sent(rows: _Taken, delta: tuple[int, int], width: int) -> tuple[_Words, _Words]:
+    """Planes (width, n / 64) of the XOR of both keys, and of the first ones.  width: 1 to 64."""
+
+def strings_received(rows: _Taken, width: int) -> tuple[_Words, _Words]:
+    """The choices, 64 to a word, and planes (width, n / 64) of their keys."""
+
+def lookups_sent(rows: _Taken, delta: tuple[int, int], bits: int) -> _Words:
+    """The sender's masks of n / 4 lookups, 64 together: planes (16, bits, n / 256).  bits: 1 to 8."""
+
+def lookups_received(rows: _Taken, bits: int) -> tuple[_Words, _Words]:
+    """The receiver's masks, planes (bits, n / 256), and choices, planes (4, n / 256)."""
 
 def lookup_answers(masks: _Words, shift: _Words, digit: _Words, share: _Words, table: bytes, bits: int) -> _Words:
     """The sender's answers (16, bits, stride): entries of its digit (4, stride), masked by `share` and the masks.

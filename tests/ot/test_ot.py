@@ -13,7 +13,7 @@ from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput, ProtocolViolation
 from lingqu.net.memory import memory_channels
 from lingqu.ot import Correlations, connect
-from lingqu.ot.costs import FIRST_ROWS, correlation_cost, extensions, rows_of, setup_cost, trees_of
+from lingqu.ot.costs import FIRST_ROWS, TREE_BYTES, correlation_cost, extensions, rows_of, setup_cost, trees_of
 
 Pair = list[Correlations]
 
@@ -77,10 +77,11 @@ def test_two_sessions_share_nothing(both: Callable[..., Any]) -> None:
 
 
 def test_costs_are_as_declared(both: Callable[..., Any]) -> None:
-    """The setup and then takes of one direction, over two extensions."""
+    """The setup and then takes of one direction, over three extensions."""
     assert both(connect).bytes == setup_cost().bytes
     assert both(connect).rounds == setup_cost().rounds
-    steps = [0, 10, FIRST_ROWS, 5, rows_of(0)]
+    first = rows_of(trees_of(0))
+    steps = [0, 10, first, 5, rows_of(trees_of(1))]
 
     def work(channel: Channel) -> None:
         session = connect(channel)
@@ -91,18 +92,29 @@ def test_costs_are_as_declared(both: Callable[..., Any]) -> None:
                 session.receiving.take(count)
 
     run = both(work)
-    declared = sum(correlation_cost(count, sum(steps[:i])).bytes for i, count in enumerate(steps))
-    assert run.bytes == setup_cost().bytes + declared
-    assert declared == correlation_cost(sum(steps)).bytes
+    trees = extensions(0, 10) + extensions(1, 10) + extensions(2, 5)
+    assert run.bytes == setup_cost().bytes + TREE_BYTES * sum(trees)
+    assert both(lambda channel: take(channel, 10)).bytes == setup_cost().bytes + correlation_cost(10).bytes
+    many = first + 100_000
+    assert both(lambda channel: take(channel, many)).bytes == setup_cost().bytes + correlation_cost(many).bytes
 
 
-def test_extensions_grow_to_the_parameters_most() -> None:
-    assert rows_of(0) >= FIRST_ROWS
+def take(channel: Channel, count: int) -> None:
+    """A session that takes once from one direction."""
+    session = connect(channel)
+    if channel.party == 0:
+        session.sending.take(count)
+    else:
+        session.receiving.take(count)
+
+
+def test_extensions_grow_to_the_parameters_most_and_at_once_to_what_is_missing() -> None:
+    assert rows_of(trees_of(0)) >= FIRST_ROWS
     assert trees_of(3) == trees_of(9) == 4971
-    assert list(extensions(0, 0)) == []
-    assert list(extensions(0, 1)) == [0]
-    assert list(extensions(rows_of(0), 1)) == [1]
-    assert list(extensions(1, rows_of(0))) == [1]
+    assert 3_000_000 <= rows_of(trees_of(0, 3_000_000)) < 3_002_048
+    assert extensions(0, 0) == extensions(2, -5) == []
+    assert extensions(0, 1) == [trees_of(0)]
+    assert extensions(0, 12_000_000) == [4971, trees_of(1, 12_000_000 - rows_of(4971))]
 
 
 def test_the_transcript_has_one_shape(both: Callable[..., Any]) -> None:

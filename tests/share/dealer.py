@@ -22,15 +22,19 @@ class Dealer:
     def _words(self, count: int) -> Words:
         return self.random.integers(0, 1 << 64, count, dtype=np.uint64)
 
+    def prepare(self, counts: tuple[int, int]) -> None:
+        """As Source.prepare: nothing is to be made."""
+
     def transfers(self, sender: int, count: int) -> Transfers:
         """As Source.transfers."""
         blocks, choices = self._words(2 * count).reshape(count, 2), self._words(count // 64)
+        blocks[:, 0] &= ~np.uint64(1)
         delta = self.delta[sender]
         if self.party == sender:
-            return Transfers(blocks.reshape(-1), delta, np.zeros(0, np.uint64))
+            return Transfers([blocks.reshape(-1)], delta)
         bits = _core.unpack(choices, count, 1)
         shift = np.array(delta, np.uint64)[None] * bits[:, None]
-        return Transfers((blocks ^ shift).reshape(-1), None, choices)
+        return Transfers([(blocks ^ shift).reshape(-1)], None)
 
     def _shares(self, values: Words) -> Words:
         mask = self._words(values.size).reshape(values.shape)

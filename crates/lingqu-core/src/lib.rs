@@ -469,7 +469,7 @@ mod _core {
     use crate::memory::{keep_memory, release_memory};
     #[pymodule_export]
     use crate::ot::python::{
-        cot_sizes, few_answer_bytes, gf128_inner, gf128_scale_add, ot_bits, ot_bytes_send, ot_choices, ot_keys_receive,
+        cot_sizes, few_answer_bytes, gf128_inner, gf128_scale_add, ot_bytes_send, ot_choices, ot_keys_receive,
         ot_keys_send, vole_hold, vole_receive, vole_send, vole_sizes, CotReceiver, CotRows, CotSender, FewReceiver,
         FewSender,
     };
@@ -487,7 +487,7 @@ mod _core {
     use crate::sorting::{choose_pairs, gather_packed, interleave, pack_rows, pair_planes};
     #[pymodule_export]
     use crate::two::python::{
-        hash_blocks, lookup_answers, lookup_keys_received, lookup_keys_sent, lookup_read, switch_count, switch_label,
-        switch_network, switch_route, switch_settle,
+        lookup_answers, lookup_read, lookups_received, lookups_sent, strings_received, strings_sent, switch_count,
+        switch_label, switch_network, switch_route, switch_settle, words_received, words_sent,
     };
 }

@@ -21,7 +21,6 @@ from lingqu._core import (
     CotReceiver,
     CotRows,
     CotSender,
-    ot_bits,
     ot_bytes_send,
     ot_choices,
     ot_keys_receive,
@@ -42,6 +41,8 @@ from lingqu.ot.costs import (
 
 Words = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]
+Span = tuple[CotRows, int, int]
+"""Rows of one extension: from which on, and how many."""
 T = TypeVar("T")
 
 _CURE = "The session has ended; run the job again, and ask that party for its version of lingqu if this comes back."
@@ -86,29 +87,35 @@ class _Direction(ABC):
     def prepare(self, count: int) -> None:
         """Make at least `count` correlations ready; both parties call it alike.  Cost: costs.correlation_cost."""
         while self.ready < count:
-            rows = self._extend(trees_of(self._made))
-            self._extents.append(_Extent(rows, rows_of(self._made)))
+            trees = trees_of(self._made, count - self.ready)
+            self._extents.append(_Extent(self._extend(trees), rows_of(trees)))
             self._made += 1
 
     @abstractmethod
     def _extend(self, trees: int) -> CotRows:
         """Run one extension with the peer."""
 
-    def _rows(self, count: int) -> tuple[Words, int]:
-        """The next `count` rows, (count, 2), and the number of the first."""
+    def spans(self, count: int) -> list[Span]:
+        """The next `count` rows, which are then gone, as extensions and places in them: `_core` makes them of these."""
         if count < 0:
             raise BadInput(f"{count} correlations cannot be taken.", "Ask for 0 or more.")
         self.prepare(count)
-        parts, first, left = [], self.position, count
+        found, left = [], count
         while left:
             extent = self._extents[0]
             here = min(left, extent.size - extent.taken)
-            parts.append(extent.rows.words(RESERVED + extent.taken, here))
+            found.append((extent.rows, RESERVED + extent.taken, here))
             extent.taken += here
             left -= here
             if extent.taken == extent.size:
                 del self._extents[0]
         self.position += count
+        return found
+
+    def _rows(self, count: int) -> tuple[Words, int]:
+        """The next `count` rows, (count, 2), and the number of the first."""
+        first = self.position
+        parts = [rows.words(start, here) for rows, start, here in self.spans(count)]
         rows = parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.uint64), *parts])
         return rows.reshape(count, 2), first
 
@@ -157,11 +164,6 @@ class Receiving(_Direction):
         """Bits b (count,), 0 or 1, and t (count, 2) = q ^ b * delta."""
         rows, _ = self._rows(count)
         return (rows[:, 0] & np.uint64(1)).astype(np.uint8), rows
-
-    def dense(self, count: int) -> tuple[Words, Words]:
-        """As `take` for a multiple of 64, with the bits 64 to a word."""
-        rows, _ = self._rows(count)
-        return ot_bits(rows.reshape(-1)), rows
 
     def keys(self, count: int, log: int = 1) -> tuple[Bytes, Words]:
         """Random 1-of-2**log transfers: choices (count,) below 2**log, and the keys of those choices, (count, 2)."""

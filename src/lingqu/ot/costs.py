@@ -12,28 +12,27 @@ FIRST_ROWS = 1 << 18
 GROWTH = 2
 
 
-def trees_of(index: int) -> int:
-    """Trees of extension `index` (from 0): room for 2**18 rows, then four times as many, up to the parameters' most."""
-    rows = (FIRST_ROWS << GROWTH * min(index, 16)) + RESERVED
+def trees_of(index: int, missing: int = 0) -> int:
+    """Trees of extension `index` (from 0): room for 2**18 rows, then four times as many.
+
+    It is for all rows that are missing where those are more, and never more than the parameters' most.
+    """
+    rows = max(FIRST_ROWS << GROWTH * min(index, 16), missing) + RESERVED
     return min(-(-rows // TREE_ROWS), MOST_TREES)
 
 
-def rows_of(index: int) -> int:
-    """Correlations that extension `index` offers, what the next one takes for itself left out."""
-    return trees_of(index) * TREE_ROWS - RESERVED
+def rows_of(trees: int) -> int:
+    """Correlations that an extension by so many trees offers, what the next one takes for itself left out."""
+    return trees * TREE_ROWS - RESERVED
 
 
-def extensions(start: int, count: int) -> range:
-    """The extensions that come when correlations start .. start + count - 1 of one direction are taken."""
-    first, held = 0, 0
-    while held < start:
-        held += rows_of(first)
-        first += 1
-    last = first
-    while held < start + count:
-        held += rows_of(last)
-        last += 1
-    return range(first, last)
+def extensions(index: int, missing: int) -> list[int]:
+    """The trees of the extensions, from number `index` on, that come when so many correlations are missing."""
+    found: list[int] = []
+    while missing > 0:
+        found.append(trees_of(index + len(found), missing))
+        missing -= rows_of(found[-1])
+    return found
 
 
 def setup_cost() -> Cost:
@@ -46,7 +45,7 @@ def one_way_cost() -> Cost:
     return Cost(3, POINT_BYTES + POINTS_BYTES + ANSWER_BYTES + FIRST_BYTES)
 
 
-def correlation_cost(count: int, start: int = 0) -> Cost:
-    """Taking `count` correlations of one direction after `start` have been taken: 1 round where an extension comes."""
-    coming = extensions(start, count)
-    return Cost(min(len(coming), 1), sum(TREE_BYTES * trees_of(index) for index in coming))
+def correlation_cost(count: int) -> Cost:
+    """Taking the first `count` correlations of one direction together: 1 round if there are any."""
+    coming = extensions(0, count)
+    return Cost(min(len(coming), 1), TREE_BYTES * sum(coming))

@@ -118,7 +118,7 @@ impl CotReceiver {
 
 /// The correlations of one extension, computed when they are asked for.
 #[pyclass(module = "lingqu._core", frozen)]
-pub struct CotRows(Arc<Rows>);
+pub struct CotRows(pub Arc<Rows>);
 
 #[pymethods]
 impl CotRows {
@@ -215,17 +215,6 @@ pub fn few_answer_bytes(count: usize, checked: bool) -> usize {
 #[pyfunction]
 pub fn cot_sizes() -> (usize, usize, usize, usize, usize, usize) {
     (cot::SETUP, cot::FIRST_MESSAGE, cot::extend_bytes(1), cot::MAIN.trees, cot::MAIN.makes(1), cot::RESERVE)
-}
-
-/// The lowest bits of rows, 64 to a word; their number is a multiple of 64.
-#[pyfunction]
-pub fn ot_bits<'py>(py: Python<'py>, rows: Words<'py>) -> Out<'py, u64> {
-    let rows = rows.as_slice()?;
-    if !rows.len().is_multiple_of(128) {
-        return Err(PyValueError::new_err("rows are pairs of words, 64 together"));
-    }
-    let bits = |rows: &[u64]| (0..64).fold(0, |word, i| word | (rows[2 * i] & 1) << i);
-    Ok(py.detach(|| rows.chunks_exact(128).map(bits).collect::<Vec<u64>>()).into_pyarray(py))
 }
 
 #[pyfunction]

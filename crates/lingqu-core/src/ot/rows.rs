@@ -64,7 +64,7 @@ impl Rows {
     }
 
     /// Rows first .. first + count, piece by piece; the caller has checked that they exist.
-    fn each(&self, first: usize, count: usize, mut use_them: impl FnMut(&[Block])) {
+    pub fn each(&self, first: usize, count: usize, mut use_them: impl FnMut(&[Block])) {
         let size = 1 << self.parameters.height;
         let mut leaves = vec![0; size];
         let mut at = first;

@@ -3,7 +3,10 @@ use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
+use super::transfers::{self, Span, Transfers};
 use super::{lookup, switch};
+use crate::ot::join;
+use crate::ot::python::CotRows;
 use crate::rows;
 
 type Words<'py> = PyReadonlyArray1<'py, u64>;
@@ -21,35 +24,89 @@ fn as_block(words: (u64, u64)) -> u128 {
     u128::from(words.0) | u128::from(words.1) << 64
 }
 
-fn check_lookups(words: &[u64], bits: usize) -> PyResult<()> {
-    if bits == 0 || bits > lookup::MOST_BITS || !words.len().is_multiple_of(2 * lookup::DIGIT * 64) {
-        return Err(PyValueError::new_err("lookups come 64 together, with 1 to 8 bits"));
+/// Rows of an extension from a place on, or blocks of two words.
+#[derive(FromPyObject)]
+pub enum Taken<'py> {
+    Silent(PyRef<'py, CotRows>, usize, usize),
+    Given(Words<'py>),
+}
+
+/// Transfers whose number `group` divides.
+fn transfers_of(taken: Vec<Taken<'_>>, group: usize) -> PyResult<Transfers> {
+    let span = |taken| {
+        Ok(match taken {
+            Taken::Silent(rows, first, count) => {
+                if first.checked_add(count).is_none_or(|end| end > rows.0.len()) {
+                    return Err(PyValueError::new_err("there are fewer rows"));
+                }
+                Span::Silent { rows: rows.0.clone(), first, count }
+            }
+            Taken::Given(words) => Span::Given(join(words.as_slice()?)),
+        })
+    };
+    let transfers = Transfers(taken.into_iter().map(span).collect::<PyResult<_>>()?);
+    if !transfers.len().is_multiple_of(group) {
+        return Err(PyValueError::new_err("transfers are used 64 together, those of lookups 256"));
+    }
+    Ok(transfers)
+}
+
+fn within(size: usize, most: usize) -> PyResult<()> {
+    if size == 0 || size > most {
+        return Err(PyValueError::new_err("a width that these transfers do not have"));
     }
     Ok(())
 }
 
-#[pyfunction]
-#[pyo3(signature = (blocks, shift, columns = 1))]
-pub fn hash_blocks<'py>(py: Python<'py>, blocks: Words<'py>, shift: (u64, u64), columns: usize) -> Out<'py, u64> {
-    let blocks = blocks.as_slice()?;
-    if !blocks.len().is_multiple_of(2) || columns == 0 {
-        return Err(PyValueError::new_err("a block has two words"));
-    }
-    Ok(py.detach(|| lookup::stretched(blocks, as_block(shift), columns)).into_pyarray(py))
+type Pair<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>)>;
+
+fn paired<'py>(py: Python<'py>, work: impl FnOnce() -> (Vec<u64>, Vec<u64>) + Send) -> Pair<'py> {
+    let (one, two) = py.detach(work);
+    Ok((one.into_pyarray(py), two.into_pyarray(py)))
 }
 
 #[pyfunction]
-pub fn lookup_keys_sent<'py>(py: Python<'py>, blocks: Words<'py>, delta: (u64, u64), bits: usize) -> Out<'py, u64> {
-    let blocks = blocks.as_slice()?;
-    check_lookups(blocks, bits)?;
-    Ok(py.detach(|| lookup::keys_sent(blocks, as_block(delta), bits)).into_pyarray(py))
+#[pyo3(signature = (rows, delta, columns = 1))]
+pub fn words_sent<'py>(py: Python<'py>, rows: Vec<Taken<'py>>, delta: (u64, u64), columns: usize) -> Pair<'py> {
+    within(columns, usize::MAX)?;
+    let taken = transfers_of(rows, transfers::LANES)?;
+    paired(py, || transfers::words_sent(&taken, as_block(delta), columns))
 }
 
 #[pyfunction]
-pub fn lookup_keys_received<'py>(py: Python<'py>, blocks: Words<'py>, bits: usize) -> Out<'py, u64> {
-    let blocks = blocks.as_slice()?;
-    check_lookups(blocks, bits)?;
-    Ok(py.detach(|| lookup::keys_received(blocks, bits)).into_pyarray(py))
+#[pyo3(signature = (rows, columns = 1))]
+pub fn words_received<'py>(py: Python<'py>, rows: Vec<Taken<'py>>, columns: usize) -> Pair<'py> {
+    within(columns, usize::MAX)?;
+    let taken = transfers_of(rows, transfers::LANES)?;
+    paired(py, || transfers::words_received(&taken, columns))
+}
+
+#[pyfunction]
+pub fn strings_sent<'py>(py: Python<'py>, rows: Vec<Taken<'py>>, delta: (u64, u64), width: usize) -> Pair<'py> {
+    within(width, 64)?;
+    let taken = transfers_of(rows, transfers::LANES)?;
+    paired(py, || transfers::strings_sent(&taken, as_block(delta), width))
+}
+
+#[pyfunction]
+pub fn strings_received<'py>(py: Python<'py>, rows: Vec<Taken<'py>>, width: usize) -> Pair<'py> {
+    within(width, 64)?;
+    let taken = transfers_of(rows, transfers::LANES)?;
+    paired(py, || transfers::strings_received(&taken, width))
+}
+
+#[pyfunction]
+pub fn lookups_sent<'py>(py: Python<'py>, rows: Vec<Taken<'py>>, delta: (u64, u64), bits: usize) -> Out<'py, u64> {
+    within(bits, lookup::MOST_BITS)?;
+    let taken = transfers_of(rows, transfers::LOOKED)?;
+    Ok(py.detach(|| transfers::lookups_sent(&taken, as_block(delta), bits)).into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn lookups_received<'py>(py: Python<'py>, rows: Vec<Taken<'py>>, bits: usize) -> Pair<'py> {
+    within(bits, lookup::MOST_BITS)?;
+    let taken = transfers_of(rows, transfers::LOOKED)?;
+    paired(py, || transfers::lookups_received(&taken, bits))
 }
 
 fn check_planes(digit: &[u64], each: &[&[u64]], all: &[u64], bits: usize) -> PyResult<()> {
@@ -126,8 +183,6 @@ fn check_switches(table: &[u64], pairs: &[u32], each: &[usize], words: &[&[u64]]
     Ok(())
 }
 
-type Labelled<'py> = PyResult<(Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<u64>>)>;
-
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 pub fn switch_label<'py>(
@@ -139,7 +194,7 @@ pub fn switch_label<'py>(
     flips: Words<'py>,
     columns: usize,
     xor: bool,
-) -> Labelled<'py> {
+) -> Pair<'py> {
     let (mut labels, pairs) = (labels.as_slice()?.to_vec(), pairs.as_slice()?);
     let (zero, one, flips) = (zero.as_slice()?, one.as_slice()?, flips.as_slice()?);
     check_switches(&labels, pairs, &[flips.len()], &[zero, one], columns)?;

@@ -61,6 +61,7 @@ def bit_products(s: Session, givers: tuple[int, ...], flags: Words, values: Word
     for flag = c + e and value = w + f, flag value = c w (1 - 2 e) + e w + flag f.
     """
     count = len(flags)
+    s.expect({scaled(giver): count for giver in givers})
     pieces = [s.take(scaled(giver), count) for giver in givers]
     for giver, (first, _) in zip(givers, pieces, strict=True):
         if giver == s.party:

@@ -5,6 +5,7 @@ Two tools: lookups of two private 4-bit digits in a public table, and products o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 
@@ -16,7 +17,7 @@ from lingqu.kinds.channel import Tag
 from lingqu.share.api import Words
 from lingqu.share.bitplanes import sklansky
 from lingqu.share.two.link import flat
-from lingqu.share.two.needs import CHOICES, DIGIT, lookups, strings
+from lingqu.share.two.needs import CHOICES, DIGIT, Demand, lookups, strings
 from lingqu.share.two.session import Session
 
 Entry = Callable[[int, int], int]
@@ -58,12 +59,13 @@ def lookup(s: Session, digits: Words, entry: Entry, bits: int) -> Words:
 
     digits: this party's own, planes (4, lanes).  Each party answers half of the lanes, which splits the work.
     Cost: 2 rounds, 4 + 16 bits' words a lane.  Discloses: nothing.
-    Source: 1-of-16 transfers of CrypTFlow2 (Rathee et al., CCS 2020), section 3.1; keys from packed transfers, as in
-    SoftSpoken (Roy, CRYPTO 2022).
+    Source: CrypTFlow2 (Rathee et al., CCS 2020), section 3.1; its 1-of-16 transfers from four of 1 of 2: Naor, Pinkas
+    (J. Cryptology 18, 2005), section 3.1.
     """
     lanes = digits.shape[1]
     first, _ = halves(lanes)
     spans = slice(0, first), slice(first, lanes)
+    s.expect({lookups(giver, bits): size for giver, size in enumerate(halves(lanes))})
     pieces = [s.take(lookups(giver, bits), size) for giver, size in enumerate(halves(lanes))]
     (masks,), (keys, choices) = pieces[s.party], pieces[s.peer]
     asked, answered = digits[:, spans[s.peer]], digits[:, spans[s.party]]
@@ -88,6 +90,10 @@ def products(s: Session, pairs: Sequence[tuple[Words, Words]]) -> list[Words]:
     (Gilboa, CRYPTO 1999; Asharov et al., CCS 2013).
     """
     held = []
+    demand: Demand = Counter()
+    for _, texts in pairs:
+        demand[strings(texts.shape[1])] += texts.shape[0] * texts.shape[2]
+    s.expect(demand)
     # All pieces before any message: making one may send messages of its own.
     pieces = [s.take(strings(texts.shape[1]), texts.shape[0] * texts.shape[2]) for _, texts in pairs]
     for (flags, texts), (a, b, c) in zip(pairs, pieces, strict=True):
@@ -176,9 +182,12 @@ def greater(s: Session, planes: Words) -> Words:
     Source: the millionaires' protocol of CrypTFlow2 (Rathee et al., CCS 2020), section 3.1; Cheetah (USENIX Security
     2022), section 4.
     """
-    lanes = planes.shape[1]
+    lanes, digits = planes.shape[1], -(-len(planes) // DIGIT)
+    first, second = halves(digits * lanes)
+    whole = max(digits - 2, 0) * lanes  # the last product alone need not tell whether all digits are equal
+    s.expect({lookups(0, 2): first, lookups(1, 2): second, strings(2): whole, strings(1): lanes if digits > 1 else 0})
     found = lookup(s, as_digits(planes), compared, 2)
-    more, equal = found.reshape(2, -(-len(planes) // DIGIT), lanes)
+    more, equal = found.reshape(2, digits, lanes)
     while len(more) > 1:
         pairs = len(more) // 2
         low = more[: 2 * pairs : 2, None]

@@ -10,7 +10,7 @@ from lingqu.ot import costs
 from lingqu.share.outline import WORD, packed
 from lingqu.share.two import layout, products
 from lingqu.share.two.link import KEY_BYTES
-from lingqu.share.two.needs import LANES, SWITCHES, Need, batches, chunks
+from lingqu.share.two.needs import SWITCHES, Need, batches, transfers_of
 
 SETUP_WAVES = 3
 
@@ -43,6 +43,7 @@ class Forecast:
 
     def fill(self, demand: Mapping[Need, int]) -> None:
         """Stock.fill."""
+        self._prepare(transfers_of(demand))
         for need, units in demand.items():
             if need.kind == "triples":
                 self._triples(batches(units))
@@ -52,18 +53,16 @@ class Forecast:
             elif need.kind == "orders":
                 for _ in range(units):
                     self._order(need)
-            else:
-                for size in chunks(need, units):
-                    for sender, count in enumerate(need.transfers(size)):
-                        self._transfers(sender, count)
 
-    def _transfers(self, sender: int, count: int) -> None:
-        while self._ready[sender] < count:
-            index = self._extensions[sender]
-            self.wave((sender, costs.TREE_BYTES * costs.trees_of(index)))
-            self._ready[sender] += costs.rows_of(index)
-            self._extensions[sender] += 1
-        self._ready[sender] -= count
+    def _prepare(self, counts: tuple[int, int]) -> None:
+        """Source.prepare, and that these transfers are then taken."""
+        messages = []
+        for sender, count in enumerate(counts):
+            coming = costs.extensions(self._extensions[sender], count - self._ready[sender])
+            messages += [(sender, costs.TREE_BYTES * trees) for trees in coming]
+            self._ready[sender] += sum(map(costs.rows_of, coming)) - count
+            self._extensions[sender] += len(coming)
+        self.wave(*messages)
 
     def _make_keys(self) -> None:
         if not self._keys:
@@ -91,7 +90,6 @@ class Forecast:
             switches = _core.switch_count(rows)
             for start in range(0, switches, SWITCHES):
                 count = min(SWITCHES, switches - start)
-                self._transfers(1 - holder, -(-count // LANES) * LANES)
                 self.wave((holder, WORD * packed(count)))
                 self.wave((1 - holder, sum(WORD * packed(count * move.columns, move.width) for move in moves)))
 

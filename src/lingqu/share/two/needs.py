@@ -18,31 +18,33 @@ LANES = 64
 DIGIT = 4
 """Bits of a digit that a lookup takes."""
 CHOICES = 1 << DIGIT
-CHUNK = 1 << 16
-"""Transfers turned into correlations at a time: what is between stays in the processor's cache."""
-TOGETHER = 1 << 4
-"""Chunks joined to one piece."""
 SWITCHES = 1 << 18
 """Switches passed at a time."""
 MOST_BYTES = 2 << 30
 """What a stock holds at most."""
 
 
+Rows = tuple[_core.CotRows, int, int] | Words
+"""Rows of an extension from a place on and how many, or blocks of two words."""
+
+
 @dataclass(frozen=True)
 class Transfers:
-    """Correlated transfers: t = q + c Delta, 128 bits each.
+    """Correlated transfers t = q + c Delta, 128 bits each: `_core` makes of them what operations take.
 
-    blocks: two words a transfer, q at the sender, t at the receiver.  delta: at the sender, low word first, else None.
-    choices: at the receiver, dense bits; at the sender empty.
+    rows: q at the sender; t at the receiver, whose lowest bits are the choices c.
+    delta: at the sender, low word first, else None.
     """
 
-    blocks: Words
+    rows: Sequence[Rows]
     delta: tuple[int, int] | None
-    choices: Words
 
 
 class Source(Protocol):
     """Where correlations come from: two parties alone, over their channel, both calling the same in the same order."""
+
+    def prepare(self, counts: tuple[int, int]) -> None:
+        """So many transfers from party 0 and from party 1 will be taken: make what is missing side by side."""
 
     def transfers(self, sender: int, count: int) -> Transfers:
         """`count` fresh correlated transfers from party `sender` to the other; 64 divides count."""
@@ -161,9 +163,3 @@ def products_of(demand: Mapping[Need, int]) -> int:
 def batches(units: int) -> int:
     """Triples made for so many: whole batches of the lattice, since the rest of one costs nothing."""
     return -(-units // SLOTS) * SLOTS
-
-
-def chunks(need: Need, units: int) -> list[int]:
-    """Units that are turned from transfers at a time; one empty chunk where there are none."""
-    step = {"strings": CHUNK // LANES, "lookups": CHUNK // (DIGIT * LANES)}.get(need.kind, CHUNK)
-    return [min(step, units - start) for start in range(0, max(units, 1), step)]

@@ -61,12 +61,12 @@ def _pass(
     count, columns = len(pairs) // 2, sum(move.columns for move, _ in tables)
     holds = len(settings) > 0
     given = source.transfers(link.peer if holds else link.party, -(-count // LANES) * LANES)
-    zero = _core.hash_blocks(given.blocks, (0, 0), columns).reshape(-1, columns)[:count]
     if given.delta is None:
-        choices = _core.unpack(given.choices, len(given.blocks) // 2, 1)[:count]
-        link.send(settings.astype(np.uint64) ^ choices, Tag.BITS, 1)
+        choices, keys = _core.words_received(given.rows, columns)
+        link.send(settings.astype(np.uint64) ^ _core.unpack(choices, len(keys) // columns, 1)[:count], Tag.BITS, 1)
+        zero = one = keys.reshape(-1, columns)[:count]
     else:
-        one = _core.hash_blocks(given.blocks, given.delta, columns).reshape(-1, columns)[:count]
+        zero, one = (x.reshape(-1, columns)[:count] for x in _core.words_sent(given.rows, given.delta, columns))
         flips = link.receive(count, Tag.BITS, 1)
     out, at = [], 0
     for move, words in tables:

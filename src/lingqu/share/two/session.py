@@ -36,6 +36,11 @@ class Session(Link):
         with self._preparing():
             return self.stock.take(need, units)
 
+    def expect(self, demand: Mapping[Need, int]) -> None:
+        """Correlations that are about to be taken: the transfers that the stock lacks for all of them, in 1 round."""
+        with self._preparing():
+            self.stock.expect(demand)
+
     def fill(self, demand: Mapping[Need, int]) -> None:
         """Make correlations ahead."""
         with self._preparing():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from lingqu import ot
 from lingqu.kinds.channel import Channel
 from lingqu.share.api import Words
@@ -25,14 +23,19 @@ class Made:
     def __repr__(self) -> str:
         return f"Made(party={self._channel.party})"
 
+    def prepare(self, counts: tuple[int, int]) -> None:
+        """As Source.prepare: this party's extensions are sent before it waits for the other's.  1 round."""
+        party = self._channel.party
+        self._correlations.sending.prepare(counts[party])
+        self._correlations.receiving.prepare(counts[1 - party])
+
     def transfers(self, sender: int, count: int) -> Transfers:
         """As Source.transfers.  Cost: `ot.costs.correlation_cost`."""
         assert count % LANES == 0
         if sender == self._channel.party:
-            delta, blocks = self._correlations.sending.take(count)
-            return Transfers(blocks.reshape(-1), (int(delta[0]), int(delta[1])), np.zeros(0, np.uint64))
-        bits, blocks = self._correlations.receiving.dense(count)
-        return Transfers(blocks.reshape(-1), None, bits)
+            sending = self._correlations.sending
+            return Transfers(sending.spans(count), (int(sending.delta[0]), int(sending.delta[1])))
+        return Transfers(self._correlations.receiving.spans(count), None)
 
     def triples(self, count: int) -> Triple:
         """As Source.triples.  Cost: `products.triples_cost`."""

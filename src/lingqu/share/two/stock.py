@@ -22,14 +22,12 @@ from lingqu.share.two.needs import (
     DIGIT,
     LANES,
     MOST_BYTES,
-    TOGETHER,
     Need,
     Piece,
     Source,
-    Transfers,
     batches,
-    chunks,
     size_of,
+    transfers_of,
 )
 from lingqu.share.two.networks import make_order
 
@@ -54,8 +52,16 @@ class Stock:
         """Make a demand ahead, beside what is there; BadInput when the stock would pass MOST_BYTES."""
         if size_of({need: self.held(need) for need in self._pieces}) + size_of(demand) > MOST_BYTES:
             raise BadInput("The stock of correlations would pass 2 GiB.", "Prepare for fewer operations at a time.")
+        self.source.prepare(transfers_of(demand))
         for need, units in demand.items():
             self._make(need, units)
+
+    def expect(self, demand: Mapping[Need, int]) -> None:
+        """So much will be taken: the transfers of what is missing are made ready together, both directions at once."""
+        while self._later and any(self.held(need) < units for need, units in demand.items()):
+            self.take_up(self._later.popleft()())
+        missing = {need: max(units - self.held(need), 0) for need, units in demand.items()}
+        self.source.prepare(transfers_of(missing))
 
     def give_up(self) -> dict[Need, list[Piece]]:
         """Everything that is there, which is then gone from here."""
@@ -104,54 +110,38 @@ class Stock:
             none = np.zeros(0, np.uint64)
             pieces.append(self.source.triples(batches(units)) if units else (none, none, none))
         else:
-            sizes = chunks(need, units)
-            for start in range(0, len(sizes), TOGETHER):
-                made = [self._from_transfers(need, size) for size in sizes[start : start + TOGETHER]]
-                pieces.append(_joined(made))
+            self.source.prepare(need.transfers(units))
+            pieces.append(self._strings(need.width, units) if need.kind == "strings" else self._one_way(need, units))
 
     def _matrices(self, sizes: tuple[int, int, int]) -> Piece:
         m, k, n = sizes
         empty = tuple(np.zeros((count, 1), np.uint64) for count in (m * k, k * n, m * n))
         return empty if 0 in sizes else tuple(part.reshape(-1, 1) for part in self.source.matrix_triple(m, k, n))
 
-    def _from_transfers(self, need: Need, units: int) -> Piece:
-        if need.kind == "strings":
-            return self._strings(need.width, units)
-        given = self._transfers(need.giver, sum(need.transfers(units)))
+    def _one_way(self, need: Need, units: int) -> Piece:
+        given = self.source.transfers(need.giver, sum(need.transfers(units)))
         if need.kind == "lookups":
-            return self._lookups(given, need.width, units)
-        zero = _core.hash_blocks(given.blocks, (0, 0))[:units]
-        if given.delta is None:
-            return _core.unpack(given.choices, len(given.blocks) // 2, 1)[:units], zero
-        return _core.hash_blocks(given.blocks, given.delta)[:units] - zero, np.negative(zero)
+            if given.delta is not None:
+                return (_core.lookups_sent(given.rows, given.delta, need.width).reshape(CHOICES, need.width, units),)
+            keys, choices = _core.lookups_received(given.rows, need.width)
+            return keys.reshape(need.width, units), choices.reshape(DIGIT, units)
+        if given.delta is not None:
+            zero, one = (words[:units] for words in _core.words_sent(given.rows, given.delta))
+            return one - zero, np.negative(zero)
+        choices, words = _core.words_received(given.rows)
+        return _core.unpack(choices, len(words), 1)[:units], words[:units]
 
     def _strings(self, width: int, units: int) -> Piece:
         """a = c_0 + c_1, b = (the difference of the hashes) of both; a b from two products of private parts."""
         found: dict[str, Words] = {}
         for sender in (0, 1):
-            given = self._transfers(sender, LANES * units)
-            zero = _core.to_planes(_core.hash_blocks(given.blocks, (0, 0)), width)
+            given = self.source.transfers(sender, LANES * units)
             if given.delta is None:
-                found |= {"a": given.choices, "read": zero}
+                found["a"], found["read"] = _core.strings_received(given.rows, width)
             else:
-                one = _core.to_planes(_core.hash_blocks(given.blocks, given.delta), width)
-                found |= {"b": zero ^ one, "kept": zero}
+                found["b"], found["kept"] = _core.strings_sent(given.rows, given.delta, width)
         b = found["b"].reshape(width, units)
         return found["a"], b, (found["a"] & b) ^ (found["kept"] ^ found["read"]).reshape(width, units)
-
-    def _transfers(self, sender: int, count: int) -> Transfers:
-        if count:
-            return self.source.transfers(sender, count)
-        none = np.zeros(0, np.uint64)
-        return Transfers(none, (0, 0) if sender == self.link.party else None, none)
-
-    def _lookups(self, given: Transfers, width: int, units: int) -> Piece:
-        if given.delta is None:
-            return _core.lookup_keys_received(given.blocks, width).reshape(width, units), given.choices.reshape(
-                DIGIT, units
-            )
-        masks = _core.lookup_keys_sent(given.blocks, given.delta, width)
-        return (masks.reshape(CHOICES, width, units),)
 
 
 def _joined(pieces: list[Piece]) -> Piece:
