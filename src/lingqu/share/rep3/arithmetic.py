@@ -11,6 +11,7 @@ from lingqu import _core
 from lingqu.share.api import Words
 from lingqu.share.outline import packed
 from lingqu.share.rep3.session import Parts, Session, flat
+from lingqu.share.rep3.turns import Steps, side_by_side
 
 ONE = np.uint64(1)
 TWO = np.uint64(2)
@@ -47,8 +48,9 @@ def truncate(s: Session, x: Parts, bits: int) -> Parts:
     Cost: 2 rounds, 8 + 3/8 bits bytes an element.  Discloses: nothing.
     Source: share layout of ABY3 section 5.1; the known top bit after SIRNN (Rathee et al., S&P 2021).
     """
-    s = s.turned(len(x[0]))
-    return _truncated(s, x[0] + x[1] if s.party == 0 else _third(s, x), bits)
+    parts = [(seat, (x[0][rows], x[1][rows])) for seat, rows in s.divided(len(x[0]), 1)]
+    known = [np.ascontiguousarray(one[0] + one[1] if seat.party == 0 else _third(seat, one)) for seat, one in parts]
+    return _after_one_another([_truncated(seat, own, bits) for (seat, _), own in zip(parts, known, strict=True)])
 
 
 def truncate_sum(s: Session, own: Words, bits: int) -> Parts:
@@ -60,10 +62,18 @@ def truncate_sum(s: Session, own: Words, bits: int) -> Parts:
     if s.party != 0:
         s.send(3 - s.party, own)
         own = own + s.receive(3 - s.party, len(own))
-    return _truncated(s, own, bits)
+    return side_by_side([_truncated(s, own, bits)])[0]
 
 
-def _truncated(s: Session, known: Words, bits: int) -> Parts:
+def _after_one_another(parts: Sequence[Steps[Parts]]) -> Parts:
+    """Results of an operation's parts, which run side by side, as one."""
+    found = side_by_side(parts)
+    if len(found) == 1:
+        return found[0]
+    return np.concatenate([one for one, _ in found]), np.concatenate([two for _, two in found])
+
+
+def _truncated(s: Session, known: Words, bits: int) -> Steps[Parts]:
     """known: a at party 0, b at parties 1 and 2."""
     count, size = len(known), packed(len(known), bits)
     if s.party == 0:
@@ -71,10 +81,14 @@ def _truncated(s: Session, known: Words, bits: int) -> Parts:
         s.send(1, message)
         return first, second
     if s.party == 1:
+        yield
         drawn, part = _core.truncate_helper(s.receive(0, count + size), known, bits, s.mine)
+        s.send(2, part, width=bits)
     else:
         drawn, part = _core.truncate_other(known, bits, s.next)
-    s.send(3 - s.party, part, width=bits)
+        s.send(1, part, width=bits)
+        yield
+    yield
     joint = _core.truncate_joint(known, part, s.receive(3 - s.party, size), bits)
     return (drawn, joint) if s.party == 1 else (joint, drawn)
 
@@ -124,20 +138,38 @@ def weigh(s: Session, bits: Parts, weights: NDArray[np.int64], count: int) -> Pa
     As `words_as_integers`, with the weights in place of powers of two; the sums alone are joined.
     Cost: 2 rounds, 8 bytes a bit and 16 a sum.  Discloses: nothing.
     """
-    many = len(weights)
-    s = s.turned(len(bits[0]) - many * count)
-    half = _received_half(s, s.give(0, None if s.party else bits[0] ^ bits[1], len(bits[0])))
+    columns = weights.shape[1]
+    shaped = [part.reshape(columns, count) for part in bits]
+    parts = s.divided(count, columns - len(weights))
+    running = [_weighed(seat, (shaped[0][:, rows], shaped[1][:, rows]), weights) for seat, rows in parts]
+    found = side_by_side(running)
+    if len(found) == 1:
+        return found[0]
+    joined = [np.concatenate([part[i].reshape(len(weights), -1) for part in found], axis=1) for i in (0, 1)]
+    return joined[0].reshape(-1), joined[1].reshape(-1)
+
+
+def _weighed(s: Session, bits: Parts, weights: NDArray[np.int64]) -> Steps[Parts]:
+    (many, columns), count = weights.shape, bits[0].shape[1]
+    lead = None if s.party else flat(bits[0] ^ bits[1])
+    if s.party == 1:
+        yield  # others send before it waits for party 0
+    half = _received_half(s, s.give(0, lead, columns * count))
     part = None
     if half is not None:
         d = _third(s, bits)
-        half = half * (ONE - TWO * d)
+        terms, sums = half.reshape(columns, count) * (ONE - TWO * d), np.zeros((many, count), np.uint64)
         if s.party == 2:
-            half += d
-        terms, sums = half.reshape(weights.shape[1], count), np.zeros((many, count), np.uint64)
+            terms += d
         for row, column in zip(*np.nonzero(weights), strict=True):
             sums[row] += terms[column] * np.uint64(int(weights[row, column]) % (1 << 64))
         part = sums.reshape(-1)
-    return s.join_pair(2, part, many * count)
+    joining = s.joining(2, part, many * count)
+    next(joining)
+    if s.party == 2:
+        yield
+    yield
+    return (yield from joining)
 
 
 def steer(s: Session, bits: tuple[Words, Words], x: tuple[Words, Words]) -> Parts:
@@ -148,20 +180,37 @@ def steer(s: Session, bits: tuple[Words, Words], x: tuple[Words, Words]) -> Part
     Cost: 2 rounds, 8 bytes a bit and 24 a word.  Discloses: nothing.
     Source: after ABY3 section 5.4.1, with the helper's shares in place of oblivious transfer.
     """
-    shape, flags = x[0].shape, bits[0].size
-    s = s.turned(flags)
+    if bits[0].size != x[0].size:
+        return side_by_side([_steered(s.turned(bits[0].size), bits, x)])[0]
+    flags, words = (flat(bits[0]), flat(bits[1])), (flat(x[0]), flat(x[1]))
+    parts = s.divided(len(words[0]), 1)
+    return _after_one_another(
+        [_steered(seat, (flags[0][at], flags[1][at]), (words[0][at], words[1][at])) for seat, at in parts]
+    )
+
+
+def _steered(s: Session, bits: Parts, x: Parts) -> Steps[Parts]:
+    shape, flags, size = x[0].shape, bits[0].size, x[0].size
+    if s.party == 1:
+        yield  # others send before it waits for party 0
     known = None if s.party else bits[0] ^ bits[1]
     chosen = _received_half(s, s.give(0, None if known is None else flat(known), flags))
     product = None if known is None else flat(known * (x[0] + x[1]))
-    words = _received_half(s, s.give(0, product, x[0].size))
-    if chosen is None or words is None:
-        return s.join_pair(2, None, x[0].size)
-    d, third = (bits[1], x[1]) if s.party == 1 else (bits[0], x[0])
-    part = chosen.reshape(bits[0].shape) * third
-    part += words.reshape(shape)
-    part *= ONE - TWO * d
-    part += (x[0] + x[1] if s.party == 1 else x[1]) * d
-    return s.join_pair(2, flat(part), x[0].size)
+    words = _received_half(s, s.give(0, product, size))
+    part = None
+    if chosen is not None and words is not None:
+        d, third = (bits[1], x[1]) if s.party == 1 else (bits[0], x[0])
+        part = chosen.reshape(bits[0].shape) * third
+        part += words.reshape(shape)
+        part *= ONE - TWO * d
+        part += (x[0] + x[1] if s.party == 1 else x[1]) * d
+        part = flat(part)
+    joining = s.joining(2, part, size)
+    next(joining)
+    if s.party == 2:
+        yield
+    yield
+    return (yield from joining)
 
 
 def _terms(s: Session, bits: Parts, width: int) -> Words | None:

@@ -103,8 +103,12 @@ def _all_zero(s: Session, every: Iterable[tuple[Parts, int]]) -> Parts:
 
 def is_zero(s: Session, x: Parts) -> Parts:
     """A dense bit an element: x == 0, as x_0 + x_1 == -x_2. 7 rounds a chunk of rows."""
-    s = s.turned(len(x[0]))
-    return by_chunks(x, lambda part: all_ones(s, _equal_summands(s, part)))
+
+    def of(part: Parts) -> Parts:
+        seat = s.turned(len(part[0]))
+        return all_ones(seat, _equal_summands(seat, part))
+
+    return by_chunks(x, of)
 
 
 def _summands(s: Session, x: Parts, bits: int = 64) -> Parts:
@@ -219,8 +223,7 @@ def sign(s: Session, x: Parts, bits: int) -> Parts:
     Cost: 1 + ceil(log2(bits)) rounds a chunk of rows.
     Source: ABY3 section 5.3, with the most significant bit's carry only.
     """
-    s = s.turned(len(x[0]) * bits // 64)
-    return by_chunks(x, lambda part: _sign(s, part, bits))
+    return by_chunks(x, lambda part: _sign(s.turned(len(part[0]) * bits // 64), part, bits))
 
 
 def _sign(s: Session, x: Parts, bits: int) -> Parts:
@@ -238,13 +241,13 @@ def to_bits(s: Session, x: Parts, bits: int = 64, low: int = 0) -> Parts:
     Source: ABY3 section 5.3; the prefix network is Sklansky's (1960), which has fewer products than Kogge and Stone's
     at the same depth, and fan-out is free here; of it, what the wanted bits take.
     """
-    s = s.turned(len(x[0]) * bits // 64)
     count = len(x[0])
     if count <= CHUNK_ROWS:
-        return _to_bits(s, x, bits, low)
+        return _to_bits(s.turned(count * bits // 64), x, bits, low)
     found = np.empty(count, np.uint64), np.empty(count, np.uint64)
     for rows in chunks(count):
-        found[0][rows], found[1][rows] = _to_bits(s, (x[0][rows], x[1][rows]), bits, low)
+        part = x[0][rows], x[1][rows]
+        found[0][rows], found[1][rows] = _to_bits(s.turned(len(part[0]) * bits // 64), part, bits, low)
     return found
 
 

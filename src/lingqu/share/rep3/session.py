@@ -18,10 +18,9 @@ from lingqu._core import Prg, and_shares, choose_pairs, choose_rows, pack, unpac
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, LingquError, ProtocolViolation
 from lingqu.share.api import Shape, Words
+from lingqu.share.rep3.turns import Steps, Turns
 
 KEY_BYTES = 16
-PATIENCE = 1 << 16
-"""Words that a party sends more than another before their parts change."""
 Parts = tuple[Words, Words]
 Tables = tuple[Sequence[Words], Sequence[Words]]
 """Both components of matrices of rows of one length, which are counted through all of them."""
@@ -65,24 +64,6 @@ def flat_pair(parts: tuple[Words, ...], shape: Shape | None = None) -> Parts:
     return flat(parts[0], shape), flat(parts[1], shape)
 
 
-class Turns:
-    """Which party is number 0 in an operation in which that one sends more than the others.
-
-    It stays the same while the messages are small: a change may cost a round.
-    """
-
-    def __init__(self) -> None:
-        self._sent = [0, 0, 0]
-        self._first = 0
-
-    def take(self, more: int) -> int:
-        """The party to send that many words more than the others."""
-        if self._sent[self._first] - min(self._sent) >= PATIENCE:
-            self._first = self._sent.index(min(self._sent))
-        self._sent[self._first] += more
-        return self._first
-
-
 class Session:
     """A party's keys and channel. Both holders of a key draw from it in the same order, whatever the data."""
 
@@ -104,9 +85,22 @@ class Session:
 
         Shares stay as they are: a party holds its own component and the next one, whichever is called the first.
         """
+        return self._seat(self._turns.take(more))
+
+    def divided(self, count: int, more: int) -> list[tuple[Session, slice]]:
+        """As `turned` for parts of `count` rows, in each of which number 0 sends `more` words a row more.
+
+        Several parts have generators of their own, so they may run side by side.
+        """
+        parts = self._turns.divide(count, more)
+        if len(parts) == 1:
+            return [(self._seat(first), rows) for first, rows in parts]
+        return [(Turned(self, first, _forked(self.mine), _forked(self.next)), rows) for first, rows in parts]
+
+    def _seat(self, first: int) -> Session:
         if not self._seats:
-            self._seats = self, Turned(self, 1), Turned(self, 2)
-        return self._seats[self._turns.take(more)]
+            self._seats = self, *(Turned(self, shift, self.mine, self.next) for shift in (1, 2))
+        return self._seats[first]
 
     def stream(self, index: int) -> Prg:
         """The generator under k_index, which this party must hold."""
@@ -214,7 +208,20 @@ class Session:
 
         part: at the two holders; it becomes the result's, in place.
         """
+        steps = self.joining(index, part, count, group, width)
+        next(steps)
+        try:
+            next(steps)
+        except StopIteration as end:
+            joined: Parts = end.value
+        return joined
+
+    def joining(
+        self, index: int, part: Words | None, count: int, group: Group = ADDITIVE, width: int = 64
+    ) -> Steps[Parts]:
+        """As `join_pair`, stopping before it waits for the other's message."""
         if self.party == (index + 1) % 3:
+            yield
             return self.draw(index + 1, count, width), self.draw(index + 2, count, width)
         assert part is not None
         other = index + 1 if self.party == index % 3 else index - 1
@@ -222,15 +229,21 @@ class Session:
         group.take_from(part, drawn)
         peer = index - 1 if self.party == index % 3 else index
         self.send(peer, part, group, width)
+        yield
         group.add_to(part, self.receive(peer, count, group, width))
         return (part, drawn) if self.party == index % 3 else (drawn, part)
+
+
+def _forked(stream: Prg) -> Prg:
+    """A generator under the next words of one; its holders fork alike."""
+    return Prg(stream.words(KEY_BYTES // 8).astype("<u8").tobytes())
 
 
 class Turned(Session):
     """A session in which the party `shift` is number 0."""
 
-    def __init__(self, base: Session, shift: int) -> None:
-        super().__init__(base.channel, base.mine, base.next)
+    def __init__(self, base: Session, shift: int, mine: Prg, next_: Prg) -> None:
+        super().__init__(base.channel, mine, next_)
         self._shift = shift
         self.party = (base.party - shift) % 3
         self.before = (self.party - 1) % 3

@@ -6,7 +6,7 @@ they overlap on a channel.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lingqu._core import okvs_columns
@@ -19,7 +19,7 @@ from lingqu.share.rep3.circuits import chunks, network
 from lingqu.share.rep3.lookup import helper_of
 from lingqu.share.rep3.ranking import by_digits
 from lingqu.share.rep3.rows import DIGIT_BITS, STEP
-from lingqu.share.rep3.session import Turns
+from lingqu.share.rep3.turns import Turns
 from lingqu.share.tables import binary_bytes
 
 
@@ -45,10 +45,28 @@ class Tally:
 
     def wave(self, *messages: tuple[int, int, int]) -> None:
         """Messages (sender, receiver, bytes) that are all sent before any is received."""
-        arrivals = [((to + self._first) % 3, self._depth[(sender + self._first) % 3] + 1) for sender, to, _ in messages]
+        self._heard(self._said(*messages))
+
+    def _said(self, *messages: tuple[int, int, int]) -> list[tuple[int, int]]:
+        """Messages that are sent: their receivers, and the depth that each will have."""
+        self._bytes += sum(size for _, _, size in messages)
+        return [((to + self._first) % 3, self._depth[(sender + self._first) % 3] + 1) for sender, to, _ in messages]
+
+    def _heard(self, arrivals: list[tuple[int, int]]) -> None:
         for to, depth in arrivals:
             self._depth[to] = max(self._depth[to], depth)
-        self._bytes += sum(size for _, _, size in messages)
+
+    def _divided(self, count: int, more: int, lead: Callable[[int], int], back: Callable[[int], int]) -> None:
+        """Session.divided: in every part 0 tells 1 so many bytes by rows, and 1 and 2 tell each other."""
+        first, second, third = [], [], []
+        parts = [(seat, rows.stop - rows.start) for seat, rows in self._turns.divide(count, more)]
+        for seat, rows in parts:
+            first += self._said((seat, seat + 1, lead(rows)))
+            third += self._said((seat + 2, seat + 1, back(rows)))
+        self._heard(first)
+        for seat, rows in parts:
+            second += self._said((seat + 1, seat + 2, back(rows)))
+        self._heard(second + third)
 
     @contextmanager
     def turned(self, more: int) -> Iterator[None]:
@@ -94,8 +112,7 @@ class Tally:
 
     def truncate(self, count: int, bits: int) -> None:
         """Machine.truncate."""
-        with self.turned(count):
-            self._truncate(count, bits)
+        self._divided(count, 1, lambda rows: WORD * (rows + packed(rows, bits)), lambda rows: WORD * packed(rows, bits))
 
     def multiply_real(self, count: int) -> None:
         """Machine.multiply_real: truncated before it is reshared."""
@@ -141,15 +158,15 @@ class Tally:
 
     def is_zero(self, count: int) -> None:
         """Machine.equal."""
-        with self.turned(count):
-            for rows in _chunks(count):
+        for rows in _chunks(count):
+            with self.turned(rows):
                 self.summed(rows)
                 self._all_ones(rows, 64)
 
     def less_than(self, count: int, bits: int = 64) -> None:
         """Machine.less_than."""
-        with self.turned(count * bits // 64):
-            for rows in _chunks(count):
+        for rows in _chunks(count):
+            with self.turned(rows * bits // 64):
                 self.summed(rows, bits)
                 self._choices(rows, bits)
 
@@ -162,23 +179,25 @@ class Tally:
 
     def to_bits(self, count: int, bits: int = 64, low: int = 0) -> None:
         """Machine.to_bits."""
-        with self.turned(count * bits // 64):
-            for rows in _chunks(count):
+        for rows in _chunks(count):
+            with self.turned(rows * bits // 64):
                 self.summed(rows, bits)
                 for choices, unions in network(bits, low):
                     self.conjunction((len(choices) + len(unions)) * packed(rows))
 
     def select(self, flags: int, count: int) -> None:
         """Machine.select by bits."""
+        if flags == count:
+            self._divided(count, 1, lambda rows: 2 * WORD * rows, lambda rows: WORD * rows)
+            return
         with self.turned(flags):
             self.wave((0, 1, WORD * flags), (0, 1, WORD * count))
             self.join_pair(WORD * count)
 
     def weigh(self, count: int, bits: int, sums: Sequence[int]) -> None:
         """Machine.weigh."""
-        with self.turned(count * (bits - len(sums))):
-            self.give(WORD * count * bits)
-            self.join_pair(WORD * count * len(sums))
+        many = len(sums)
+        self._divided(count, bits - many, lambda rows: WORD * rows * bits, lambda rows: WORD * rows * many)
 
     def hops(self, shared: Sequence[int], opened: Sequence[int] = (), inverse: bool = False) -> None:
         """rows.Hops.run on tables of these bytes a component."""
