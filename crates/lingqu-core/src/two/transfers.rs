@@ -294,8 +294,8 @@ mod tests {
     fn rows_of_an_extension_are_taken_in_order() {
         use crate::ot::lpn::Parameters;
         use crate::ot::rows::{seeds, Trees};
-        let parameters = Parameters { trees: 9, height: 5, secret: 50 };
-        let trees = Trees::Full { delta: DELTA, seeds: seeds(&[7; 16], 9) };
+        let parameters = Parameters { trees: 4, height: 7, secret: 50 };
+        let trees = Trees::Full { delta: DELTA, seeds: seeds(&[7; 16], 4) };
         let rows = Arc::new(Rows { parameters, code: 3, secret: (0..50).collect(), trees });
         let silent = |first, count| Span::Silent { rows: rows.clone(), first, count };
         let whole = Transfers(vec![silent(3, 200), silent(210, 56)]);
