@@ -17,6 +17,7 @@ from lingqu.share import Aggregate, Machine, Relation, Shared, SharedBits, group
 from lingqu.share.functions import exp
 
 GROUPS = 1000
+GROUP_BITS, JOIN_BITS = 10, 40
 Work = Callable[..., object]
 
 
@@ -95,26 +96,26 @@ def logistic(machine: Machine, x: Shared, y: Shared, w: Shared) -> Shared:
     return w
 
 
-def _low(machine: Machine, x: Shared, bits: int) -> SharedBits:
-    """The lowest bits of integers as words."""
-    mask = np.uint64((1 << bits) - 1)
-    return SharedBits(tuple(part & mask for part in machine.to_bits(x).parts), bits)
+def _relation(machine: Machine, name: str, values: Shared, key: str, keyed: Shared, bits: int) -> Relation:
+    """A column and a key, every row of them there."""
+    there = machine.constant(1).broadcast_to((len(values),))
+    return Relation({name: values}, {key: (machine.to_bits(keyed, bits),)}, there)
 
 
 def group_by(machine: Machine, code: Shared, value: Shared) -> object:
     """Sums of a column by a key of ten bits."""
-    rows = machine.constant(np.ones(len(code), np.int64))
-    relation = Relation({"value": value}, {"code": (_low(machine, code, (GROUPS - 1).bit_length()),)}, rows)
-    return group(machine, relation, ["code"], [Aggregate("total", "sum", "value")], bound=GROUPS)
+    aggregates = [Aggregate("total", "sum", "value")]
+    return group(machine, _relation(machine, "value", value, "code", code, GROUP_BITS), ["code"], aggregates, GROUPS)
 
 
 def joined(machine: Machine, left: Shared, right: Shared) -> object:
     """Two tables, a key of 40 bits and one column each, joined on their keys."""
-    sides = []
-    for name, table in (("a", left), ("b", right)):
-        rows = machine.constant(np.ones(len(table), np.int64))
-        sides.append(Relation({name: table}, {f"{name}_id": (_low(machine, table, 40),)}, rows))
-    return join(machine, sides[0], sides[1], [("a_id", "b_id")])
+    return join(
+        machine,
+        _relation(machine, "a", left, "a_id", left, JOIN_BITS),
+        _relation(machine, "b", right, "b_id", right, JOIN_BITS),
+        [("a_id", "b_id")],
+    )
 
 
 def opened_sigmoid(machine: Machine, x: Shared) -> Any:

@@ -87,6 +87,9 @@ def truncated_known(b: _Words, one: _Words, two: _Words, bits: int, offset: int)
 def keep_memory() -> None:
     """Keep memory that is freed, in arrays of up to 32 MiB, for what is asked for next, until `release_memory`."""
 
+def spare_memory(begin: bool) -> None:
+    """Where memory is kept, let go of arrays of more than 3 MiB once they are freed; ended as often as it is begun."""
+
 def release_memory() -> None:
     """Give memory that was freed back to the system; the C library keeps it otherwise."""
 
@@ -96,8 +99,20 @@ def pack_rows(rows: int, bits: int, numbered: bool, keys: Sequence[tuple[_Words,
     keys: (words, words that are XORed to them, width).
     """
 
-def gather_packed(table: _Words, origin: _Indices, width: int) -> _Words:
-    """As `gather` on rows of `width` bits without gaps."""
+def gather_packed(table: _Words, origin: _Indices, width: int, behind: bool) -> _Words:
+    """As `gather` on rows of `width` bits without gaps; behind: in the last words, as for `interleave_within`."""
+
+def interleave_within(table: _Words, drawn: Prg, rows: int, width: int, own_first: bool) -> None:
+    """As `interleave`, in place: one component lies in the table's last words, the next words of `drawn` are the other.
+
+    table: twice a component's words and one more.
+    """
+
+def group_places(values: _Indices, groups: int) -> tuple[_Indices, _Indices]:
+    """Where values 0 .. groups - 1 lie, in ascending order and equal ones as they come; where each value begins there.
+
+    Behind these places stands the values' number.  ValueError for a value that is no group.
+    """
 
 def interleave(first: _Words | Prg, second: _Words | Prg, rows: int, width: int) -> _Words:
     """Both components of rows without gaps side by side in rows twice as wide, and a word of zeros.

@@ -96,10 +96,10 @@ def test_keys_that_nobody_else_holds_are_freed_before_rows_are_compared(
     alive: list[bool] = []
     ranks = plans.ranks
 
-    def seen(plan: Any, compare: Any, together: int) -> Any:
+    def seen(plan: Any, compare: Any, *limits: int) -> Any:
         party = compare.args[0].party
         alive.append(held[party]() is not None)
-        return ranks(plan, compare, together)
+        return ranks(plan, compare, *limits)
 
     def keys(m: Machine) -> Iterator[SharedBits]:
         words = m.input_bits(0, np.arange(500, dtype=np.uint64) if m.owns(0) else None, (500,), 64)

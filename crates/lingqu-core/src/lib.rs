@@ -466,7 +466,7 @@ mod _core {
         TripleEvaluator, TripleHolder,
     };
     #[pymodule_export]
-    use crate::memory::{keep_memory, release_memory};
+    use crate::memory::{keep_memory, release_memory, spare_memory};
     #[pymodule_export]
     use crate::ot::python::{
         cot_sizes, few_answer_bytes, gf128_inner, gf128_scale_add, ot_bytes_send, ot_choices, ot_keys_receive,
@@ -484,7 +484,9 @@ mod _core {
         ring_weigh, ring_weighed_sum, ring_word_quotients,
     };
     #[pymodule_export]
-    use crate::sorting::{choose_pairs, gather_packed, interleave, pack_rows, pair_planes};
+    use crate::sorting::{
+        choose_pairs, gather_packed, group_places, interleave, interleave_within, pack_rows, pair_planes,
+    };
     #[pymodule_export]
     use crate::two::python::{
         lookup_answers, lookup_read, lookups_received, lookups_sent, strings_received, strings_sent, switch_count,

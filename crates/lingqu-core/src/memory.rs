@@ -1,6 +1,8 @@
 //! Large vectors on large pages, where the system has them: touching new memory page by page takes longer than filling it.
 use pyo3::prelude::*;
 use std::borrow::Cow;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Bytes from which a vector is worth large pages; smaller ones come from memory that is used again.
 #[cfg(target_os = "linux")]
@@ -8,6 +10,15 @@ const LARGE: usize = 1 << 22;
 /// Bytes of the largest vector that is kept once it is freed, where `keep_memory` was called; the C library takes no more.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const KEPT: libc::c_int = 32 << 20;
+/// The same while memory is spared: what a chunk of rows takes is kept, a long column is not.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const SPARED: libc::c_int = 3 << 20;
+/// Whether `keep_memory` was called.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+static KEEPS: AtomicBool = AtomicBool::new(false);
+/// How many are under way that want memory spared.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+static SPARING: AtomicUsize = AtomicUsize::new(0);
 
 /// As many zeros.
 pub fn zeros(count: usize) -> Vec<u64> {
@@ -66,15 +77,36 @@ pub fn with_blocks<T>(words: &mut [u64], work: impl FnOnce(&mut [u128]) -> T) ->
 }
 
 /// Keep memory that is freed, in vectors of up to KEPT bytes, for what is asked for next, until `release_memory`: new memory
-/// costs as much as a pass over it.  For a process of its own.
+/// costs as much as a pass over it.  All threads share what is kept.  For a process of its own.
 #[pyfunction]
 pub fn keep_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the C library's own function; where it refuses a value, nothing happens.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+    {
+        KEEPS.store(true, Ordering::Relaxed);
+        // SAFETY: the C library's own function; where it refuses a value, nothing happens.
+        unsafe {
+            libc::mallopt(libc::M_ARENA_MAX, 1);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, KEPT);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
+        }
     }
+}
+
+/// Where memory is kept, let go of vectors of more than SPARED bytes as soon as they are freed; as often as this is begun it
+/// must be ended.
+#[pyfunction]
+pub fn spare_memory(begin: bool) {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        let others =
+            if begin { SPARING.fetch_add(1, Ordering::Relaxed) } else { SPARING.fetch_sub(1, Ordering::Relaxed) - 1 };
+        if others == 0 && KEEPS.load(Ordering::Relaxed) {
+            // SAFETY: as in `keep_memory`.
+            unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, if begin { SPARED } else { KEPT }) };
+        }
+    }
+    #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+    let _ = begin;
 }
 
 /// Give memory that was freed back to the system; the C library keeps it otherwise.

@@ -62,6 +62,29 @@ impl Keys<'_> {
     }
 }
 
+/// Where the values of every group lie: their places, group by group and in each as they come, and where each group begins
+/// among these, and behind them the end.  None where a value is no group.
+pub fn group_places(values: &[u32], groups: usize) -> Option<(Vec<u32>, Vec<u32>)> {
+    let mut begins = vec![0u32; groups + 1];
+    for value in values {
+        *begins[..groups].get_mut(*value as usize)? += 1;
+    }
+    let mut sum = 0;
+    for begin in &mut begins {
+        sum += std::mem::replace(begin, sum);
+    }
+    let mut places = vec![0u32; values.len()];
+    for (place, value) in values.iter().enumerate() {
+        let next = &mut begins[*value as usize];
+        places[*next as usize] = place as u32;
+        *next += 1;
+    }
+    // every group's next place has become the place where the group behind it begins
+    begins.rotate_right(1);
+    begins[0] = 0;
+    Some((places, begins))
+}
+
 /// For pairs of rows (x, y) and each component: planes of x ^ y, then planes of y, `bits` each.  None when a row is not
 /// there.
 pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Components> {
@@ -257,6 +280,13 @@ mod tests {
         let mut out = vec![0; n];
         Prg::new(&[seed; 16]).fill(&mut out);
         out
+    }
+
+    #[test]
+    fn groups_lie_one_after_the_other() {
+        assert_eq!(group_places(&[2, 0, 2, 4, 0], 5), Some((vec![1, 4, 0, 2, 3], vec![0, 2, 2, 4, 4, 5])));
+        assert_eq!(group_places(&[], 1), Some((vec![], vec![0, 0])));
+        assert_eq!(group_places(&[1], 1), None);
     }
 
     #[test]

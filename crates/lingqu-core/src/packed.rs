@@ -1,4 +1,5 @@
 //! Rows of any number of bits, one after the other without gaps: the tables of keys that a sort shuffles and compares.
+use crate::memory::zeros;
 use crate::prg::Prg;
 
 /// Rows of a block whose bits fill whole words, whatever their number.
@@ -43,6 +44,16 @@ impl Writer {
         }
     }
 
+    /// Move what was written, the last word filled up with zeros, to the front of `out`.
+    fn flush(&mut self, out: &mut [u64]) {
+        if self.filled > 0 {
+            self.out.push(self.held);
+            (self.held, self.filled) = (0, 0);
+        }
+        out[..self.out.len()].copy_from_slice(&self.out);
+        self.out.clear();
+    }
+
     fn finish(mut self) -> Vec<u64> {
         if self.filled > 0 {
             self.out.push(self.held);
@@ -76,15 +87,33 @@ pub fn pack_rows(rows: usize, bits: usize, numbered: bool, keys: &[Key]) -> Vec<
 
 /// Row i of the result is row `from[i]` of `width` bits; None when a row is not there.
 pub fn gather_packed(table: &[u64], from: &[u32], width: usize) -> Option<Vec<u64>> {
-    let mut writer = Writer::new(from.len() * width);
-    for index in from {
-        let at = *index as usize * width;
-        if at + width > 64 * table.len() {
-            return None;
+    let mut out = zeros((from.len() * width).div_ceil(64));
+    gather_into(&mut out, table, from, width)?;
+    Some(out)
+}
+
+/// As `gather_packed`, in the last words of a table that has room for `interleave_within` before them.
+pub fn gather_behind(table: &[u64], from: &[u32], width: usize) -> Option<Vec<u64>> {
+    let count = (from.len() * width).div_ceil(64);
+    let mut out = zeros(2 * count + 1);
+    gather_into(&mut out[count + 1..], table, from, width)?;
+    Some(out)
+}
+
+/// Rows that fill whole words together are gathered and then written.
+fn gather_into(out: &mut [u64], table: &[u64], from: &[u32], width: usize) -> Option<()> {
+    let mut writer = Writer::new(BLOCK * width);
+    for (out, from) in out.chunks_mut(width.max(1)).zip(from.chunks(BLOCK)) {
+        for index in from {
+            let at = *index as usize * width;
+            if at + width > 64 * table.len() {
+                return None;
+            }
+            writer.copy(table, at, width);
         }
-        writer.copy(table, at, width);
+        writer.flush(out);
     }
-    Some(writer.finish())
+    Some(())
 }
 
 /// One component of packed rows: there, or the next words of a stream, which are drawn a block at a time.
@@ -110,6 +139,32 @@ pub fn interleave(mut first: Source, mut second: Source, rows: usize, width: usi
     let mut out = writer.finish();
     out.push(0);
     Some(out)
+}
+
+/// As `interleave`, in the place of a table whose last words are one component (`gather_behind`); a stream draws the other.
+/// own_first: whether the one that is there comes first.  False when the table has another size.
+pub fn interleave_within(table: &mut [u64], drawn: &mut Prg, rows: usize, width: usize, own_first: bool) -> bool {
+    let count = (rows * width).div_ceil(64);
+    if table.len() != 2 * count + 1 {
+        return false;
+    }
+    let mut writer = Writer::new(2 * BLOCK * width);
+    let (mut own, mut other) = (vec![0; width], vec![0; width]);
+    for start in (0..rows).step_by(BLOCK) {
+        let some = BLOCK.min(rows - start);
+        let (at, words) = (start / BLOCK * width, (some * width).div_ceil(64));
+        own[..words].copy_from_slice(&table[count + 1 + at..][..words]);
+        drawn.fill(&mut other[..words]);
+        let (one, two) = if own_first { (&own, &other) } else { (&other, &own) };
+        for row in 0..some {
+            writer.copy(one, row * width, width);
+            writer.copy(two, row * width, width);
+        }
+        // what is written ends before what has not been read yet
+        writer.flush(&mut table[2 * at..]);
+    }
+    table[(2 * rows * width).div_ceil(64)..].fill(0);
+    true
 }
 
 fn block<'a>(source: &'a mut Source, drawn: &'a mut [u64], at: &std::ops::Range<usize>) -> Option<&'a [u64]> {
@@ -172,6 +227,26 @@ mod tests {
             }
             assert!(gather_packed(&table, &[rows as u32 + 64], width).is_none());
         }
+    }
+
+    #[test]
+    fn components_are_laid_side_by_side_in_place() {
+        for (rows, width) in [(1usize, 7usize), (64, 84), (131, 84), (131, 64), (200, 130), (129, 3)] {
+            let table = words(5, (rows * width).div_ceil(64));
+            let from: Vec<u32> = (0..rows as u32).map(|i| i * 11 % rows as u32).collect();
+            let own = gather_packed(&table, &from, width).unwrap();
+            for own_first in [false, true] {
+                let mut within = gather_behind(&table, &from, width).unwrap();
+                assert!(interleave_within(&mut within, &mut Prg::new(&[6; 16]), rows, width, own_first));
+                let mut stream = Prg::new(&[6; 16]);
+                let (own, drawn) = (Source::Words(&own), Source::Stream(&mut stream));
+                let (one, two) = if own_first { (own, drawn) } else { (drawn, own) };
+                let whole = interleave(one, two, rows, width).unwrap();
+                assert_eq!(within[..whole.len()], whole);
+                assert!(within[whole.len()..].iter().all(|word| *word == 0));
+            }
+        }
+        assert!(!interleave_within(&mut [0; 4], &mut Prg::new(&[6; 16]), 64, 2, true));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Python's view of the tables of keys that a sort shuffles and compares.
-use numpy::IntoPyArray;
+use numpy::{IntoPyArray, PyArray1, PyReadwriteArray1};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -43,6 +43,17 @@ pub fn choose_pairs<'py>(
 }
 
 #[pyfunction]
+pub fn group_places<'py>(
+    py: Python<'py>,
+    values: Indices<'py>,
+    groups: usize,
+) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u32>>)> {
+    let values = values.as_slice()?;
+    let (places, begins) = py.detach(|| order::group_places(values, groups)).ok_or_else(out_of_range)?;
+    Ok((places.into_pyarray(py), begins.into_pyarray(py)))
+}
+
+#[pyfunction]
 pub fn pack_rows<'py>(
     py: Python<'py>,
     rows: usize,
@@ -67,9 +78,30 @@ pub fn pack_rows<'py>(
 }
 
 #[pyfunction]
-pub fn gather_packed<'py>(py: Python<'py>, table: Words<'py>, origin: Indices<'py>, width: usize) -> Out<'py, u64> {
+pub fn gather_packed<'py>(
+    py: Python<'py>,
+    table: Words<'py>,
+    origin: Indices<'py>,
+    width: usize,
+    behind: bool,
+) -> Out<'py, u64> {
     let (table, origin) = (table.as_slice()?, origin.as_slice()?);
-    Ok(py.detach(|| packed::gather_packed(table, origin, width)).ok_or_else(out_of_range)?.into_pyarray(py))
+    let gather = if behind { packed::gather_behind } else { packed::gather_packed };
+    Ok(py.detach(|| gather(table, origin, width)).ok_or_else(out_of_range)?.into_pyarray(py))
+}
+
+#[pyfunction]
+pub fn interleave_within<'py>(
+    py: Python<'py>,
+    mut table: PyReadwriteArray1<'py, u64>,
+    mut drawn: PyRefMut<'py, Prg>,
+    rows: usize,
+    width: usize,
+    own_first: bool,
+) -> PyResult<()> {
+    let (table, drawn) = (table.as_slice_mut()?, &mut drawn.0);
+    let fits = py.detach(|| packed::interleave_within(table, drawn, rows, width, own_first));
+    fits.then_some(()).ok_or_else(out_of_range)
 }
 
 /// A component of packed rows that is there, or a stream that draws it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -16,16 +17,21 @@ from lingqu.share.domain import Bounding, image
 from lingqu.share.ordering import SortKey, key_bits
 from lingqu.share.relation import (
     Key,
+    Parked,
     Relation,
+    apply_first,
     as_bits,
     as_values,
     beside,
     copy_down,
     drained,
-    head,
+    flags_of,
+    parked,
     require_names,
+    same_as_next,
     same_group,
 )
+from lingqu.share.sparing import sparing
 
 EMPTY = INTEGER_LIMIT - 1
 """What a minimum over nothing gives; a maximum gives its negative. A count of the same column tells."""
@@ -62,47 +68,75 @@ def group(
     require_names(relation.columns, [name for a in aggregates for name in (a.column, a.present) if name is not None])
     if relation.rows == 0:
         relation = _one_invalid_row(machine, relation)
-    sums, extremes = _prepare(machine, relation, aggregates)
-    if not keys:
-        return _single_group(machine, sums, extremes, aggregates)
-    summed, tables = len(sums), [*sums, *extremes]
-    del sums, extremes
-    words, last, columns = _ends(machine, relation, keys, tables, summed)
-    front = machine.sort(iter([machine.logical_not(last)]))
-    flag = machine.inject(last)
-    del last
-    moving: list[Column] = [beside(machine, [flag, *columns]), *words]
-    del flag, columns, words
-    count = min(bound, relation.rows)
-    ends, *end_words = (head(column, count) for column in machine.apply(front, drained(moving)))
-    del front
-    result = _differences(machine, as_values(ends), summed)
-    found = iter(end_words)
-    cut: dict[str, Key] = {name: tuple(as_bits(next(found)) for _ in relation.keys[name]) for name in keys}
+    with sparing(relation.rows):
+        sums, extremes = _prepare(machine, relation, aggregates)
+        if not keys:
+            return _single_group(machine, sums, extremes, aggregates)
+        summed, tables = len(sums), [*sums, *extremes]
+        del sums, extremes
+        names = [(name, len(relation.keys[name])) for name in keys]
+        words, valid = [word for name in keys for word in relation.keys[name]], relation.valid
+        count = min(bound, relation.rows)
+        del relation  # whose keys are freed where nobody else holds them
+        ends = _ends_first(machine, *_ends(machine, valid, words, tables, summed), len(valid), count)
+        return _totals(machine, ends, summed, names, aggregates)
+
+
+def _ends_first(
+    machine: Machine, last: SharedBits, waiting: list[Parked], running: list[Shared], rows: int, count: int
+) -> list[Column]:
+    """The bit, the keys and the running columns of the groups' last rows, before what is no such row.
+
+    running: a table, or none; the list is emptied.
+    """
+    front = machine.sort(iter([flags_of(machine, machine.logical_not(last), rows)]))
+    moving: list[Column] = [flags_of(machine, last, rows), *(words.taken() for words in waiting)]
+    moving += running
+    running.clear()
+    return apply_first(machine, front, drained(moving), count)
+
+
+def _totals(
+    machine: Machine, ends: list[Column], sums: int, names: list[tuple[str, int]], aggregates: Sequence[Aggregate]
+) -> Relation:
+    """The result, from the last row of each group; names: of the keys, and how many words each has."""
+    table = [as_values(ends.pop())] if isinstance(ends[-1], Shared) else []
+    flag, *found = [as_bits(column) for column in ends]
+    result = _differences(machine, machine.concat([machine.inject(flag).reshape(-1, 1), *table], axis=1), sums)
+    each = iter(found)
+    cut: dict[str, Key] = {name: tuple(next(each) for _ in range(length)) for name, length in names}
     return _named(machine, result, cut, aggregates)
 
 
 def _ends(
-    machine: Machine, relation: Relation, keys: Sequence[str], tables: list[Shared], sums: int
-) -> tuple[list[SharedBits], SharedBits, list[Shared]]:
-    """Key words, a bit for the last row of each group, and running columns, in the order of the keys.
+    machine: Machine, valid: Shared, words: list[SharedBits], tables: list[Shared], sums: int
+) -> tuple[SharedBits, list[Parked], list[Shared]]:
+    """The plane of bits for the last rows of groups, keys, and a table of running columns, in the order of the keys.
 
-    tables: columns, of which the first `sums` are summed and minima of the others are sought; emptied when moved.
+    words: of the keys.  tables: columns, of which the first `sums` are summed and minima of the others are sought.
+    Both lists are emptied.
     """
-    words = [word for name in keys for word in relation.keys[name]]
-    valid = machine.parity(relation.valid)
-    order = machine.sort(iter([machine.logical_not(valid), *words]))
-    columns: list[Column] = [valid, *words, *([beside(machine, tables)] if tables else [])]
+    order = machine.sort(chain([machine.logical_not(machine.parity(valid))], words))
+    columns: list[Column] = [machine.parity(valid), *words, *([beside(machine, tables)] if tables else [])]
     tables.clear()
-    del valid, words
+    words.clear()
+    del valid
     moved = machine.apply(order, drained(columns))
     del order
     table = as_values(moved.pop()) if isinstance(moved[-1], Shared) else None
-    valid, *words = [as_bits(word) for word in moved]
+    known = as_bits(moved.pop(0))
+    words = [as_bits(word) for word in moved]
     del moved
-    follows = same_group(machine, words, valid)
-    last = machine.logical_and(valid, machine.logical_not(machine.concat([follows[1:], follows[:1]])))
-    return words, last, _running(machine, table, follows, sums)
+    follows = None
+    if table is not None and table.shape[1] > sums:
+        follows = same_group(machine, words, known)
+        ended = machine.logical_not(machine.planes(machine.concat([follows[1:], follows[:1]])))
+    else:
+        ended = machine.logical_not(same_as_next(machine, [*words, known]))
+    last = machine.logical_and(machine.planes(known), ended)
+    waiting = [parked(words.pop(0)) for _ in range(len(words))]
+    del known
+    return last, waiting, _running(machine, table, follows, sums)
 
 
 def _one_invalid_row(machine: Machine, relation: Relation) -> Relation:
@@ -134,7 +168,7 @@ def _prepare(
     products: dict[str, Shared] = {}
     if weighed:
         values = [_offset(machine, relation, a) for a in weighed]
-        table = machine.multiply(machine.stack(values, 1), machine.stack([weight[a.present] for a in weighed], 1))
+        table = machine.multiply(beside(machine, values), beside(machine, [weight[a.present] for a in weighed]))
         products = {a.name: table[:, i] for i, a in enumerate(weighed)}
     sums = [
         products[a.name] if a.kind == "sum" else weight[a.present] for a in aggregates if a.kind in ("sum", "count")
@@ -150,15 +184,14 @@ def _offset(machine: Machine, relation: Relation, aggregate: Aggregate) -> Share
     return machine.subtract(machine.negate(column) if aggregate.kind == "max" else column, EMPTY)
 
 
-def _running(machine: Machine, table: Shared | None, follows: SharedBits, sums: int) -> list[Shared]:
-    """Prefix sums of the first columns, segmented running minima of the others."""
+def _running(machine: Machine, table: Shared | None, follows: SharedBits | None, sums: int) -> list[Shared]:
+    """Prefix sums of the first columns, segmented running minima of the others, for which bits say who follows."""
     if table is None:
         return []
     totals = machine.cumsum(table[:, :sums])
-    lowest = table[:, sums:]
-    if lowest.shape[1]:
-        lowest = _segmented_minimum(machine, lowest, follows)
-    return [*(totals[:, i] for i in range(sums)), *(lowest[:, i] for i in range(lowest.shape[1]))]
+    if follows is None:
+        return [totals]
+    return [machine.concat([totals, _segmented_minimum(machine, table[:, sums:], follows)], 1)]
 
 
 def _segmented_minimum(machine: Machine, values: Shared, follows: SharedBits) -> Shared:

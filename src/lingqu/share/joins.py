@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain
 
 import numpy as np
 
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import Column, Machine, Permutation, Shared, SharedBits
-from lingqu.share.relation import Key, Relation, as_bits, as_values, beside, drained, head, require_names
+from lingqu.share.relation import (
+    Key,
+    Relation,
+    apply_first,
+    as_bits,
+    as_values,
+    beside,
+    drained,
+    flags_of,
+    parked,
+    require_names,
+    with_last,
+)
+from lingqu.share.sparing import sparing
 
-_MATCHED = ""
-"""Name of the match flag while it moves with the left columns; no column has it."""
+CHUNK_ROWS = 1 << 18
+"""Sorted rows whose destinations are found together, if there are no more; else half as many."""
 
 
 def join(
@@ -34,43 +48,61 @@ def join(
     left_keys, right_keys = joined_names(left, right, on, keep)
     if rows == 0:
         return _no_rows(left, right, left_keys, right_keys)
-    order, match, in_right = _matches(machine, left, right, on)
-    bits = machine.stack([match, in_right])
-    del match, in_right
-    flags = machine.inject(bits)
-    del bits
-    # the destinations first, then whether the row matched
-    found = machine.concat([_match_destinations(machine, flags[0], flags[1])[None], flags[:1]])
-    del flags
-    table: list[Column] = [found.transpose()]
-    del found
-    home = as_values(machine.unapply(order, drained(table))[0])
-    del order
-    side_left, side_right = home[: left.rows], home[left.rows :]
-    columns_left, keys_left = _first(machine, side_left[:, 0], left, left_keys, rows, {_MATCHED: side_left[:, 1]})
-    del side_left
-    columns_right, keys_right = _first(machine, side_right[:, 0], right, right_keys, rows, {})
-    matches = columns_left.pop(_MATCHED)
-    return Relation({**columns_left, **columns_right}, {**keys_left, **keys_right}, matches)
+    with sparing(left.rows + right.rows):
+        words = [
+            machine.concat([a, b])
+            for left_name, right_name in on
+            for a, b in zip(left.keys[left_name], right.keys[right_name], strict=True)
+        ]
+        valid = left.valid, right.valid
+        left, right = _without(left, left_keys), _without(right, right_keys)
+        order, match, in_right = _matches(machine, words, *valid)
+        del valid
+        table: list[Column] = [_match_destinations(machine, match, in_right, order.rows)]
+        table.append(flags_of(machine, match, order.rows))
+        home, matched = machine.unapply(order, drained(table))
+        del order
+        to_left, to_right = as_values(home)[: left.rows], as_values(home)[left.rows :]
+        flags = [as_bits(matched)[: left.rows]]
+        columns_left, keys_left, found = _first(machine, to_left, left, left_keys, rows, flags)
+        del home, matched, to_left, left
+        columns_right, keys_right, _ = _first(machine, to_right, right, right_keys, rows, [])
+        return Relation({**columns_left, **columns_right}, {**keys_left, **keys_right}, machine.inject(found[0]))
+
+
+def _without(side: Relation, keys: Sequence[str]) -> Relation:
+    """A side with the keys that the result has; the others are freed where nobody else holds them."""
+    return Relation(side.columns, {name: side.keys[name] for name in keys}, side.valid)
 
 
 def _matches(
-    machine: Machine, left: Relation, right: Relation, on: Sequence[tuple[str, str]]
+    machine: Machine, words: list[SharedBits], left: Shared, right: Shared
 ) -> tuple[Permutation, SharedBits, SharedBits]:
-    """The order of both sides' rows by the key, and bits in that order: matches with the next row, is a right row."""
-    words = [
-        machine.concat([a, b])
-        for left_name, right_name in on
-        for a, b in zip(left.keys[left_name], right.keys[right_name], strict=True)
-    ]
-    valid = machine.concat([machine.parity(left.valid), machine.parity(right.valid)])
-    order = machine.sort(iter([machine.logical_not(valid), *words]))
-    side = np.concatenate([np.zeros(left.rows, np.uint64), np.ones(right.rows, np.uint64)])
-    columns: list[Column] = [*words, machine.constant_bits(side, 1), valid]
-    del words, valid, side
+    """The order of both sides' rows by the key, and planes in that order: matches with the next row, is a right row.
+
+    words: of the key, the left side's rows before the right side's; emptied.  left, right: which rows are valid.
+    """
+
+    def valid() -> SharedBits:
+        return machine.concat([machine.parity(left), machine.parity(right)])
+
+    waiting = [parked(word) for word in words]
+    order = machine.sort(chain([machine.logical_not(valid())], drained(words)))
+    waiting += [parked(_in_right(machine, len(left), len(right))), parked(valid())]
+    columns: list[Column] = [word.taken() for word in waiting]
+    del waiting
     moved = machine.apply(order, drained(columns))
-    *words, in_right, valid = [as_bits(word) for word in moved]
-    return order, _adjacent_matches(machine, words, in_right, valid), in_right
+    known, in_right = as_bits(moved.pop()), as_bits(moved.pop())
+    met, rows = machine.planes(in_right), len(known)
+    # of both neighbours: whether the first is a valid left row, and the second a valid right one
+    here, there = machine.planes(known[:-1]), machine.planes(known[1:])
+    first, second = machine.planes(in_right[:-1]), machine.planes(in_right[1:])
+    del known, in_right
+    same = machine.planes(machine.equal_words([(as_bits(word)[:-1], as_bits(word)[1:]) for word in moved]))
+    del moved
+    both = machine.logical_and(machine.concat([here, there]), machine.concat([machine.logical_not(first), second]))
+    match = machine.logical_and(same, machine.logical_and(both[:1], both[1:]))
+    return order, with_last(machine, match, rows), met
 
 
 def joined_names(
@@ -101,28 +133,52 @@ def _no_rows(left: Relation, right: Relation, left_keys: Sequence[str], right_ke
     )
 
 
-def _adjacent_matches(machine: Machine, words: list[SharedBits], in_right: SharedBits, valid: SharedBits) -> SharedBits:
-    """A bit a row: it is a valid left row and the next one is a valid right row with the same key."""
-    one = machine.constant_bits(np.ones(len(valid) - 1, np.uint64), 1)
-    zero = machine.constant_bits(np.zeros(len(valid) - 1, np.uint64), 1)
-    flags = [(in_right[:-1], zero), (in_right[1:], one), (valid[:-1], one), (valid[1:], one)]
-    match = machine.equal_words([*((word[:-1], word[1:]) for word in words), *flags])
-    return machine.concat([match, machine.constant_bits(np.zeros(1, np.uint64), 1)])
+def _in_right(machine: Machine, left: int, right: int) -> SharedBits:
+    side = np.zeros(left + right, np.uint64)
+    side[left:] = 1
+    return machine.constant_bits(side, 1)
 
 
-def _match_destinations(machine: Machine, matched: Shared, right_flag: Shared) -> Shared:
+def _match_destinations(machine: Machine, match: SharedBits, in_right: SharedBits, rows: int) -> Shared:
     """Where each sorted row goes within its own side: matched rows first, both sides in the same order.
 
+    match, in_right: planes.  What follows from them is made of some rows at a time, which bounds the memory.
     Each side's destinations are a permutation, so opening them shuffled shows nothing.
     """
-    follows = machine.concat([machine.constant(np.zeros(1, np.int64)), matched[:-1]])
-    only_left = machine.subtract(machine.add(machine.negate(right_flag), 1), matched)
-    only = machine.stack([only_left, machine.subtract(right_flag, follows)])
-    del only_left, follows
-    before = machine.cumsum(matched)
-    late = machine.subtract(machine.add(machine.cumsum(only, axis=1), before[-1:]), before)
-    shift = machine.sum(machine.multiply(only, late), axis=0)
-    return machine.add(machine.subtract(before, 1), shift)
+    pieces = [machine.inject(_some_flags(machine, match, some)) for some in _chunks(rows)]
+    before = machine.cumsum(machine.concat(pieces) if len(pieces) > 1 else pieces[0])
+    # copies: a part of an array keeps all of it
+    every, found = machine.add(before[-1:], 0), list[Shared]()
+    del pieces
+    zero = machine.constant(np.zeros(1, np.int64))
+    passed = machine.constant(np.zeros((2, 1), np.int64))
+    for some in _chunks(rows):
+        # how many matched before each of these rows, and before the row above it
+        start = max(some.start - 2, 0)
+        lead = [zero] * (2 - some.start + start)
+        counts = machine.concat([*lead, before[start : some.stop]])
+        here, above = counts[2:], counts[1:-1]
+        matched, follows = machine.subtract(here, above), machine.subtract(above, counts[:-2])
+        right = machine.inject(_some_flags(machine, in_right, some))
+        left = machine.subtract(machine.add(machine.negate(right), 1), matched)
+        only = machine.stack([left, machine.subtract(right, follows)])
+        count = machine.add(machine.cumsum(only, axis=1), passed)
+        passed = machine.add(count[:, -1:], 0)
+        shift = machine.sum(machine.multiply(only, machine.subtract(machine.add(count, every), here)), axis=0)
+        found.append(machine.add(machine.subtract(here, 1), shift))
+        del counts, here, above, matched, follows, right, left, only, count, shift
+    del before
+    return machine.concat(found) if len(found) > 1 else found[0]
+
+
+def _chunks(rows: int) -> list[slice]:
+    """Some rows at a time, whose bits fill whole words of a plane."""
+    size = CHUNK_ROWS if rows <= CHUNK_ROWS else CHUNK_ROWS // 2
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def _some_flags(machine: Machine, plane: SharedBits, some: slice) -> SharedBits:
+    return flags_of(machine, plane[:, some.start // 64 : -(-some.stop // 64)], some.stop - some.start)
 
 
 def _first(
@@ -131,17 +187,26 @@ def _first(
     relation: Relation,
     keys: Sequence[str],
     rows: int,
-    extra: Mapping[str, Shared],
-) -> tuple[dict[str, Shared], dict[str, Key]]:
-    """The relation's columns, extra ones and the named keys, permuted, cut to the first rows."""
-    columns = {**extra, **relation.columns}
-    words = [word for name in keys for word in relation.keys[name]]
+    flags: list[SharedBits],
+) -> tuple[dict[str, Shared], dict[str, Key], list[SharedBits]]:
+    """The relation's columns, the named keys and flags of its rows, permuted, cut to the first rows."""
+    columns = relation.columns
+    words = [*flags, *(word for name in keys for word in relation.keys[name])]
     moving: list[Column] = [*([beside(machine, list(columns.values()))] if columns else []), *words]
+    flags.clear()
     if not moving:
-        return {}, {}
-    count = len(moving)
-    moved = machine.apply(machine.permutation(destinations), drained(moving))
-    table = as_values(head(moved[0], rows)) if columns else None
-    found = iter(moved[count - len(words) :])
-    cut: dict[str, Key] = {name: tuple(as_bits(head(next(found), rows)) for _ in relation.keys[name]) for name in keys}
-    return ({name: table[:, i] for i, name in enumerate(columns)} if table is not None else {}), cut
+        return {}, {}, []
+    count = len(words)
+    del words
+    moved = apply_first(machine, machine.permutation(destinations), drained(moving), rows)
+    table = as_values(moved[0]) if columns else None
+    every = [as_bits(word) for word in moved[len(moved) - count :]]
+    cut: dict[str, Key] = {}
+    for name in reversed(keys):
+        cut[name] = tuple(every[len(every) - len(relation.keys[name]) :])
+        del every[len(every) - len(relation.keys[name]) :]
+    return (
+        {name: table[:, i] for i, name in enumerate(columns)} if table is not None else {},
+        {name: cut[name] for name in keys},
+        every,
+    )

@@ -17,6 +17,7 @@ from math import isqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from lingqu import _core
 from lingqu.share.api import Words
 
 Order = NDArray[np.uint32]
@@ -115,65 +116,78 @@ def numbered(numbers: Words, keys: Sequence[tuple[Words, int]]) -> Words:
     return table.reshape(-1)
 
 
-def ranks(plan: tuple[Stage, ...], compare: Compare, together: int) -> Order:
+def ranks(plan: tuple[Stage, ...], compare: Compare, together: int, of_more: int | None = None) -> Order:
     """The rows in ascending order, found by opened comparisons, no more than `together` at a time.
 
+    of_more: how many at a time where a step has more than `together`.
     With probability below 2**(2 - TAIL) a stage opens a few more than its plan says.
     """
     order = np.zeros(0, np.uint32)
     for stage in plan:
-        order = _joined(compare, order, stage, together)
+        limits = [together if count <= together or of_more is None else of_more for count in stage.comparisons]
+        order = _joined(compare, order, stage, limits)
     return order
 
 
-def _joined(compare: Compare, order: Order, stage: Stage, together: int) -> Order:
+def _joined(compare: Compare, order: Order, stage: Stage, limits: list[int]) -> Order:
     """The order of the sorted rows and the stage's further ones."""
-    gap = _searched(compare, order, stage, together)
-    by = np.argsort(gap, kind="stable").astype(np.uint32)
+    gap = _searched(compare, order, stage, limits)
+    by, begins = _core.group_places(gap, stage.known + 1)
     gap = gap[by]
     by += np.uint32(stage.known)
     place = np.zeros(stage.added, np.uint32)
-    for left, right, spare in _batches(_pairs(gap), stage.pairs, together):
+    for left, right, spare in _batches(_pairs(gap), stage.pairs, limits[-1]):
         # rows 0 and 1 differ, and how they compare is opened anyway
-        x = np.concatenate([by[left], np.zeros(spare, np.uint32)])
-        y = np.concatenate([by[right], np.ones(spare, np.uint32)])
+        x, y = np.zeros(len(left) + spare, np.uint32), np.ones(len(left) + spare, np.uint32)
+        np.take(by, left, out=x[: len(left)])
+        np.take(by, right, out=y[: len(left)])
         less = compare(x, y)[: len(left)]
+        del x, y
         np.add.at(place, right[less], np.uint32(1))
         np.add.at(place, left[~less], np.uint32(1))
-        del left, right, x, y, less
-    reached = np.zeros(stage.known + 1, np.uint32)
-    np.add.at(reached, gap, np.uint32(1))
+        del left, right, less
     place += gap
-    np.cumsum(reached, out=reached)
+    place += begins[gap]
+    del gap
     out = np.zeros(stage.known + stage.added, np.uint32)
-    out[np.arange(stage.known, dtype=np.uint32) + reached[: stage.known]] = order
-    reached[1:] = reached[:-1].copy()
-    reached[0] = 0
-    place += reached[gap]
     out[place] = by
+    del place, by
+    # a sorted row comes behind the further ones of all gaps up to its own
+    begins[1:] += np.arange(stage.known + 1, dtype=np.uint32)
+    out[begins[1:-1]] = order
     return out
 
 
-def _searched(compare: Compare, order: Order, stage: Stage, together: int) -> Order:
+def _searched(compare: Compare, order: Order, stage: Stage, limits: list[int]) -> Order:
     """How many sorted rows are below each further one: a step opens the pivots that part what is left evenly."""
     found = np.zeros(stage.added, np.uint32)
     left = stage.known.bit_length()
-    for digit in stage.digits:
+    for digit, together in zip(stage.digits, limits, strict=False):
         left -= digit
         count = ((1 << digit) - 1) * stage.added
         above = np.zeros(stage.added, np.uint8)
         for start in range(0, count, together):
             parts = list(_stretches(start, min(start + together, count), stage.added))
-            pivots = [order[found[rows] + np.uint32(((k + 1) << left) - 1)] for k, rows in parts]
-            rows = [np.arange(stage.known + r.start, stage.known + r.stop, dtype=np.uint32) for _, r in parts]
-            outcomes = compare(np.concatenate(pivots), np.concatenate(rows))
-            del pivots, rows
+            outcomes = compare(*_pivots(order, found, stage.known, parts, left))
             for _, stretch in parts:
                 size = stretch.stop - stretch.start
                 above[stretch] += outcomes[:size]
                 outcomes = outcomes[size:]
         found += above.astype(np.uint32) << np.uint32(left)
     return found
+
+
+def _pivots(
+    order: Order, found: Order, known: int, parts: Sequence[tuple[int, slice]], left: int
+) -> tuple[Order, Order]:
+    """The pivots that parts of the further rows are compared with, and these rows."""
+    count = sum(stretch.stop - stretch.start for _, stretch in parts)
+    pivots, rows, at = np.empty(count, np.uint32), np.empty(count, np.uint32), 0
+    for line, stretch in parts:
+        here = slice(at, at := at + stretch.stop - stretch.start)
+        np.take(order, found[stretch] + np.uint32(((line + 1) << left) - 1), out=pivots[here])
+        rows[here] = np.arange(known + stretch.start, known + stretch.stop, dtype=np.uint32)
+    return pivots, rows
 
 
 def _stretches(start: int, stop: int, length: int) -> Iterator[tuple[int, slice]]:

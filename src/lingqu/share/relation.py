@@ -5,18 +5,22 @@ Which rows are valid stays hidden, so every output has a public number of rows t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 
+from lingqu import _core
 from lingqu.kinds.errors import BadInput
 from lingqu.share.api import Column, Machine, Permutation, Shared, SharedBits
 from lingqu.share.domain import image
 from lingqu.share.images import spread_down
+from lingqu.share.sparing import MOST_ROWS
 from lingqu.share.steering import moved
 
 Key = tuple[SharedBits, ...]
+H = TypeVar("H", bound=Column)
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,51 @@ def beside(machine: Machine, columns: Sequence[Shared]) -> Shared:
     return columns[0].reshape(-1, 1) if len(columns) == 1 else machine.stack(columns, 1)
 
 
-def drained(columns: list[Column]) -> Iterator[Column]:
+def drained(columns: list[H]) -> Iterator[H]:
     """A list's columns, which it then holds no more: what nobody else holds is freed when it moves."""
     while columns:
         yield columns.pop(0)
+
+
+class Cutting(Protocol):
+    """A machine that moves columns without writing down rows that nobody wants."""
+
+    def apply_first(self, permutation: Permutation, columns: Iterable[Column], rows: int) -> list[Column]:
+        """The first rows of what Machine.apply gives."""
+
+
+def apply_first(machine: Machine, order: Permutation, columns: Iterable[Column], rows: int) -> list[Column]:
+    """The first rows of columns in another order.  Cost: as Machine.apply."""
+    # by its attribute: a machine that counts what another one does has all methods of that one
+    if hasattr(machine, "apply_first"):
+        return cast(Cutting, machine).apply_first(order, columns, rows)
+    return [head(column, rows) for column in machine.apply(order, columns)]
+
+
+@dataclass(frozen=True)
+class Parked:
+    """Words of bits that lie without gaps while nobody needs them, if they are many.
+
+    words: as they are, or their bits packed into words of 64.
+    """
+
+    words: SharedBits
+    rows: int
+
+    def taken(self) -> SharedBits:
+        """The words as they were."""
+        words, rows = self.words, self.rows
+        if len(words) == rows:
+            return words
+        return words.like(tuple(_core.unpack(part, rows, words.width) for part in words.parts))
+
+
+def parked(words: SharedBits) -> Parked:
+    """Words put aside; of a machine that only counts they stay."""
+    rows = len(words)
+    if rows < MOST_ROWS or words.ndim != 1 or not all(part.flags.c_contiguous for part in words.parts):
+        return Parked(words, rows)
+    return Parked(words.like(tuple(_core.pack(part, words.width) for part in words.parts)), rows)
 
 
 def head(column: Column, rows: int) -> Column:
@@ -128,6 +173,27 @@ def same_group(machine: Machine, words: Sequence[SharedBits], valid: SharedBits)
     one = machine.constant_bits(np.ones(len(valid) - 1, np.uint64), 1)
     same = machine.equal_words([*((word[1:], word[:-1]) for word in words), (valid[1:], one)])
     return machine.concat([machine.constant_bits(np.zeros(1, np.uint64), 1), same])
+
+
+def same_as_next(machine: Machine, words: Sequence[SharedBits]) -> SharedBits:
+    """The plane (Machine.planes) of bits that the next row has the same words; 0 for the last row."""
+    rows = len(words[0])
+    if rows < 2:
+        return machine.constant_bits(np.zeros((1, rows), np.uint64), 64)
+    same = machine.planes(machine.equal_words([(word[1:], word[:-1]) for word in words]))
+    return with_last(machine, same, rows)
+
+
+def with_last(machine: Machine, plane: SharedBits, rows: int) -> SharedBits:
+    """A plane of bits for all rows but the last, which gets a 0."""
+    if (rows - 1) % 64:
+        return plane
+    return machine.concat([plane, machine.constant_bits(np.zeros((1, 1), np.uint64), 64)], axis=1)
+
+
+def flags_of(machine: Machine, plane: SharedBits, rows: int) -> SharedBits:
+    """A bit a row from their plane, in which they take an eighth of a byte a row and component."""
+    return machine.from_planes(plane, (rows,))[0]
 
 
 @image(spread_down)

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
+from lingqu import _core
 from lingqu.kinds.channel import Tag
 from lingqu.share.api import Column, Shared, SharedBits, Words
 from lingqu.share.outline import WORD, packed
 from lingqu.share.places import Place, places_of
+from lingqu.share.sparing import MOST_ROWS
 
 Parts = tuple[Words, ...]
+T = TypeVar("T")
+CHUNK_ROWS = 1 << 16
+"""Rows that are packed at a time, whole words of bits."""
+MOST_BITS = 48
+"""Bits of a row up to which packing them is worth it."""
 
 
 @dataclass(frozen=True)
@@ -92,16 +99,35 @@ def packed_columns(columns: list[Column]) -> Iterator[Table]:
     integers = [column for column in columns if isinstance(column, Shared) and _per_row(column)]
     bits = [column for column in columns if isinstance(column, SharedBits) and _per_row(column)]
     columns.clear()
+    return _one_by_one(integers, _bits_table(bits) if bits else None)
+
+
+def _one_by_one(integers: list[Shared], bits: Callable[[], Table] | None) -> Iterator[Table]:
+    """The table of integers, whose list is emptied, and that of bits."""
     if integers:
         rows, width = len(integers[0]), sum(_per_row(column) for column in integers)
         halves = [[column.parts[i].reshape(rows, _per_row(column)) for column in integers] for i in _halves(integers)]
         integers.clear()
         yield Table(Tag.ELEMENTS, _each(halves, _beside), width)
-    if bits:
-        places, count, width = places_of(_widths(bits))
-        halves = [[column.parts[i] for column in bits] for i in _halves(bits)]
-        bits.clear()
-        yield Table(Tag.BITS, _each(halves, lambda parts: _dense(parts, places, count)), count, width)
+    if bits is not None:
+        yield bits()
+
+
+def _bits_table(bits: list[SharedBits]) -> Callable[[], Table]:
+    """The table of columns of bits, which lie packed until it is asked for if they are many.  The list is emptied."""
+    places, count, width = places_of(_widths(bits))
+    halves = [[column.parts[i] for column in bits] for i in _halves(bits)]
+    rows = len(bits[0])
+    bits.clear()
+    if rows < MOST_ROWS or count * width > MOST_BITS:
+        return lambda: Table(Tag.BITS, _each(halves, lambda parts: _dense(parts, places, count)), count, width)
+
+    def packed_bits(parts: Sequence[Words]) -> Words:
+        some = (slice(start, start + CHUNK_ROWS) for start in range(0, rows, CHUNK_ROWS))
+        return np.concatenate([_core.pack(_dense([part[at] for part in parts], places, 1), width) for at in some])
+
+    dense = list(_each(halves, packed_bits))
+    return lambda: Table(Tag.BITS, _each(dense, lambda part: _core.unpack(part, rows, width)), count, width)
 
 
 def outlines_of(columns: Sequence[Column]) -> list[Column]:
@@ -113,7 +139,7 @@ def _halves(columns: Sequence[Column]) -> range:
     return range(len(columns[0].parts))
 
 
-def _each(halves: list[list[Words]], join: Callable[[Sequence[Words]], Words]) -> Parts:
+def _each(halves: list[T], join: Callable[[T], Words]) -> Parts:
     """One component after the other, each given up as soon as it is joined."""
     found = []
     while halves:

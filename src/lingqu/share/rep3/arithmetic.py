@@ -132,6 +132,21 @@ def words_as_integers(s: Session, bits: Parts, width: int) -> Parts:
     return s.join_pair(2, part, count)
 
 
+def bits_as_integers(s: Session, bits: list[Parts]) -> Parts:
+    """As `words_as_integers` of single bits, which lie packed until they are needed; the list is emptied."""
+    count = len(bits[0][0])
+    dense = [_core.pack(part, 1) for part in bits.pop()]
+    s = s.turned(0)
+    part = None if s.party == 0 else np.empty(count, np.uint64)
+    for start in range(0, max(count, 1), CHUNK_ROWS):
+        rows = slice(start, min(count, start + CHUNK_ROWS))
+        first, second = (_core.unpack(half[start // 64 : -(-rows.stop // 64)], rows.stop - start, 1) for half in dense)
+        terms = _terms(s, (first, second), 1)
+        if part is not None and terms is not None:
+            part[rows] = terms
+    return s.join_pair(2, part, count)
+
+
 def weigh(s: Session, bits: Parts, weights: NDArray[np.int64], count: int) -> Parts:
     """Sums of bits times public weights, flat; bits: flat, of shape (columns of the weights, count).
 

@@ -21,11 +21,26 @@ ALL = np.uint64((1 << 64) - 1)
 
 CHUNK_ROWS = 1 << 18
 """Rows that a circuit takes at a time: its memory is bounded, and a chunk is worth its rounds."""
+MOST_BITS = 48
+"""Bits of a row up to which so many rows take little."""
 
 
 def chunks(count: int) -> list[slice]:
     """The rows of each chunk; one empty chunk of none."""
     return [slice(start, min(start + CHUNK_ROWS, count)) for start in range(0, max(count, 1), CHUNK_ROWS)]
+
+
+def chunk_rows(bits: int) -> int:
+    """Rows that a circuit takes at a time which holds much of rows of so many bits; wide ones are half as many."""
+    return CHUNK_ROWS if bits <= MOST_BITS else CHUNK_ROWS // 2
+
+
+def sized_chunks(count: int, bits: int) -> list[slice]:
+    """As `chunks`, of `chunk_rows` where there are several."""
+    if count <= CHUNK_ROWS:
+        return chunks(count)
+    rows = chunk_rows(bits)
+    return [slice(start, min(start + rows, count)) for start in range(0, count, rows)]
 
 
 def conjunction(s: Session, x: Parts, y: Parts) -> Parts:
@@ -245,7 +260,7 @@ def to_bits(s: Session, x: Parts, bits: int = 64, low: int = 0) -> Parts:
     if count <= CHUNK_ROWS:
         return _to_bits(s.turned(count * bits // 64), x, bits, low)
     found = np.empty(count, np.uint64), np.empty(count, np.uint64)
-    for rows in chunks(count):
+    for rows in sized_chunks(count, bits):
         part = x[0][rows], x[1][rows]
         found[0][rows], found[1][rows] = _to_bits(s.turned(len(part[0]) * bits // 64), part, bits, low)
     return found

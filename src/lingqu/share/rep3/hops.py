@@ -6,7 +6,7 @@ Source: Araki et al., "Secure Graph Analysis at Scale" (CCS 2021).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from lingqu import _core
 from lingqu.kinds.channel import Tag
 from lingqu.share.api import Words
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session
+from lingqu.share.sparing import MOST_ROWS
 from lingqu.share.tables import Layout, Table
 
 Order = NDArray[np.uint32]
@@ -82,7 +83,7 @@ class Packed:
 
 
 Outgoing = tuple[Words | None, _core.Prg | None]
-"""What a party adds to the last exchange, and what will draw the component that it took away from that."""
+"""What a party adds to the last exchange (`_own`), and what will draw the component that it took away from that."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Hops:
     session: Session
     orders: Orders
     inverse: bool = False
+    drawn: dict[int, Order] = field(default_factory=dict)
 
     @property
     def lead(self) -> int:
@@ -106,10 +108,19 @@ class Hops:
         """The keys' indices in order of application."""
         return (2, 0, 1) if self.inverse else (1, 0, 2)
 
-    def _move(self, words: Words, order: Order, table: Layout) -> Words:
+    def _order(self, index: int) -> Order:
+        """The permutation under a key, drawn again for each table where it is long."""
+        if self.orders.rows >= MOST_ROWS:
+            return self.orders[index]
+        if index not in self.drawn:
+            self.drawn[index] = self.orders[index]
+        return self.drawn[index]
+
+    def _move(self, words: Words, index: int, table: Layout, last: bool = False) -> Words:
+        """The words moved under a key; of packed ones that move no further, behind room for the other component."""
         if table.packed:
-            return _core.gather_packed(words, order, table.columns)
-        return (_core.scatter if self.inverse else _core.gather)(words, order, table.columns)
+            return _core.gather_packed(words, self._order(index), table.columns, last)
+        return (_core.scatter if self.inverse else _core.gather)(words, self._order(index), table.columns)
 
     def run(self, tables: Iterable[Table | Packed], opened: int = 0) -> list[Table | Words]:
         """Permute tables of one number of rows; the first `opened` come out in the clear, to all.
@@ -131,52 +142,48 @@ class Hops:
 
     def _first_hops(self, tables: Iterable[Table | Packed]) -> list[Layout]:
         """Lead applies a and b to its two components; helper applies a to the third; both masked."""
-        s, (a, b, c) = self.session, self.indices
-        if s.party == self.lead:
-            orders = self.orders[a], self.orders[b]
-            return [self._lead(table, orders) for table in tables]
-        if s.party != 1:
+        s, (a, b, _) = self.session, self.indices
+        if s.party not in (self.lead, 1):
             return [table.layout for table in tables]
-        order, layouts = self.orders[a], []
-        for table in tables:
-            layout, group = table.layout, group_of(table.layout)
-            rest = table.words if isinstance(table, Packed) else table.parts[1 if c == 2 else 0]
-            assert rest is not None
-            moved = self._move(rest, order, layout)
-            del table, rest
-            s.mask(a, moved, group, layout.width, undo=True)
-            s.send(2 - self.lead, moved, group, layout.width)
+        keys, to = ((a, b), 1) if s.party == self.lead else ((a,), 2 - self.lead)
+        layouts, every = list[Layout](), iter(tables)
+        while (table := next(every, None)) is not None:
+            layout, words = table.layout, self._first_words(table)
+            del table
+            for index in keys:
+                words = self._move(words, index, layout)
+                s.mask(index, words, group_of(layout), layout.width, undo=s.party == 1)
+            s.send(to, words, group_of(layout), layout.width)
             layouts.append(layout)
+            del words
         return layouts
 
-    def _lead(self, table: Table | Packed, orders: tuple[Order, Order]) -> Layout:
-        s, layout, group = self.session, table.layout, group_of(table.layout)
-        whole = table.words if isinstance(table, Packed) else group.plus(*pair(table))
-        assert whole is not None
-        del table
-        for index, order in zip(self.indices[:2], orders, strict=True):
-            whole = self._move(whole, order, layout)
-            s.mask(index, whole, group, layout.width)
-        s.send(1, whole, group, layout.width)
-        return layout
+    def _first_words(self, table: Table | Packed) -> Words:
+        """What a party moves first: lead its components together, helper its third one."""
+        if isinstance(table, Packed):
+            assert table.words is not None
+            return table.words
+        if self.session.party == self.lead:
+            return group_of(table).plus(*pair(table))
+        return table.parts[0 if self.inverse else 1]
 
     def _second_hops(self, tables: Sequence[Layout], opened: int) -> list[Outgoing]:
         """Other applies b to what helper sent; then helper and other hold summands and apply c."""
         s, (_, b, c) = self.session, self.indices
         if s.party == self.lead:
             return [(None, None)] * len(tables)
-        before, order = None if s.party == 1 else self.orders[b], self.orders[c]
         moved = []
         for table in tables:
             group, width = group_of(table), table.width
             words = s.receive(self.lead if s.party == 1 else 1, table.count, group, width)
-            if before is not None:
-                words = self._move(words, before, table)
+            if s.party != 1:
+                words = self._move(words, b, table)
                 s.mask(b, words, group, width, undo=True)
-            moved.append(self._move(words, order, table))
+            moved.append(self._move(words, c, table, last=True))
             del words
         # all holders of a key draw in one order: what hides the hops first, of all tables
-        return [(m, self._last_mask(t, m, i < opened)) for i, (t, m) in enumerate(zip(tables, moved, strict=True))]
+        every = enumerate(zip(tables, moved, strict=True))
+        return [(m, self._last_mask(t, _own(t, m), i < opened)) for i, (t, m) in every]
 
     def _last_mask(self, table: Layout, moved: Words, opened: bool) -> _core.Prg | None:
         """Mask what this party adds to the last exchange, in place: by a zero where that is opened, else by the
@@ -196,8 +203,9 @@ class Hops:
         if s.party == self.lead:
             return
         peer = 3 - self.lead - s.party
-        for i, (table, (own, _)) in enumerate(zip(tables, outgoing, strict=True)):
-            assert own is not None
+        for i, (table, (moved, _)) in enumerate(zip(tables, outgoing, strict=True)):
+            assert moved is not None
+            own = _own(table, moved)
             s.send(peer, own, group_of(table), table.width)
             if i < opened:
                 s.send(self.lead, own, group_of(table), table.width)
@@ -211,25 +219,31 @@ class Hops:
         return group_of(table).plus(own, s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width))
 
     def _share(self, table: Layout, outgoing: Outgoing) -> Table | Words:
-        s, (own, again) = self.session, outgoing
+        s, (moved, again) = self.session, outgoing
         a, b, c = self.indices
-        components: dict[int, Words | _core.Prg]
-        if own is None or again is None:
-            components = {index: s.stream(index) for index in (a, b)}
-        else:
-            theirs = s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width)
-            group_of(table).add_to(own, theirs)
-            del theirs
-            components = {c: own, (a if s.party == 1 else b): again}
-        first, second = components[s.party], components[s.after]
+        if moved is None or again is None:
+            streams = {index: s.stream(index) for index in (a, b)}
+            first, second = streams[s.party], streams[s.after]
+            if table.packed:
+                return _core.interleave(first, second, self.orders.rows, table.columns)
+            return table.having(self._drawn(table, first), self._drawn(table, second))
+        own = _own(table, moved)
+        theirs = s.receive(3 - self.lead - s.party, table.count, group_of(table), table.width)
+        group_of(table).add_to(own, theirs)
+        del theirs
         if table.packed:
-            return _core.interleave(first, second, self.orders.rows, table.columns)
-        return table.having(*(self._words(table, part) for part in (first, second)))
+            _core.interleave_within(moved, again, self.orders.rows, table.columns, s.party == c)
+            return moved[: -(-2 * self.orders.rows * table.columns // 64) + 1]
+        drawn = self._drawn(table, again)
+        return table.having(*((own, drawn) if s.party == c else (drawn, own)))
 
-    def _words(self, table: Layout, part: Words | _core.Prg) -> Words:
-        if isinstance(part, np.ndarray):
-            return part
-        words = part.words(table.count)
+    def _drawn(self, table: Layout, stream: _core.Prg) -> Words:
+        words = stream.words(table.count)
         if table.width < 64:
             words &= np.uint64((1 << table.width) - 1)
         return words
+
+
+def _own(table: Layout, moved: Words) -> Words:
+    """A component that was moved, which may have room before it."""
+    return moved[-table.count :] if table.packed else moved

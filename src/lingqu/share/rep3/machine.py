@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -32,6 +32,7 @@ from lingqu.share.local import Local
 from lingqu.share.lookups import Found, Kept, Lookup, by_rows, flags_of
 from lingqu.share.rep3 import arithmetic, circuits, hops, lookup, ranking, rows, session
 from lingqu.share.rep3.session import ADDITIVE, BINARY, Group, Parts, Session, flat, flat_pair
+from lingqu.share.sparing import sparing
 from lingqu.share.tables import Table, outlines_of, packed_columns, unpack_columns
 
 
@@ -125,8 +126,8 @@ class Rep3(Local):
         return integers_of(self._input(owner, own, shape, ADDITIVE, 64), shape)
 
     def _constant(self, words: Words) -> Parts:
-        """Component x_0 is the constant."""
-        zero = np.zeros(words.shape, np.uint64)
+        """Component x_0 is the constant; the zeros take no memory."""
+        zero = np.broadcast_to(np.uint64(0), words.shape)
         return (words if self.party == 0 else zero), (words if self.party == 2 else zero)
 
     def _open(self, x: Shared | SharedBits, to: int | None, group: Group, width: int) -> Words | None:
@@ -305,7 +306,8 @@ class Rep3(Local):
         """As Machine.shuffle."""
         every = list(columns)
         count, outlines = checks.row_count(every), outlines_of(every)
-        return unpack_columns(outlines, rows.shuffle(self._steps, count, packed_columns(every)))
+        with sparing(count):
+            return unpack_columns(outlines, rows.shuffle(self._steps, count, packed_columns(every)))
 
     def sort(self, keys: Iterable[SharedBits]) -> Permutation:
         """As Machine.sort."""
@@ -315,41 +317,43 @@ class Rep3(Local):
         every.clear()
         if count < 2:
             return Permutation(self.constant(np.arange(count)))
-        if ranking.by_digits(count, sum(width for _, width in words)):
+        with sparing(count):
+            if not ranking.by_digits(count, sum(width for _, width in words)):
+                return Ordered(ranking.sort(self._steps, words))
             bits = [(parts, position) for parts, width in words for position in range(width)]
             words.clear()
-            found = Permutation(integers_of(rows.sort(self._steps, bits), (count,)))
-        else:
-            found = Ordered(ranking.sort(self._steps, words))
-        rows.release(count)
-        return found
+            return Permutation(integers_of(rows.sort(self._steps, bits), (count,)))
 
     def apply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.apply."""
-        return self._moved(permutation, columns, rows.apply, inverse=False)
+        return self.apply_first(permutation, columns, permutation.rows)
+
+    def apply_first(self, permutation: Permutation, columns: Iterable[Column], count: int) -> list[Column]:
+        """The first rows of what `apply` gives."""
+        with sparing(permutation.rows):
+            outlines, tables = self._tables(permutation, columns)
+            if isinstance(permutation, Ordered):
+                found = rows.follow(self._steps, permutation.orders, tables)
+                found = found if count == permutation.rows else [rows.head(table, count) for table in found]
+            else:
+                found = rows.apply(self._steps, flat_pair(permutation.destinations.parts), tables, count)
+            return unpack_columns([outline[:count] for outline in outlines], found)
 
     def unapply(self, permutation: Permutation, columns: Iterable[Column]) -> list[Column]:
         """As Machine.unapply."""
-        return self._moved(permutation, columns, rows.unapply, inverse=True)
+        with sparing(permutation.rows):
+            outlines, tables = self._tables(permutation, columns)
+            if isinstance(permutation, Ordered):
+                found = rows.follow(self._steps, permutation.orders, tables, inverse=True)
+            else:
+                found = rows.unapply(self._steps, flat_pair(permutation.destinations.parts), tables)
+            return unpack_columns(outlines, found)
 
-    def _moved(
-        self,
-        permutation: Permutation,
-        columns: Iterable[Column],
-        move: Callable[[rows.Steps, Parts, Iterable[Table]], list[Table]],
-        inverse: bool,
-    ) -> list[Column]:
+    def _tables(self, permutation: Permutation, columns: Iterable[Column]) -> tuple[list[Column], Iterator[Table]]:
+        """Outlines of the columns that a permutation moves, and their tables, one at a time."""
         every = list(columns)
         checks.same_rows(every, permutation.rows)
-        outlines = outlines_of(every)
-        tables = packed_columns(every)
-        if isinstance(permutation, Ordered):
-            found = rows.follow(self._steps, permutation.orders, tables, inverse)
-        else:
-            found = move(self._steps, flat_pair(permutation.destinations.parts), tables)
-        moved = unpack_columns(outlines, found)
-        rows.release(permutation.rows)
-        return moved
+        return outlines_of(every), packed_columns(every)
 
     def permutation(self, destinations: Shared) -> Permutation:
         """As Machine.permutation; what is no permutation ends the session when it is opened."""

@@ -16,8 +16,9 @@ from lingqu.share.api import Words
 from lingqu.share.ranking import layout, ranks, stages
 from lingqu.share.rep3 import circuits
 from lingqu.share.rep3.hops import Order, Orders, draw_orders
-from lingqu.share.rep3.rows import Key, Steps, opened_order, release
+from lingqu.share.rep3.rows import Key, Steps, opened_order
 from lingqu.share.rep3.session import Session
+from lingqu.share.sparing import release
 
 FEW_BITS = 10
 """Key bits up to which a radix sort is cheaper."""
@@ -74,6 +75,7 @@ def sort(steps: Steps, keys: list[Key]) -> Orders:
     orders = draw_orders(s, rows)
     shuffled = Keys(steps.shuffled(orders, keys), layout(rows, bits)[2])
     release(rows)
-    order = ranks(stages(rows, steps.step), partial(compare, s, shuffled), circuits.CHUNK_ROWS)
+    plan, limits = stages(rows, steps.step), (circuits.CHUNK_ROWS, circuits.chunk_rows(shuffled.bits))
+    order = ranks(plan, partial(compare, s, shuffled), *limits)
     del shuffled
     return orders.then(opened_order(s, order.astype(np.uint64)), steps.last)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,22 +24,15 @@ from lingqu.share.rep3.hops import LAST, Hops, Order, Orders, Packed, draw_order
 from lingqu.share.rep3.session import Parts, Session
 from lingqu.share.tables import Table
 
+TWO = np.uint64(2)
 KeyBit = tuple[Parts, int]
 """Words, and a bit's position in them."""
 Key = tuple[Parts, int]
 """Words of a key, and their width."""
 STEP = 1 << 13
 """Comparisons that are worth the rounds of opening some."""
-MANY_ROWS = 1 << 16
-"""Rows from which on a move's columns are worth giving back."""
 DIGIT_BITS = 2
 """Key bits that one pass of the sort takes: fewer passes against more products a pass."""
-
-
-def release(rows: int) -> None:
-    """After work on many rows, give the memory that it has freed back to the system."""
-    if rows >= MANY_ROWS:
-        _core.release_memory()
 
 
 def opened_order(s: Session, words: Words) -> Order:
@@ -86,6 +79,14 @@ class Steps(Protocol):
         """Keys above the rows' numbers, shuffled, as `_core.interleave` gives them; the list is emptied."""
 
 
+@runtime_checkable
+class Sparing(Steps, Protocol):
+    """Steps that nothing has to be kept of, so that what a step was made of can be written over."""
+
+    def bit_order(self, digits: list[Parts]) -> Parts:
+        """As `digit_order` by one bit."""
+
+
 @dataclass(frozen=True)
 class PlainSteps:
     """The steps as semi-honest parties take them."""
@@ -114,9 +115,40 @@ class PlainSteps:
 
     def shuffled(self, orders: Orders, keys: list[Key]) -> Words:
         """As Steps.shuffled."""
-        both = Hops(self.session, orders).run([_packed(self.session, keys)])[0]
+        both = Hops(self.session, orders).run(_packed(self.session, keys) for _ in range(1))[0]
         assert isinstance(both, np.ndarray)
         return both
+
+    def bit_order(self, digits: list[Parts]) -> Parts:
+        """As Sparing.bit_order, s_0 + flag (s_1 - s_0): both factors of a product are made in chunks, s_0 in the flags'
+        place."""
+        s = self.session
+        first, second = flags = arithmetic.bits_as_integers(s, digits)
+        constants = _constant(s, 0), _constant(s, 1)
+        count = np.uint64(len(first))
+        # arrays of one word: numbers of NumPy's, unlike arrays, warn where they wrap
+        zeros = [count * constants[half] - flags[half].sum(dtype=np.uint64, keepdims=True) for half in (0, 1)]
+        own = np.empty(len(first), np.uint64)
+        for start in range(0, len(first), arithmetic.CHUNK_ROWS):
+            rows = slice(start, min(start + arithmetic.CHUNK_ROWS, len(first)))
+            places = np.arange(rows.start + 1, rows.stop + 1, dtype=np.uint64)
+            rises = []
+            for half in (0, 1):
+                up = np.cumsum(flags[half][rows], dtype=np.uint64)
+                rises.append(zeros[half] + TWO * up - places * constants[half])
+                zeros[half] = zeros[half] + TWO * up[-1:]
+            x = flags[0][rows], flags[1][rows]
+            own[rows] = _core.multiply_shares(x, (rises[0], rises[1]), s.mine, s.next)
+        s.send(s.before, own)
+        for half, part in enumerate(flags):
+            np.cumsum(part, out=part)
+            np.negative(part, out=part)
+            if constants[half]:
+                np.add(part, np.arange(len(part), dtype=np.uint64), out=part)
+        first += own
+        del own
+        second += s.receive(s.after, len(second))
+        return first, second
 
 
 def _packed(s: Session, keys: list[Key]) -> Packed:
@@ -141,8 +173,8 @@ def shuffle(steps: Steps, rows: int, tables: Iterable[Table]) -> list[Table]:
     return [t for t in steps.move(draw_orders(steps.session, rows), tables) if isinstance(t, Table)]
 
 
-def apply(steps: Steps, destinations: Parts, tables: Iterable[Table]) -> list[Table]:
-    """Bring every row to its destination: shuffle both, open the destinations, move.  After Asharov et al."""
+def apply(steps: Steps, destinations: Parts, tables: Iterable[Table], count: int) -> list[Table]:
+    """Bring rows to destinations below `count`: shuffle both, open the destinations, move.  After Asharov et al."""
     rows = len(destinations[0])
     every = chain([Table(Tag.ELEMENTS, destinations)], tables)
     moved = steps.move(draw_orders(steps.session, rows), every, opened=1)
@@ -150,12 +182,21 @@ def apply(steps: Steps, destinations: Parts, tables: Iterable[Table]) -> list[Ta
     assert isinstance(order, np.ndarray)
     to = opened_order(steps.session, order)
     del order
+    wanted = None if count == rows else np.flatnonzero(to < count)
+    to = to if wanted is None else to[wanted]
     found = []
     while moved:  # each is freed before the next one is brought to its place
         table = moved.pop(0)
         assert isinstance(table, Table)
+        if wanted is not None:
+            table = table.having(*(part.reshape(rows, -1)[wanted].reshape(-1) for part in table.parts))
         found.append(_local(_core.scatter, table, to))
     return found
+
+
+def head(table: Table, count: int) -> Table:
+    """The first rows, which do not keep the others in memory."""
+    return table.having(*(part[: count * table.columns].copy() for part in table.parts))
 
 
 def unapply(steps: Steps, destinations: Parts, tables: Iterable[Table]) -> list[Table]:
@@ -188,7 +229,10 @@ def sort(steps: Steps, bits: list[KeyBit]) -> Parts:
     """
     digits = [bits[i : i + DIGIT_BITS] for i in range(0, len(bits), DIGIT_BITS)]
     bits.clear()
-    found = digit_order(steps, *_as_digit(digits.pop(0)))
+    words, width = _as_digit(digits.pop(0))
+    first = [words]
+    del words
+    found = digit_order(steps, first, width)
     while digits:
         words, width = _as_digit(digits.pop(0))
         orders = draw_orders(steps.session, len(words[0]))
@@ -198,13 +242,15 @@ def sort(steps: Steps, bits: list[KeyBit]) -> Parts:
         assert isinstance(order, np.ndarray)
         assert isinstance(carried, Table)
         to = opened_order(steps.session, order)
-        later = digit_order(steps, pair(_local(_core.scatter, carried, to)), width)
+        later = digit_order(steps, [pair(_local(_core.scatter, carried, to))], width)
         found = pair(_undo(steps, orders, to, [Table(Tag.ELEMENTS, later)])[0])
     return found
 
 
-def _as_digit(bits: Sequence[KeyBit]) -> tuple[Parts, int]:
+def _as_digit(bits: list[KeyBit]) -> tuple[Parts, int]:
     """The bits of one digit side by side in a word; only one digit is taken out of the keys at a time."""
+    if len(bits) == 1 and not bits[0][1]:
+        return bits[0][0], 1  # the highest bit of all is that of a word of one bit
     return (_beside_bits(bits, 0), _beside_bits(bits, 1)), len(bits)
 
 
@@ -218,40 +264,50 @@ def _beside_bits(bits: Sequence[KeyBit], half: int) -> Words:
     return out
 
 
-def digit_order(steps: Steps, words: Parts, width: int) -> Parts:
-    """Destinations of the stable order by one digit of 1 or 2 bits.
+def digit_order(steps: Steps, digits: list[Parts], width: int) -> Parts:
+    """Destinations of the stable order by one digit of 1 or 2 bits.  digits: of every row; the list is emptied.
 
     One flag a digit value; row i of value v goes to (rows of lower values) + (rows of value v up to i) - 1, a sum of
     products of flags and running counts.  After Asharov et al. (there for one bit).
     """
+    if width == 1 and isinstance(steps, Sparing):
+        return steps.bit_order(digits)
+    words = digits.pop()
     if width == 1:
-        flags = [steps.integers(words)]
-    else:
-        count = len(words[0])
-        low = words[0] & np.uint64(1), words[1] & np.uint64(1)
-        high = words[0] >> np.uint64(1), words[1] >> np.uint64(1)
-        both = steps.conjunction(low, high)
-        stacked = np.concatenate([low[0], high[0], both[0]]), np.concatenate([low[1], high[1], both[1]])
-        del low, high, both
-        values = steps.integers(stacked)
-        del stacked
-        ones, twos, threes = ((values[0][i : i + count], values[1][i : i + count]) for i in range(0, 3 * count, count))
-        del values
-        # what came of messages stays as it is until it is proved
-        flags = [(some[0] - threes[0], some[1] - threes[1]) for some in (ones, twos)] + [threes]
+        return _destinations(steps, [steps.integers(words)])
+    count = len(words[0])
+    low = words[0] & np.uint64(1), words[1] & np.uint64(1)
+    high = words[0] >> np.uint64(1), words[1] >> np.uint64(1)
+    del words
+    both = steps.conjunction(low, high)
+    stacked = np.concatenate([low[0], high[0], both[0]]), np.concatenate([low[1], high[1], both[1]])
+    del low, high, both
+    values = steps.integers(stacked)
+    del stacked
+    ones, twos, threes = ((values[0][i : i + count], values[1][i : i + count]) for i in range(0, 3 * count, count))
+    del values
+    # what came of messages stays as it is until it is proved
+    flags = [(some[0] - threes[0], some[1] - threes[1]) for some in (ones, twos)] + [threes]
+    del ones, twos, threes
     return _destinations(steps, flags)
 
 
-def _destinations(steps: Steps, flags: Sequence[Parts]) -> Parts:
-    """From the flags of the values above 0: s_0 + sum over v of flag_v (s_v - s_0), s_v the destinations within v."""
+def _destinations(steps: Steps, flags: list[Parts]) -> Parts:
+    """From the flags of the values above 0: s_0 + sum over v of flag_v (s_v - s_0), s_v the destinations within v.
+
+    The list is emptied.
+    """
     rises = [_rises(steps.session, [flag[half] for flag in flags], half) for half in (0, 1)]
     x = _beside([flag[0] for flag in flags]), _beside([flag[1] for flag in flags])
-    product = steps.sum_of_products(x, (rises[0], rises[1]), len(flags))
-    del x, rises
-    first, second = (_lowest(steps.session, [flag[half] for flag in flags], half) for half in (0, 1))
-    first += product[0]
-    second += product[1]
-    return first, second
+    product = steps.sum_of_products(x, (rises.pop(0), rises.pop()), len(flags))
+    del x
+    lowest = []
+    halves = [[flag[half] for flag in flags] for half in (0, 1)]
+    flags.clear()
+    for half in (0, 1):  # a component's flags are given up before the next one's are counted
+        lowest.append(_lowest(steps.session, halves.pop(0), half))
+        lowest[half] += product[half]
+    return lowest[0], lowest[1]
 
 
 def _beside(parts: Sequence[Words]) -> Words:

@@ -15,7 +15,7 @@ from lingqu.share.api import FRACTION_BITS
 from lingqu.share.lookups import SEED_BYTES, Lookup
 from lingqu.share.outline import WORD, packed
 from lingqu.share.ranking import layout, stages
-from lingqu.share.rep3.circuits import chunks, network
+from lingqu.share.rep3.circuits import chunks, network, sized_chunks
 from lingqu.share.rep3.lookup import helper_of
 from lingqu.share.rep3.ranking import by_digits
 from lingqu.share.rep3.rows import DIGIT_BITS, STEP
@@ -25,6 +25,10 @@ from lingqu.share.tables import binary_bytes
 
 def _chunks(count: int) -> list[int]:
     return [rows.stop - rows.start for rows in chunks(count)]
+
+
+def _sized_chunks(count: int, bits: int) -> list[int]:
+    return [rows.stop - rows.start for rows in sized_chunks(count, bits)]
 
 
 class Tally:
@@ -179,7 +183,7 @@ class Tally:
 
     def to_bits(self, count: int, bits: int = 64, low: int = 0) -> None:
         """Machine.to_bits."""
-        for rows in _chunks(count):
+        for rows in _sized_chunks(count, bits):
             with self.turned(rows * bits // 64):
                 self.summed(rows, bits)
                 for choices, unions in network(bits, low):
@@ -218,7 +222,7 @@ class Tally:
     def compare(self, count: int, bits: int) -> None:
         """ranking.compare."""
         pairs = bits // 2
-        for rows in _chunks(count):
+        for rows in _sized_chunks(count, bits):
             self.conjunction((2 * pairs - 1) * packed(rows))
             self._choices(rows, bits - pairs, 2)
             self._show(packed(rows))
