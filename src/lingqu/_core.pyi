@@ -99,6 +99,14 @@ def pack_rows(rows: int, bits: int, numbered: bool, keys: Sequence[tuple[_Words,
     keys: (words, words that are XORed to them, width).
     """
 
+def group_pairs(
+    begins: _Indices, start: tuple[int, int, int], count: int
+) -> tuple[tuple[_Indices, _Indices], tuple[int, int, int]]:
+    """Up to `count` pairs of different places of one group (begins: of `group_places`), and where the next ones start.
+
+    start: (0, 0, 1) for the first; ValueError where no pair starts.
+    """
+
 def gather_packed(table: _Words, origin: _Indices, width: int, behind: bool) -> _Words:
     """As `gather` on rows of `width` bits without gaps; behind: in the last words, as for `interleave_within`."""
 

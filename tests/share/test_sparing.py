@@ -95,7 +95,7 @@ def test_many_rows_are_sorted_moved_and_moved_back(parties: Parties, width: int)
         mine, bits = m.constant(values), m.constant_bits(words & np.uint64(1), 1)
         order = m.sort(iter(key(m, words, width)))
         moved = m.apply(order, [mine, bits])
-        some = apply_first(m, order, iter([bits, mine]), 130)
+        some = apply_first(m, order, [bits, mine], 130)
         back = m.unapply(order, moved)
         return [m.reveal_bits(x) if isinstance(x, SharedBits) else m.reveal(x) for x in (*moved, *some, *back)]
 

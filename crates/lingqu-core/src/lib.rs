@@ -485,7 +485,7 @@ mod _core {
     };
     #[pymodule_export]
     use crate::sorting::{
-        choose_pairs, gather_packed, group_places, interleave, interleave_within, pack_rows, pair_planes,
+        choose_pairs, gather_packed, group_pairs, group_places, interleave, interleave_within, pack_rows, pair_planes,
     };
     #[pymodule_export]
     use crate::two::python::{

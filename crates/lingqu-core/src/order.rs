@@ -85,6 +85,35 @@ pub fn group_places(values: &[u32], groups: usize) -> Option<(Vec<u32>, Vec<u32>
     Some((places, begins))
 }
 
+/// A pair of places of one group: the group, the earlier place, the later one.
+pub type Pair = (u32, u32, u32);
+
+/// Up to `count` pairs of different places of one group, group by group, from a pair on; and the pair that comes next.
+/// begins: as `group_places` gives them.  None where the first pair lies elsewhere.
+pub fn group_pairs(begins: &[u32], from: Pair, count: usize) -> Option<(Vec<u32>, Vec<u32>, Pair)> {
+    let (mut group, mut one, mut other) = from;
+    if begins.is_empty() || other <= one || begins.get(group as usize).is_some_and(|begin| one < *begin) {
+        return None;
+    }
+    let (mut left, mut right) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    while left.len() < count {
+        let Some(end) = begins.get(group as usize + 1) else { break };
+        if other < *end {
+            left.push(one);
+            right.push(other);
+            other += 1;
+        } else if one + 2 < *end {
+            one += 1;
+            other = one + 1;
+        } else {
+            group += 1;
+            one = *end;
+            other = one + 1;
+        }
+    }
+    Some((left, right, (group, one, other)))
+}
+
 /// For pairs of rows (x, y) and each component: planes of x ^ y, then planes of y, `bits` each.  None when a row is not
 /// there.
 pub fn pair_planes(keys: Keys, left: &[u32], right: &[u32]) -> Option<Components> {
@@ -287,6 +316,29 @@ mod tests {
         assert_eq!(group_places(&[2, 0, 2, 4, 0], 5), Some((vec![1, 4, 0, 2, 3], vec![0, 2, 2, 4, 4, 5])));
         assert_eq!(group_places(&[], 1), Some((vec![], vec![0, 0])));
         assert_eq!(group_places(&[1], 1), None);
+    }
+
+    #[test]
+    fn pairs_of_every_group_come_once() {
+        let begins = [0, 2, 2, 3, 7];
+        let expected: Vec<(u32, u32)> = vec![(0, 1), (3, 4), (3, 5), (3, 6), (4, 5), (4, 6), (5, 6)];
+        for count in 1..9 {
+            let (mut found, mut at) = (vec![], (0, 0, 1));
+            loop {
+                let (left, right, next) = group_pairs(&begins, at, count).unwrap();
+                assert!(left.len() <= count);
+                if left.is_empty() {
+                    break;
+                }
+                found.extend(left.into_iter().zip(right));
+                at = next;
+            }
+            assert_eq!(found, expected);
+        }
+        assert_eq!(group_pairs(&[0, 0], (0, 0, 1), 5), Some((vec![], vec![], (1, 0, 1))));
+        assert_eq!(group_pairs(&[], (0, 0, 1), 5), None);
+        assert_eq!(group_pairs(&begins, (3, 2, 4), 5), None);
+        assert_eq!(group_pairs(&begins, (3, 4, 4), 5), None);
     }
 
     #[test]

@@ -42,15 +42,26 @@ pub fn choose_pairs<'py>(
     Ok((own.into_pyarray(py), top.0.into_pyarray(py), top.1.into_pyarray(py)))
 }
 
+type OutPlaces<'py> = (Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u32>>);
+
 #[pyfunction]
-pub fn group_places<'py>(
-    py: Python<'py>,
-    values: Indices<'py>,
-    groups: usize,
-) -> PyResult<(Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<u32>>)> {
+pub fn group_places<'py>(py: Python<'py>, values: Indices<'py>, groups: usize) -> PyResult<OutPlaces<'py>> {
     let values = values.as_slice()?;
     let (places, begins) = py.detach(|| order::group_places(values, groups)).ok_or_else(out_of_range)?;
     Ok((places.into_pyarray(py), begins.into_pyarray(py)))
+}
+
+#[pyfunction]
+pub fn group_pairs<'py>(
+    py: Python<'py>,
+    begins: Indices<'py>,
+    start: order::Pair,
+    count: usize,
+) -> PyResult<(OutPlaces<'py>, order::Pair)> {
+    let begins = begins.as_slice()?;
+    let found = py.detach(|| order::group_pairs(begins, start, count));
+    let (left, right, next) = found.ok_or_else(out_of_range)?;
+    Ok(((left.into_pyarray(py), right.into_pyarray(py)), next))
 }
 
 #[pyfunction]

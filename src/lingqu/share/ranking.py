@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from math import isqrt
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from lingqu import _core
 from lingqu.share.api import Words
+from lingqu.share.sparing import release
 
 Order = NDArray[np.uint32]
 Compare = Callable[[Order, Order], NDArray[np.bool_]]
@@ -126,17 +126,17 @@ def ranks(plan: tuple[Stage, ...], compare: Compare, together: int, of_more: int
     for stage in plan:
         limits = [together if count <= together or of_more is None else of_more for count in stage.comparisons]
         order = _joined(compare, order, stage, limits)
+        release(len(order))
     return order
 
 
 def _joined(compare: Compare, order: Order, stage: Stage, limits: list[int]) -> Order:
     """The order of the sorted rows and the stage's further ones."""
-    gap = _searched(compare, order, stage, limits)
-    by, begins = _core.group_places(gap, stage.known + 1)
-    gap = gap[by]
+    by, begins = _core.group_places(_searched(compare, order, stage, limits), stage.known + 1)
     by += np.uint32(stage.known)
+    release(stage.added)
     place = np.zeros(stage.added, np.uint32)
-    for left, right, spare in _batches(_pairs(gap), stage.pairs, limits[-1]):
+    for left, right, spare in _batches(begins, stage.pairs, limits[-1]):
         # rows 0 and 1 differ, and how they compare is opened anyway
         x, y = np.zeros(len(left) + spare, np.uint32), np.ones(len(left) + spare, np.uint32)
         np.take(by, left, out=x[: len(left)])
@@ -146,9 +146,10 @@ def _joined(compare: Compare, order: Order, stage: Stage, limits: list[int]) -> 
         np.add.at(place, right[less], np.uint32(1))
         np.add.at(place, left[~less], np.uint32(1))
         del left, right, less
-    place += gap
-    place += begins[gap]
-    del gap
+    # before a further row stand the sorted ones below its gap, and the further ones of the gaps before that
+    firsts = begins[:-1] + np.arange(stage.known + 1, dtype=np.uint32)
+    place += np.repeat(firsts, np.diff(begins))
+    del firsts
     out = np.zeros(stage.known + stage.added, np.uint32)
     out[place] = by
     del place, by
@@ -199,30 +200,20 @@ def _stretches(start: int, stop: int, length: int) -> Iterator[tuple[int, slice]
         start += end - at
 
 
-def _pairs(gap: Order) -> Iterator[tuple[Order, Order]]:
-    """All pairs of positions that hold the same value in a sorted array, the earlier first, some at a time."""
-    at, distance = np.flatnonzero(gap[:-1] == gap[1:]).astype(np.uint32), 1
-    while len(at):
-        yield at, at + np.uint32(distance)
-        distance += 1
-        at = at[at < len(gap) - distance]
-        at = at[gap[at] == gap[at + np.uint32(distance)]]
+def _batches(begins: Order, declared: int, together: int) -> Iterator[tuple[Order, Order, int]]:
+    """Pairs of places between the same pivots as they are compared, and how many others are compared with them.
 
-
-def _batches(pairs: Iterator[tuple[Order, Order]], declared: int, together: int) -> Iterator[tuple[Order, Order, int]]:
-    """Pairs as they are compared, and how many others are compared with them.
-
-    The declared ones come first, filled up to their number; those beyond it come apart from them.
+    begins: of each gap among the places.  The declared ones come first, filled up to their number; those beyond it come
+    apart from them.
     """
-    none = np.zeros(0, np.uint32)
-    left, right = none, none
+    start = (0, 0, 1)
     while declared:
         size = min(declared, together)
-        while len(left) < size and (more := next(pairs, None)) is not None:
-            left, right = np.concatenate([left, more[0]]), np.concatenate([right, more[1]])
-        yield left[:size], right[:size], max(size - len(left), 0)
-        left, right = left[size:], right[size:]
+        (left, right), start = _core.group_pairs(begins, start, size)
+        yield left, right, size - len(left)
         declared -= size
-    for more in chain([(left, right)], pairs):
-        for start in range(0, len(more[0]), together):
-            yield more[0][start : start + together], more[1][start : start + together], 0
+    while True:
+        (left, right), start = _core.group_pairs(begins, start, together)
+        if not len(left):
+            return
+        yield left, right, 0
