@@ -24,7 +24,7 @@ from lingqu.share.relation import (
 )
 from lingqu.share.sparing import sparing
 
-CHUNK_ROWS = 1 << 18
+CHUNK_ROWS = 1 << 17
 """Sorted rows whose destinations are found together, if there are no more; else half as many."""
 
 

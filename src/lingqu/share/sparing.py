@@ -9,7 +9,7 @@ from lingqu import _core
 
 MANY_ROWS = 1 << 16
 """Rows from which on memory is given back once the work is done."""
-MOST_ROWS = 1 << 18
+MOST_ROWS = 1 << 17
 """Rows from which on a column is worth giving back as soon as it is freed, and waiting bits are worth packing."""
 
 
