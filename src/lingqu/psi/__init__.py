@@ -3,12 +3,12 @@
 from lingqu.psi.agreement import Result, Terms
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
-from lingqu.psi.files import Outcome, intersect_files
+from lingqu.psi.files import Outcome, finish_files, intersect_files
 from lingqu.psi.forms import FORMS, normalise, require_forms
 from lingqu.psi.parts import PART
 from lingqu.psi.protocols import PROTOCOLS, Choice, Line, choose, intersect
 from lingqu.psi.runner import run, run_many
-from lingqu.psi.session import Session, join_session, open_session
+from lingqu.psi.session import Session, join_session, open_session, resume_session
 from lingqu.psi.tables import DECLARATION, ECDH_P256, ECDH_SM2, MANY, RR22, RR22_MALICIOUS
 
 __all__ = [
@@ -31,12 +31,14 @@ __all__ = [
     "Terms",
     "choose",
     "elements",
+    "finish_files",
     "intersect",
     "intersect_files",
     "join_session",
     "normalise",
     "open_session",
     "require_forms",
+    "resume_session",
     "run",
     "run_many",
 ]

@@ -17,7 +17,7 @@ from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput, TableChanged
 from lingqu.psi.agreement import Terms
 from lingqu.psi.parts import PART
-from lingqu.psi.session import Report, open_session
+from lingqu.psi.session import Report, Session, open_session, resume_session
 from lingqu.psi.spill import Fingerprint
 
 
@@ -41,21 +41,51 @@ def intersect_files(
     most: int = PART,
     report: Report = lambda done, total: None,
 ) -> Outcome:
-    """Intersect a table with the peer's; both call it alike.
+    """Intersect a table with the peer's; both call it alike.  The channel is closed when it returns.
 
+    It is closed when the last message has been sent, before anything is compared or written: nothing that the peer sees
+    waits for how many match.  A recipient that breaks off after that goes on alone, by `finish_files`.
     source: a .csv, .csv.gz or .parquet file, or `postgresql://…#schema.table`.  keys: its key columns, in the order of
     terms.forms; types as for `elements`, CSV columns being text.  output: a .csv or .parquet file for this party's rows
     in both, keys and `columns`, in the table's order.  folder: this party's own, on a disk with room for its keys; a
     call that broke off goes on from there when both call again.  most: rows of the larger side in a part.
     Cost and disclosure: as for `open_session` and the protocol, part by part.  Memory: a part of about `most` rows, and
-    8 bytes a row in both.  BadInput, Refused, ProtocolViolation as there; TableChanged when the table is another when
-    the result is written.
+    8 bytes a row in both.  Disk: as for `Session.run`.  BadInput, Refused, ProtocolViolation as there; TableChanged
+    when the table is another when the result is written.
     """
-    if output is not None and output.suffix not in (".csv", ".parquet"):
-        raise BadInput(f"{output.name} is no file for rows.", "Name one that ends in .csv or .parquet.")
+    _check(output)
     table = _Table(source, keys, columns)
     session = open_session(channel, table.keys, table.rows, terms, folder, most=most)
     session.run(channel, report=report)
+    channel.close()
+    return _finished(session, table, terms, output)
+
+
+def finish_files(
+    source: str,
+    keys: Sequence[str],
+    terms: Terms,
+    folder: Path,
+    output: Path | None = None,
+    *,
+    columns: Sequence[str] = (),
+    most: int = PART,
+) -> Outcome:
+    """The rows of an `intersect_files` that broke off after its last message, without the peer, to whom it is over.
+
+    All arguments: as there.  BadInput where messages are missing, so that both have to call `intersect_files` again;
+    TableChanged as there.
+    """
+    _check(output)
+    return _finished(resume_session(folder, terms, most=most), _Table(source, keys, columns), terms, output)
+
+
+def _check(output: Path | None) -> None:
+    if output is not None and output.suffix not in (".csv", ".parquet"):
+        raise BadInput(f"{output.name} is no file for rows.", "Name one that ends in .csv or .parquet.")
+
+
+def _finished(session: Session, table: _Table, terms: Terms, output: Path | None) -> Outcome:
     found = session.rows()
     if found is not None and output is not None:
         table.write(found, terms.forms, session.fingerprint, output)

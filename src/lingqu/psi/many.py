@@ -26,9 +26,9 @@ from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
 from lingqu.kinds.mechanism import Cost
 from lingqu.ot import vole
 from lingqu.psi.agreement import Result, Terms
-from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
-from lingqu.psi.rr22 import BLOCK, CHUNK, SEED, Hashes, encoded, shared
+from lingqu.psi.heard import Heard
+from lingqu.psi.rr22 import BLOCK, CHUNK, SEED, Hashes, encoded
 
 NAME = "psi.many"
 HELLO = 32 + 8 + 24
@@ -89,9 +89,10 @@ class _Meeting:
         return f"_Meeting(sizes={self.sizes})"
 
 
-def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
-    """Intersect this party's set with all others'; all call it with the same terms.
+def exchange(channel: Channel, own: Elements, terms: Terms) -> Heard | None:
+    """All messages of an intersection of this party's set with all others'; all call it with the same terms.
 
+    What a recipient is left with tells what all have; None at a party that learns nothing.
     terms.recipients: one party, the leader, or all, and then party 0 leads.  Cost: `cost`.  Memory and work: those of
     psi.rr22 for each pair with the leader.
     Discloses: every size to all; to recipients which of their elements all have.
@@ -115,12 +116,12 @@ def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
         share ^= _core.blocks_under(key, keys)
     if channel.party != leader:
         _program(Pair(channel, leader), meeting, channel.party, leader, hashes, share)
-        return _told(channel, hashes, leader) if channel.party in terms.recipients else Intersection(None, None)
+        return _told(channel, hashes, leader) if channel.party in terms.recipients else None
     total = _read(channel, hashes, meeting, share)
-    found = ~total.reshape(-1, 2).any(axis=1)
+    found = np.asarray(~total.reshape(-1, 2).any(axis=1))
     if len(terms.recipients) > 1:
         _tell(channel, keys.reshape(-1, 2)[found])
-    return shared(which[found], len(own))
+    return Heard.marked(which, found)
 
 
 def _meet(channel: Channel, terms: Terms, size: int) -> _Meeting:
@@ -233,7 +234,7 @@ def _tell(channel: Channel, found: Words) -> None:
             channel.send(peer, message.data.cast("B") if len(found) else b"", Tag.BLOCKS)
 
 
-def _told(channel: Channel, hashes: Hashes, leader: int) -> Intersection:
+def _told(channel: Channel, hashes: Hashes, leader: int) -> Heard:
     """This party's elements among the digests; ProtocolViolation for digests that it has not."""
     keys, _, which = hashes
     name = channel.parties[leader]
@@ -246,7 +247,7 @@ def _told(channel: Channel, hashes: Hashes, leader: int) -> Intersection:
     found = meeting.found()
     if not known.all() or int(found.sum()) != count:
         raise ProtocolViolation(f"{name} finds elements that this party has not.", "Check its software.", party=name)
-    return shared(which[found], len(which))
+    return Heard.marked(which, found)
 
 
 def cost(sizes: tuple[int, ...], leader: int, found: int | None = None) -> Cost:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Adversary, Cost
@@ -16,14 +18,17 @@ from lingqu.psi.agreement import Result, Terms
 from lingqu.psi.declaration import DECLARATION, RR22, RR22_MALICIOUS
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
+from lingqu.psi.heard import Heard
 
-Run = Callable[[Channel, Elements, Terms], Intersection]
+Run = Callable[[Channel, Elements, Terms], Heard | Intersection | None]
+"""All messages of a protocol.  It gives what is left to compare, or a result where it has compared already; None at a
+party that learns nothing."""
 
 PROTOCOLS: dict[str, Run] = {
     **dict.fromkeys(ecdh.GROUPS, ecdh.intersect),
-    rr22.NAME: rr22.intersect,
-    rr22.MALICIOUS: rr22.intersect,
-    many.NAME: many.intersect,
+    rr22.NAME: rr22.exchange,
+    rr22.MALICIOUS: rr22.exchange,
+    many.NAME: many.exchange,
 }
 
 _TO_ONE = {rr22.MALICIOUS}
@@ -59,15 +64,36 @@ class Choice:
     reason: str
 
 
-def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
-    """Intersect this party's set with its peer's by the protocol that the terms name; both call it alike.
+def exchange(channel: Channel, own: Elements, terms: Terms) -> Heard | None:
+    """All messages of an intersection by the protocol that the terms name; what a recipient then compares alone.
 
+    Both call it alike.  None at a party that learns nothing.  What the peer sees of this party's times does not depend
+    on how many elements match, where the peer may not know that and the protocol compares after its messages.
     Cost, work, memory and disclosure: see the protocol's own module.  BadInput for a protocol that is not known.
     """
     run = PROTOCOLS.get(terms.protocol)
     if run is None:
         raise BadInput(f"There is no intersection protocol {terms.protocol!r}.", f"Known: {', '.join(PROTOCOLS)}.")
-    return run(channel, own, terms)
+    said = run(channel, own, terms)
+    return _marked(said, len(own)) if isinstance(said, Intersection) else said
+
+
+def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
+    """Intersect this party's set with its peer's: `exchange`, and then what it left to compare."""
+    heard = exchange(channel, own, terms)
+    if heard is None:
+        return Intersection(None, None)
+    elements = heard.compare()
+    return Intersection(len(elements), None if terms.result is Result.SIZE else elements)
+
+
+def _marked(found: Intersection, count: int) -> Heard | None:
+    """A result that was compared already; of a number alone, as many marks.  count: of own elements."""
+    if found.size is None:
+        return None
+    marks = np.zeros(count, bool)
+    marks[slice(found.size) if found.elements is None else found.elements] = True
+    return Heard.marked(np.arange(count, dtype=np.uint32), marks)
 
 
 def seconds(protocol: str, cost: Cost, sizes: tuple[int, int], line: Line, result: Result = Result.ELEMENTS) -> float:

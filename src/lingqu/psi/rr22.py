@@ -29,8 +29,8 @@ from lingqu.kinds.errors import BadInput, ProtocolViolation, Unavailable
 from lingqu.kinds.mechanism import Cost
 from lingqu.ot import vole
 from lingqu.psi.agreement import MESSAGE, Agreement, Result, Terms, agree, tag_bytes
-from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
+from lingqu.psi.heard import Heard
 
 NAME = "psi.rr22"
 MALICIOUS = "psi.rr22.malicious"
@@ -48,11 +48,13 @@ Hashes = tuple[Words, Words, NDArray[np.uint32]]
 """Keys, values, and which element each pair is of."""
 
 
-def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
-    """Intersect this party's set with its peer's; both call it with the same terms.
+def exchange(channel: Channel, own: Elements, terms: Terms) -> Heard | None:
+    """All messages of an intersection with the peer's set; both call it with the same terms.
 
+    What a recipient is left with is compared afterwards, so that the peer sees nothing that waits for it; None at a
+    party that learns nothing.  Where both are recipients, the receiver has compared before it sends its marks.
     The first recipient is the receiver.  Cost: `cost`.  Work: linear in both sizes.
-    Memory: about 120 bytes an element of the own set and 60 of the peer's, and 40 MB for the correlations.
+    Memory: about 120 bytes an element of the own set and 70 of the peer's, and 40 MB for the correlations.
     Discloses: both sizes to both; to recipients which of their elements the peer has too.  BadInput when the terms ask
     for the number alone: this protocol tells the receiver more, take psi.ecdh.
     """
@@ -78,7 +80,7 @@ def _width(sizes: tuple[int, int], safe: bool) -> int:
     return ORACLE_TAG if safe else tag_bytes(sizes)
 
 
-def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> Intersection:
+def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> Heard:
     peer, count = 1 - channel.party, agreement.sizes[1 - channel.party]
     width = _width(agreement.sizes, safe)
     columns = _core.okvs_columns(len(own))
@@ -102,22 +104,17 @@ def _receive(channel: Channel, own: Elements, agreement: Agreement, safe: bool) 
         drawn = _joint(channel, drawn, answer[vole.PROOF :], promised)
     tags = _core.rr22_tags((seed, width), (keys, values), taken.c, None, drawn or None)
     del taken, keys, values
+    theirs = np.empty(count * width, np.uint8)
+    for start in range(0, len(theirs), CHUNK * width):  # all of them before any is compared: the peer sees this pace
+        part = theirs[start : start + CHUNK * width]
+        part[:] = np.frombuffer(channel.receive(peer, len(part), Tag.BLOCKS), np.uint8)
+    if peer not in agreement.terms.recipients:
+        return Heard(which, width, tags, theirs)
     meeting = _core.TagMeeting(tags, width)
-    del tags
-    matched = np.empty(count, bool)
-    for start in range(0, count, CHUNK):
-        part = matched[start : start + CHUNK]
-        part[:] = meeting.meet(np.frombuffer(channel.receive(peer, len(part) * width, Tag.BLOCKS), np.uint8))
-    if peer in agreement.terms.recipients and count:
+    matched = meeting.meet(theirs)
+    if count:
         channel.send(peer, np.packbits(matched, bitorder="little").data.cast("B"), Tag.BLOCKS)
-    return shared(which[meeting.found()], len(own))
-
-
-def shared(elements: NDArray[np.uint32], count: int) -> Intersection:
-    """Elements, each named once, in order.  count: of all."""
-    found = np.zeros(count, bool)
-    found[elements] = True
-    return Intersection(len(elements), np.flatnonzero(found))
+    return Heard.marked(which, meeting.found())
 
 
 def _prepared(own: Elements, salt: bytes, columns: int) -> tuple[Hashes, bytes, Words]:
@@ -147,7 +144,7 @@ def _joint(channel: Channel, own: bytes, theirs: bytes, promised: bytes) -> byte
     return (np.frombuffer(own, np.uint8) ^ np.frombuffer(theirs, np.uint8)).tobytes()
 
 
-def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> Intersection:
+def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> Heard | None:
     peer, count = 1 - channel.party, agreement.sizes[1 - channel.party]
     width = _width(agreement.sizes, safe)
     columns = _core.okvs_columns(count)
@@ -174,12 +171,12 @@ def _send(channel: Channel, own: Elements, agreement: Agreement, safe: bool) -> 
     for start in range(0, len(own), CHUNK):
         channel.send(peer, tags[start * width : (start + CHUNK) * width].data.cast("B"), Tag.BLOCKS)
     if channel.party not in agreement.terms.recipients:
-        return Intersection(None, None)
+        return None
     if not len(own):
-        return Intersection(0, np.zeros(0, np.int64))
+        return Heard.marked(which, np.zeros(0, bool))
     marks = np.frombuffer(channel.receive(peer, -(-len(own) // 8), Tag.BLOCKS), np.uint8)
     matched = np.unpackbits(marks, count=len(own), bitorder="little").astype(bool)
-    return shared(which[order[matched]], len(own))
+    return Heard.marked(which[order], matched)
 
 
 def cost(receiver: int, sender: int, recipients: int = 1, safe: bool = False) -> Cost:

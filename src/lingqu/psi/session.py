@@ -2,7 +2,9 @@
 
 Both parties agree on terms, numbers of rows and a salt that neither could choose (committed to before it is opened),
 write their keys to disk part by part, and intersect one part after the other with fresh keys of the protocol each.
-A part is done when its result lies on disk at both; after a crash both say which they have and do the others.
+A part is done when what its messages gave lies on disk at both; after a crash both say which they have and do the
+others.  A recipient compares when all parts are done and it has nothing more to say, so that nothing which the peer
+sees waits for how many match; what it keeps until then has a size that does not depend on them either.
 A salt serves one table at one version alone: beside it lies the table's fingerprint, and another table gets another.
 Adversary and assumption: the protocol's.  Discloses: both numbers of rows, what the protocol discloses, and after a
 crash which parts were done.
@@ -15,7 +17,7 @@ import hmac
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -28,8 +30,9 @@ from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
 from lingqu.kinds.mechanism import Cost
 from lingqu.psi.agreement import LARGEST, Result, Terms
+from lingqu.psi.heard import Heard
 from lingqu.psi.parts import PART, Parts, filled, parted
-from lingqu.psi.protocols import intersect
+from lingqu.psi.protocols import exchange
 from lingqu.psi.rr22 import MALICIOUS
 from lingqu.psi.spill import Batches, Spill
 
@@ -44,6 +47,7 @@ Report = Callable[[int, int], None]
 class State(Document):
     """What lies beside the parts.  salt: of the parts.  fingerprint: of this party's table.  subject: of the terms."""
 
+    party: Annotated[int, Field(ge=0, le=1)]
     salt: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", repr=False)]
     fingerprint: str
     subject: str
@@ -53,7 +57,10 @@ class State(Document):
 
 
 class Session:
-    """One party's side of one intersection; made by `open_session` or `join_session`.  folder: this party's alone."""
+    """One party's side of one intersection; made by `open_session`, `join_session` or `resume_session`.
+
+    folder: this party's alone.
+    """
 
     def __init__(self, party: int, state: State, spill: Spill, folder: Path) -> None:
         self._party = party
@@ -66,7 +73,7 @@ class Session:
         return f"Session({self.parts.count} parts, {len(self.done(range(self.parts.count)))} done)"
 
     def done(self, parts: range) -> list[int]:
-        """Those of some parts whose result lies on this party's disk."""
+        """Those of some parts whose messages have all been exchanged, by what lies on this party's disk."""
         return [part for part in parts if self._result(part).exists()]
 
     def run(
@@ -77,11 +84,14 @@ class Session:
         report: Report = lambda done, total: None,
         proceed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Intersect the parts of a range that are not done at both parties; both call it with the same range.
+        """Exchange the messages of the parts of a range that are not done at both parties; both call it with the same.
 
+        When it returns, this party has said all that it says.  Close the channel, or go on with what takes as long
+        whatever matches, before `rows` or `size` are asked for: they compare, and a peer may see when it is over.
         parts: None for all.  Several workers or machines can take a range each, over a channel of their own.
         report: told this party's rows that are done, of all in the range.  proceed: asked before each part.
         Cost: a message of a bit a part each way, then the protocol's cost for every part.  Memory: one part's.
+        Disk at a recipient, until `discard`: two tags and 4 bytes an element of a part, and 12 bytes a row.
         """
         mine = range(self.parts.count) if parts is None else parts
         missing = self._missing(channel, mine)
@@ -94,16 +104,19 @@ class Session:
             report(finished + (total - finished) * number // len(missing), total)
 
     def rows(self) -> NDArray[np.int64] | None:
-        """This party's rows whose key both have, in order, once all parts are done; None where it may not know."""
+        """This party's rows whose key both have, in order, once all parts are done; None where it may not know.
+
+        Needs no peer.  Memory: one part's, and the rows.  BadInput when a part is missing.
+        """
         if self._state.terms.result is Result.SIZE or self._party not in self._state.terms.recipients:
             return None
-        return np.sort(np.concatenate(list(self._results())))
+        return np.sort(np.concatenate([self._rows(part) for part in range(self.parts.count)]))
 
     def size(self) -> int | None:
-        """How many keys both have, for a result of that kind; None at a party that may not know."""
+        """How many keys both have, for a result of that kind; None at a party that may not know.  Needs no peer."""
         if self._state.terms.result is not Result.SIZE or self._party not in self._state.terms.recipients:
             return None
-        return sum(int(found[0]) for found in self._results())
+        return sum(len(self._kept(part)[0].compare()) for part in range(self.parts.count))
 
     def discard(self) -> None:
         """Remove everything of this session from the disk."""
@@ -139,31 +152,40 @@ class Session:
         own, place = self._spill.read(part)
         sizes = self.parts.sizes
         agreed = terms.model_copy(update={"largest": max(sizes), "sizes": sizes})
-        found = intersect(channel, filled(own, sizes[self._party]), agreed)
-        if found.elements is not None:
-            result = place[own.rows_of(found.elements[found.elements < len(own)])]
-        else:
-            result = np.array([found.size or 0], np.int64)
-        self._keep(part, result)
+        self._keep(part, exchange(channel, filled(own, sizes[self._party]), agreed), own.element_of, place)
 
-    def _keep(self, part: int, result: NDArray[np.int64]) -> None:
-        """A part's result, on disk for good before the part counts as done."""
+    def _keep(self, part: int, heard: Heard | None, element_of: NDArray[np.int64], place: NDArray[np.int64]) -> None:
+        """All that a part's rows follow from, on disk for good before the part counts as done; nothing at others.
+
+        element_of: of every row of this party's in the part, whose row in the table is `place`.
+        """
 
         def write(path: Path) -> None:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                np.lib.format.write_array(file, result, allow_pickle=False)
+                if heard is not None:
+                    heard.write(file)
+                    for array in (element_of.astype(np.uint32), place):
+                        np.lib.format.write_array(file, array, allow_pickle=False)
                 file.flush()
                 os.fsync(file.fileno())
 
         _durably(self._result(part), write)
 
-    def _results(self) -> Iterator[NDArray[np.int64]]:
-        for part in range(self.parts.count):
-            try:
-                with open(self._result(part), "rb") as file:
-                    yield np.lib.format.read_array(file, allow_pickle=False)
-            except FileNotFoundError:
-                raise BadInput(f"Part {part} of {self.parts.count} is not done.", "Run the missing parts.") from None
+    def _kept(self, part: int) -> tuple[Heard, NDArray[np.uint32], NDArray[np.int64]]:
+        """What `_keep` wrote at a recipient."""
+        try:
+            with open(self._result(part), "rb") as file:
+                heard = Heard.read(file)
+                element_of, place = (np.lib.format.read_array(file, allow_pickle=False) for _ in range(2))
+        except FileNotFoundError:
+            raise BadInput(f"Part {part} of {self.parts.count} is not done.", "Run the missing parts.") from None
+        return heard, element_of, place
+
+    def _rows(self, part: int) -> NDArray[np.int64]:
+        heard, element_of, place = self._kept(part)
+        found = np.zeros(self.parts.sizes[self._party], bool)
+        found[heard.compare()] = True
+        return place[found[element_of]]
 
     def _result(self, part: int) -> Path:
         return self._folder / f"done-{part:06d}"
@@ -191,7 +213,7 @@ def open_session(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if rows > terms.largest:
         raise Refused(f"{rows} rows are more than the agreed {terms.largest}.", "Agree on more.", term="set-size")
-    subject = hashlib.sha256(b"lingqu psi session 1" + terms.canonical() + most.to_bytes(8, "little")).digest()
+    subject = _subject(terms, most)
     earlier = None if terms.protocol in ONCE else _resumable(channel.party, batches, rows, subject.hex(), folder)
     salt, both, again = _agreed(channel, terms, rows, peer_rows, subject, earlier)
     if earlier is not None and again:
@@ -201,9 +223,36 @@ def open_session(
     parts = _parts(terms, both, most)
     spill = Spill(folder, parts.count, range(parts.count))
     known = spill.write(batches, terms.forms, salt, rows)
-    state = State(salt=salt.hex(), fingerprint=known, subject=subject.hex(), terms=terms, rows=both, most=most)
+    state = State(
+        party=channel.party,
+        salt=salt.hex(),
+        fingerprint=known,
+        subject=subject.hex(),
+        terms=terms,
+        rows=both,
+        most=most,
+    )
     _durably(folder / STATE, lambda path: _write(path, state.canonical()))
     return Session(channel.party, state, spill, folder)
+
+
+def resume_session(folder: Path, terms: Terms, *, most: int = PART) -> Session:
+    """A recipient's session whose messages were all exchanged before it broke off: it needs no peer for its rows.
+
+    terms, most: as in the call that broke off.  BadInput where nothing of them lies in the folder, or not every part.
+    What lies there is of the table as it was then: compare `Session.fingerprint` with the present one.
+    """
+    try:
+        state = State.parse((folder / STATE).read_bytes())
+    except FileNotFoundError:
+        raise BadInput(f"There is no session in {folder}.", "Open one with the peer.") from None
+    if state.subject != _subject(terms, most).hex():
+        raise BadInput(f"The session in {folder} is of other terms.", "Name those of the call that broke off.")
+    count = _parts(state.terms, state.rows, state.most).count
+    session = Session(state.party, state, Spill(folder, count, range(count)), folder)
+    if len(session.done(range(count))) < count:
+        raise BadInput("Not every part has been exchanged.", "Go on with the peer: both call again.")
+    return session
 
 
 def join_session(party: int, document: bytes, batches: Batches, folder: Path, parts: range) -> Session:
@@ -222,6 +271,10 @@ def join_session(party: int, document: bytes, batches: Batches, folder: Path, pa
 def opening_cost(parts: Parts) -> Cost:
     """Rounds and bytes of `open_session`, and of the message by which `Session.run` of all parts begins."""
     return Cost(3, 2 * (HELLO + NONCE + -(-parts.count // 8)))
+
+
+def _subject(terms: Terms, most: int) -> bytes:
+    return hashlib.sha256(b"lingqu psi session 1" + terms.canonical() + most.to_bytes(8, "little")).digest()
 
 
 def _parts(terms: Terms, rows: tuple[int, int], most: int) -> Parts:

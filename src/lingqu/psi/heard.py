@@ -1,0 +1,66 @@
+"""What a recipient holds once its last word is said: enough to compare alone, of a size that public sizes decide.
+
+Comparing takes longer the more match.  A peer may not know how many do, so nothing that it can see may wait for it:
+a protocol exchanges all its messages and gives this, which is kept, and is compared when nobody waits any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lingqu import _core
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """of: which of the own elements each own tag is of; one may have several, or none.
+
+    width: bytes of a tag.  mine: the own tags, one after the other.  theirs: the peer's, in the order of `sorted_tags`.
+    width 0: what both have is known, since the peer knows it too; mine: a byte an entry of `of`, 1 where both have it.
+    """
+
+    of: NDArray[np.uint32]
+    width: int
+    mine: Bytes
+    theirs: Bytes
+
+    def __repr__(self) -> str:
+        return f"Heard({len(self.of)} tags of {self.width} bytes)"
+
+    @classmethod
+    def marked(cls, of: NDArray[np.uint32], marks: NDArray[np.bool_]) -> Heard:
+        """Of a protocol that has told both sides what they have.  marks: an entry each of `of`."""
+        return cls(of, 0, marks.view(np.uint8), np.zeros(0, np.uint8))
+
+    def compare(self) -> NDArray[np.int64]:
+        """The own elements that the peer has too, in order.  Work: of the sizes, and of how many match."""
+        if self.width:
+            meeting = _core.TagMeeting(self.mine, self.width)
+            meeting.meet(self.theirs)
+            both = meeting.found()
+        else:
+            both = self.mine.view(np.bool_)
+        found = np.zeros(int(self.of.max(initial=0)) + 1, bool)
+        found[self.of[both]] = True
+        return np.flatnonzero(found)
+
+    def write(self, file: IO[bytes]) -> None:
+        """To a file.  Bytes: as the sizes of both sets say, whatever matches."""
+        for array in (self.of, np.array([self.width], np.int64), self.mine, self.theirs):
+            np.lib.format.write_array(file, array, allow_pickle=False)
+
+    @classmethod
+    def read(cls, file: IO[bytes]) -> Heard:
+        """What `write` wrote."""
+        of, width, mine, theirs = (_array(file) for _ in range(4))
+        return cls(of, int(width[0]), mine, theirs)
+
+
+def _array(file: IO[bytes]) -> NDArray[Any]:
+    return np.lib.format.read_array(file, allow_pickle=False)
