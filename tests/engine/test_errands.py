@@ -20,7 +20,7 @@ from lingqu.engine.release import Release, found
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.errands import Errand, Finding, Given, Runner
-from lingqu.kinds.errors import BadInput, LingquError, Refused
+from lingqu.kinds.errors import BadInput, LingquError, PartyLost, Refused
 from lingqu.kinds.programs import Program
 from lingqu.kinds.schema import ColumnType
 from lingqu.net.memory import memory_channels
@@ -83,6 +83,7 @@ def run(
     folder: Path,
     gates: tuple[Gate, Gate] = (lambda *_: None, lambda *_: None),
     which: Plan | None = None,
+    more: Callable[[int], dict[str, Any]] = lambda party: {},
 ) -> list[Release | LingquError | None]:
     """What each party ends with."""
     channels = memory_channels(PARTIES)
@@ -95,10 +96,10 @@ def run(
                 channel,
                 lambda step: {"x": np.array([1, 2, 3])},
                 {},
-                lambda step, traffic: None,
-                gates[channel.party],
+                gate=gates[channel.party],
                 job=JOB,
                 folder=folder / str(channel.party),
+                **({"on_step": lambda step, traffic: None} | more(channel.party)),
             )
         except LingquError as error:
             channel.close()
@@ -135,6 +136,54 @@ def test_every_gate_is_asked_and_the_reveal_waits_for_both(tmp_path: Path) -> No
     opened = [place for place, (_, step, reveal) in enumerate(asked) if (step, reveal) == ("add", True)]
     after = [place for place, entry in enumerate(asked) if entry[1:] == ("add", False)][2:]
     assert max(opened) < min(after)
+
+
+def test_a_recipient_leaves_before_it_looks_at_what_it_found(tmp_path: Path) -> None:
+    """Its channel is closed and its node told of the step and of the end, once; who learns nothing does not leave."""
+    events: list[tuple[int, str]] = []
+
+    def looking(errand: Errand) -> Finding | None:
+        finding = add(errand)
+        errand.leave()
+        errand.leave()
+        if finding is not None:
+            with pytest.raises(PartyLost, match="closed"):
+                errand.channel.send(1, b"")
+        events.append((errand.channel.party, "looks"))
+        return finding
+
+    def leaves(party: int) -> dict[str, Any]:
+        return {
+            "on_step": lambda step, traffic: events.append((party, step.id)),
+            "left": lambda: events.append((party, "left")),
+        }
+
+    found = run(looking, tmp_path, more=leaves)
+    assert isinstance(found[0], Release)
+    order = [[event for who, event in events if who == party] for party in (0, 1)]
+    assert order[0] == ["scan0", "scan1", "add", "left", "looks", "release"]
+    assert order[1] == ["scan0", "scan1", "looks", "add", "release"]
+
+
+def test_a_recipient_whose_mechanism_does_not_leave_does_so_before_the_release_is_made(tmp_path: Path) -> None:
+    events: list[str] = []
+
+    def leaves(party: int) -> dict[str, Any]:
+        return {
+            "on_step": lambda step, traffic: events.append(step.id) if party == 0 else None,
+            "left": lambda: events.append("left"),
+        }
+
+    run(add, tmp_path, more=leaves)
+    assert events == ["scan0", "scan1", "add", "left", "release"]
+
+
+def test_who_leaves_without_having_asked_the_gate_gets_nothing(tmp_path: Path) -> None:
+    def hasty(errand: Errand) -> Finding | None:
+        errand.leave()
+        return Finding({"total": np.array([1])})
+
+    assert all("no gate" in str(error) for error in run(hasty, tmp_path))
 
 
 @pytest.mark.parametrize("party", [0, 1])

@@ -58,6 +58,11 @@ class Told:
         if self.refuse is not None:
             raise self.refuse
 
+    def left(self) -> None:
+        self.lines.append("left")
+        if self.refuse is not None:
+            raise self.refuse
+
     def ended(self, figures: Mapping[str, Any], release: Path | None, error: LingquError | None) -> None:
         self.error, self.release = error, release
         self.over.set()
@@ -128,6 +133,7 @@ endpoints = json.loads(sys.stdin.readline())["start"]
 tell(gate="out", reveal=False); assert json.loads(sys.stdin.readline()) == {"gate": None}
 tell(gate="out", reveal=True); assert json.loads(sys.stdin.readline()) == {"gate": None}
 tell(step="out", state="done", rounds=1, bytes=2, seconds=0.5)
+tell(left=True); assert json.loads(sys.stdin.readline()) == {"left": None}
 tell(done={"rounds": 1, "bytes": 2, "release": endpoints[0]})
 """,
     )
@@ -135,18 +141,19 @@ tell(done={"rounds": 1, "bytes": 2, "release": endpoints[0]})
     worker.start(["/somewhere"])
     assert told.over.wait(20)
     assert (told.error, told.release) == (None, Path("/somewhere"))
-    assert told.lines == ["127.0.0.1:1", ("out", False), ("out", True), ("out", "done")]
+    assert told.lines == ["127.0.0.1:1", ("out", False), ("out", True), ("out", "done"), "left"]
     supervisor.close()
 
 
-def test_a_gate_that_refuses_reaches_the_worker_with_its_term(line: JobLine, told: Told) -> None:
+@pytest.mark.parametrize(("question", "word"), [('gate="out", reveal=True', "gate"), ("left=True", "left")])
+def test_a_no_of_the_node_reaches_the_worker_with_its_term(line: JobLine, told: Told, question: str, word: str) -> None:
     told.refuse = Refused("The contract was revoked.", "Propose a new one.", term="revoked")
     supervisor, _ = spawn(
         line,
         told,
-        """
-tell(gate="out", reveal=True)
-tell(failed=json.loads(sys.stdin.readline())["gate"])
+        f"""
+tell({question})
+tell(failed=json.loads(sys.stdin.readline())["{word}"])
 """,
     )
     assert told.over.wait(20)

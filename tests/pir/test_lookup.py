@@ -251,3 +251,42 @@ def test_answers_are_misread_with_a_chance_below_two_to_the_minus_forty() -> Non
         choose_layout(10**9, 256)
     with pytest.raises(BadInput):
         choose_layout(5, 1025)
+
+
+def test_all_is_asked_and_said_before_anything_shows_which_keys_are_there(
+    both: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the server's sight of a client's times does not depend on how many of its keys are in the table."""
+    pairs: Pairs = {key(i): b"%d" % i for i in range(100)}
+    orders, plain = [], Client._open
+    for first in (0, 65, 100):  # all of 70 keys are there, half, none
+        events: list[str] = []
+
+        def opened(session: Client, *one: Any, events: list[str] = events) -> Any:
+            events.append("open")
+            return plain(session, *one)
+
+        monkeypatch.setattr(Client, "_open", opened)
+
+        class Watched:
+            def __init__(self, channel: Channel, events: list[str] = events) -> None:
+                self._channel, self._events = channel, events
+
+            def __getattr__(self, name: str) -> Any:
+                if name in ("send", "receive"):
+                    self._events.append(name)
+                return getattr(self._channel, name)
+
+        def client(channel: Channel, first: int = first, events: list[str] = events) -> Answers:
+            watched: Any = Watched(channel)
+            session = connect(watched, TERMS)
+            answers = session.lookup([key(i) for i in range(first, first + 70)], session.close)
+            assert session.lookup([], lambda: events.append("nothing asked")).values == ()
+            return answers
+
+        answers = both(client, lambda channel: serve(channel, made(pairs), TERMS)).results[0]
+        assert answers.found.tolist() == [i < 100 for i in range(first, first + 70)]
+        orders.append(tuple(events))
+    assert len(set(orders)) == 1
+    assert orders[0][-71:] == ("open",) * 70 + ("nothing asked",)
+    assert "open" not in orders[0][:-71]

@@ -206,7 +206,7 @@ def test_a_party_killed_within_a_random_part_goes_on_there(
     with parties(jobs(-1)) as running:
         answers = [json.loads(process.communicate(timeout=60)[0]) for process in running]
     assert [len(answer["reports"]) for answer in answers] == [count - part + 1] * 2
-    told = (("one", answers[0], shared(ONE, TWO)), ("two", answers[1], shared(TWO, ONE)))
-    for name, answer, expected in (told[party] for party in recipients):
+    wanted = (("one", answers[0], shared(ONE, TWO)), ("two", answers[1], shared(TWO, ONE)))
+    for name, answer, expected in (wanted[party] for party in recipients):
         assert answer["rows"] == expected.num_rows
         assert csv.read_csv(tmp_path / f"{name}.csv").to_pylist() == expected.to_pylist()

@@ -38,6 +38,9 @@ from lingqu.psi import (
 )
 from lingqu.psi.heard import Heard
 from lingqu.psi.many import NAME as MANY
+from lingqu.psi.unbalanced import Holder, Published, UnbalancedTerms, serve
+from lingqu.psi.unbalanced import session as unbalanced
+from lingqu.psi.unbalanced.session import exchange
 
 Both = Callable[..., Any]
 TWO = [name for name in PROTOCOLS if name != MANY]
@@ -189,6 +192,38 @@ def test_the_peer_is_done_and_hears_the_end_while_the_comparison_is_held_up(
     assert told == Outcome(40 if 1 in recipients else None, None)
     assert held == {"recipient"}
     assert csv.read_csv(tmp_path / "0.csv").column("id").to_pylist() == keys(80)[:40]
+
+
+def test_a_client_of_a_published_set_has_heard_all_before_it_compares(
+    both: Both, events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points, plain = 40, Published.find
+    terms = UnbalancedTerms(forms=("exact/1",), queries=1000, largest=100_000)
+    monkeypatch.setattr(unbalanced, "POINTS", points)
+
+    def find(published: Published, tags: Any) -> Any:
+        events.append("compare")
+        return plain(published, tags)
+
+    monkeypatch.setattr(Published, "find", find)
+    asked = elements([list(range(2 * points + 1))], ["exact/1"])
+    orders = []
+    for first in (0, points, 4 * points):
+        events.clear()
+        holder = Holder.publish(elements([list(range(first, first + 3 * points))], ["exact/1"]), terms.queries)
+
+        def client(channel: Channel) -> Any:
+            watched: Any = Watched(channel, events)
+            derived = exchange(watched, asked, terms)
+            events.append("over")
+            return derived.found().size
+
+        found = both(client, lambda channel, holder=holder: serve(channel, holder, terms)).results[0]
+        assert found == max(0, 2 * points + 1 - first)
+        orders.append(tuple(events))
+    assert len(set(orders)) == 1
+    assert orders[0][orders[0].index("over") :] == ("over", "compare", "compare", "compare")
+    assert "compare" not in orders[0][: orders[0].index("over")]
 
 
 def test_what_is_left_to_compare_is_written_whole(tmp_path: Path) -> None:

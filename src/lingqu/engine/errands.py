@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def carry_out(
     earlier: Path | None = None,
     report: Report = lambda step, done, total: None,
     given: Given | None = None,
+    left: Callable[[], None] = lambda: None,
 ) -> Release | None:
     """Run such a plan at one compute party; the Release at the recipients, None at the others.
 
@@ -48,6 +49,8 @@ def carry_out(
     errand, and what follows waits for every party's.  folder: of the contract; what errands leave there stays.
     earlier: of another contract over the same program between the same parties.
     report: told how many rows of how many a step has dealt with.  given: by this party, where it asked for the run.
+    left: told at a recipient when its channel is closed, before it looks at what it has found: nothing that the others
+    can see may wait for that.
     """
     check_bindings(plan.program, bindings)
     check_job(job)
@@ -58,28 +61,63 @@ def carry_out(
     name = plan.parties[channel.party]
     results: dict[str, Columns | Finding | None] = {}
     release: Release | None = None
-    before = counters(lambda: channel.traffic)
+    steps = _Steps(channel, on_step)
     with _own(folder) as place:
-        for step in plan.steps:
+        for number, step in enumerate(plan.steps):
             gate(step.id, False)
             if step.operator == "scan":
                 results[step.id] = _Scan(local, step) if step.parties == (name,) else None
             elif step.operator == "release":
                 release = _released(plan, step, results[step.inputs[0]], name, job, gate)
             else:
-                errand = _Errand(plan, step, channel, gate, earlier, given)
+                last = name in plan.recipients and {one.operator for one in plan.steps[number + 1 :]} <= {"release"}
+                farewell = partial(_farewell, steps, step, channel, left) if last else None
+                errand = _Errand(plan, step, channel, gate, earlier, given, farewell)
                 results[step.id] = errand.run(runner, [results[one] for one in step.inputs], bindings, place, report)
-            now = counters(lambda: channel.traffic)
-            on_step(step, spent(before, now))
-            before = now
+            steps.ended(step)
     return release
 
 
+class _Steps:
+    """Tells of every step once what traffic it took."""
+
+    def __init__(self, channel: Channel, on_step: Callable[[Step, Traffic], None]) -> None:
+        self._channel = channel
+        self._on_step = on_step
+        self._before = counters(lambda: channel.traffic)
+        self._told: set[str] = set()
+
+    def ended(self, step: Step) -> None:
+        """A step has had all its traffic."""
+        if step.id in self._told:
+            return
+        now = counters(lambda: self._channel.traffic)
+        self._on_step(step, spent(self._before, now))
+        self._before = now
+        self._told.add(step.id)
+
+
+def _farewell(steps: _Steps, step: Step, channel: Channel, left: Callable[[], None]) -> None:
+    steps.ended(step)
+    channel.close()
+    left()
+
+
 class _Errand:
-    """One step that the mechanism runs, and whether it has asked the gate before the reveal."""
+    """One step that the mechanism runs, and whether it has asked the gate before the reveal.
+
+    farewell: at a recipient, in the last step that has messages: the end of all talk with the others; None elsewhere.
+    """
 
     def __init__(
-        self, plan: Plan, step: Step, channel: Channel, gate: Gate, earlier: Path | None, given: Given | None
+        self,
+        plan: Plan,
+        step: Step,
+        channel: Channel,
+        gate: Gate,
+        earlier: Path | None,
+        given: Given | None,
+        farewell: Callable[[], None] | None,
     ) -> None:
         self._plan = plan
         self._step = step
@@ -87,6 +125,7 @@ class _Errand:
         self._gate = gate
         self._earlier = earlier
         self._given = given
+        self._farewell = farewell
         self._open = False
 
     def run(
@@ -107,15 +146,28 @@ class _Errand:
                 proceed=lambda: self._gate(step.id, False),
                 report=lambda done, total: report(step, done, total),
                 folder=folder,
+                leave=self.leave,
                 earlier=self._earlier,
                 given=self._given,
             )
         )
-        if not self._open:
-            raise LingquError(f"{step.mechanism} asked no gate before its result.", "Report this: it is faulty.")
+        self._opened()
         if (finding is not None) != (plan.parties[self._channel.party] in plan.recipients):
             raise LingquError(f"{step.mechanism} gave a result at the wrong party.", "Report this: it is faulty.")
+        self.leave()  # what is left to do is to write the release
         return finding
+
+    def leave(self) -> None:
+        """The last word is said; a second time changes nothing.  LingquError when no gate was asked."""
+        self._opened()
+        farewell, self._farewell = self._farewell, None
+        if farewell is not None:
+            farewell()
+
+    def _opened(self) -> None:
+        if not self._open:
+            mechanism = self._step.mechanism
+            raise LingquError(f"{mechanism} asked no gate before its result.", "Report this: it is faulty.")
 
     def gate(self) -> None:
         """This party's gate, then every other's: each says that its own has let the run pass."""

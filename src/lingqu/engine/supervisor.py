@@ -9,7 +9,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -32,6 +32,9 @@ class Handler(Protocol):
 
     def gate(self, step: str, reveal: bool) -> None:
         """The worker asks whether it may go on; raises LingquError when not."""
+
+    def left(self) -> None:
+        """The worker has said its last word to the other parties and works on alone; raises LingquError to stop it."""
 
     def ended(self, figures: Mapping[str, Any], release: Path | None, error: LingquError | None) -> None:
         """The worker is gone, for this reason; release: the file with the result, at the recipient only."""
@@ -123,14 +126,20 @@ class Worker:
         elif "step" in message:
             self._handler.progress(message["step"], message)
         elif "gate" in message:
-            try:
-                self._handler.gate(message["gate"], message["reveal"])
-            except LingquError as refused:
-                self._send(json.dumps({"gate": refused.document()}).encode())
-            else:
-                self._send(b'{"gate":null}')
+            self._answer("gate", lambda: self._handler.gate(message["gate"], message["reveal"]))
+        elif "left" in message:
+            self._answer("left", self._handler.left)
         else:
             raise KeyError("message")
+
+    def _answer(self, question: str, handle: Callable[[], None]) -> None:
+        """Let the worker go on, or tell it why not."""
+        try:
+            handle()
+        except LingquError as refused:
+            self._send(json.dumps({question: refused.document()}).encode())
+        else:
+            self._send(json.dumps({question: None}).encode())
 
 
 class Supervisor:

@@ -133,6 +133,16 @@ class Pipe:
         if answer is not None:
             raise revived(answer)
 
+    def leave(self) -> None:
+        """Tell the node that this party has said its last word to the others, and wait until it has written that down.
+
+        Its own error when it cannot.
+        """
+        self.tell(left=True)
+        answer = self._commands.get()["left"]
+        if answer is not None:
+            raise revived(answer)
+
     def _listen(self) -> None:
         for line in sys.stdin.buffer:
             self._commands.put(json.loads(line))
@@ -278,6 +288,7 @@ def carried_out(pipe: Pipe, runner: Runner, channel: Channel, rows: LocalRows, p
         earlier=job.earlier,
         report=progress.rows,
         given=given,
+        left=pipe.leave,
     )
 
 

@@ -64,6 +64,9 @@ class Errand:
     part of the declared one.
     proceed: to be asked between the parts of a long errand; raises to stop, as after a revocation.
     report: told how many rows of how many are done.
+    leave: called once by a recipient that has said its last word to the others and can do the rest alone, before it
+    looks at what it has found: its channel is closed, and to the others the run has ended.  What it does from then on
+    takes as long as it takes, and shows to nobody.
     folder: this party's own, for this contract alone: what an errand leaves there is there at the next run, and removed
     once the contract has ended.
     earlier: the folder of another contract over the same program between the same parties, to read alone, or None.
@@ -81,6 +84,7 @@ class Errand:
     proceed: Callable[[], None]
     report: Callable[[int, int], None]
     folder: Path
+    leave: Callable[[], None] = lambda: None
     earlier: Path | None = None
     given: Given | None = None
 

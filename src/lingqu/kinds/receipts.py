@@ -42,7 +42,8 @@ class Supplies(Document):
 class Receipt(Document):
     """One party's account of one run.
 
-    rounds, bytes: measured at this party.  result: digest of the released result, at the recipient only.
+    rounds, bytes: measured at this party.  result: digest of the released result, at the recipient only, and None where
+    the receipt had to be given before the result was found out, as its time could have told of it.
     term: the contract term that refused, where one did.  supplies: None where the mechanism takes none.
     """
 

@@ -244,7 +244,7 @@ def _receipts(accounts: Sequence[Account]) -> Iterator[str]:
             place = f"entry {index} of {account.party}"
             if isinstance(body, RunStarted):
                 plans[body.job].setdefault(body.plan, place)
-            if isinstance(body, Released):
+            if isinstance(body, Released) and body.result is not None:
                 results[f"{body.job} at {body.recipient}"].setdefault(body.result, place)
         receipts = {index: body for index, body in account.events if isinstance(body, ReceiptLogged)}
         for fact in account.facts:

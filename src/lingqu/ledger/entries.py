@@ -156,7 +156,11 @@ class Spent(Body):
 
 
 class Released(Body):
-    """A result was released to the recipient; result: the digest of the Release document."""
+    """A result was released to the recipient; result: the digest of the Release document.
+
+    None where the recipient had yet to find its result out from what it had received: this entry and the peers' sight
+    of it may not wait for that, whose time could tell of the result.
+    """
 
     kind = "release"
     title = "release"
@@ -164,7 +168,7 @@ class Released(Body):
     job: Job
     contract: Digest
     recipient: PartyName
-    result: Digest
+    result: Digest | None = None
 
 
 class RefusedRun(Body):

@@ -71,9 +71,13 @@ def _ask(errand: Errand, arguments: LookupArguments, terms: Terms) -> Finding:
     errand.gate()
     # A key that is null, and every query beyond the keys, asks for what no table has.
     padded = [secrets.token_bytes(32) if one is None else one for one in (*keys, *[None] * arguments.queries)]
-    answers = session.lookup(padded[: arguments.queries])
-    session.close()
-    errand.report(len(keys), len(keys))
+
+    def said() -> None:
+        session.close()
+        errand.report(len(keys), len(keys))
+        errand.leave()
+
+    answers = session.lookup(padded[: arguments.queries], said)
     owner = errand.channel.parties[1 - arguments.asker]
     columns: dict[str, Any] = {FOUND: answers.found[: len(keys)]}
     for place, column in enumerate(cells):

@@ -64,7 +64,7 @@ class Coordination:
         self._pool.submit(self._lead, run)
 
     def watch(self, run: Run, peer: str) -> None:
-        """Ask a peer how the job is until it ends; a peer that is gone or hangs ends it."""
+        """Ask a peer how the job is until it ends between them; a peer that is gone or hangs ends it."""
         self._pool.submit(self._watch, run, peer)
 
     def announce(self, run: Run, state: JobState, error: LingquError, told: str | None) -> None:
@@ -129,7 +129,7 @@ class Coordination:
 
     def _watch(self, run: Run, peer: str) -> None:
         misses = 0
-        while not run.over.wait(POLL_SECONDS if misses == 0 else POLL_SECONDS / 4):
+        while not run.quiet.wait(POLL_SECONDS if misses == 0 else POLL_SECONDS / 4):
             try:
                 condition = self._condition(run, peer)
             except PartyLost as error:

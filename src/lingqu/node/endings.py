@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from lingqu.contract import Terms
 from lingqu.engine.release import Release
 from lingqu.kinds import clock
 from lingqu.kinds.errors import LingquError, Refused, Tampered
 from lingqu.kinds.receipts import Outcome, Receipt, Supplies
 from lingqu.ledger import Failed, ReceiptLogged, Released, Spent
 from lingqu.node.core import Core
+from lingqu.node.errors import NotFound
 from lingqu.node.journal import Journal
 from lingqu.node.run import Run
-from lingqu.node.store.models import Account, Job, JobState, Result, Use, UseState
-from lingqu.plan.plan import Plan
+from lingqu.node.store.models import ENDED, Account, Agreement, Job, JobState, Result, Use, UseState
 
 TellReceipt = Callable[[Session, str, Sequence[str]], None]
 LOG = logging.getLogger("lingqu.node.jobs")
@@ -52,19 +54,42 @@ class Endings:
             use.state = UseState.SPENT.value
             self._journal.append(session, Spent(job=job, contract=use.contract))
 
+    def leave(self, run: Run, tell: TellReceipt) -> None:
+        """What the others hear of the end of a run whose worker has said its last word: all that they will ever hear.
+
+        tell: queues the receipt for them in the same transaction.  Raises LingquError where the disk takes no word.
+        """
+        with self._core.store.write() as session:
+            row = session.get_one(Job, run.offer.job)
+            self._journal.append(session, Released(job=row.id, contract=row.contract, recipient=self.name))
+            steps = list(run.steps.values())
+            tell(session, self._receipt(session, row, JobState.DONE, None, steps, None, run.supplies), run.others)
+
+    def told_done(self, session: Session, job: str) -> bool:
+        """Whether the others were told that a job ended well here; that stays so, whatever became of its result."""
+        account = session.get(Account, (job, self.name))
+        if account is None:
+            return False
+        receipt = self._core.evidence(account.token, Receipt, self.name).document
+        return isinstance(receipt, Receipt) and receipt.outcome is Outcome.RELEASED
+
     def write(
         self, run: Run, state: JobState, error: LingquError | None, release: Path | None, tell: TellReceipt
     ) -> None:
         """The job's end in the store.  A failure ends the run even where the disk takes no word of it.
 
-        tell: queues the receipt for the others in the same transaction.
+        tell: queues the receipt for the others in the same transaction, where they have none yet.
         """
+        # Whoever writes to the store waits for others who do, and peers write: large results are read before.
+        document = Release.parse(release.read_bytes()) if release is not None else None
+        result = self._result(run, document) if document is not None else None
         try:
             with self._core.store.write() as session:
                 row = session.get_one(Job, run.offer.job)
-                digest = self._release(session, row, run.plan, release) if release is not None else None
+                digest = self._release(session, row, result) if result is not None else None
                 receipt = self.close(session, row, state, error, list(run.steps.values()), digest, run.supplies)
-                tell(session, receipt, run.others)
+                if receipt is not None:
+                    tell(session, receipt, run.others)
         except LingquError as failed:
             if state is JobState.DONE:
                 raise
@@ -78,23 +103,38 @@ class Endings:
                 run, state, error, tell = owed
                 self.write(run, state, error, None, tell)
 
+    def recover(self, error: LingquError, tell: TellReceipt) -> Iterator[str]:
+        """Close the jobs that a crash left open, each with this error; their ids, one by one as each is closed."""
+        with self._core.store.read() as session:
+            left = session.scalars(select(Job).where(Job.state.not_in(ENDED))).all()
+        for row in left:
+            with self._core.store.write() as session:
+                receipt = self.close(session, session.merge(row), JobState.FAILED, error, [])
+                names = Terms.parse(session.get_one(Agreement, row.contract).terms).names
+                if receipt is not None:
+                    tell(session, receipt, [name for name in names if name != self.name])
+            yield row.id
+
     def amend(self, row: Job) -> None:
         """Show a job as it ended, where its end is not on record yet.  row: no longer part of a session."""
         if (owed := self._owed.get(row.id)) is not None:
             _, state, error, _ = owed
             row.state, row.error = state.value, json.dumps(error.document()) if error else None
 
-    def _release(self, session: Session, row: Job, plan: Plan, path: Path) -> str:
-        """Store the result, once, with the plan that says what its numbers are."""
-        release = Release.parse(path.read_bytes())
-        if release.job != row.id or release.plan != row.plan:
+    def _result(self, run: Run, release: Release) -> Result:
+        """What is stored of a result, with the plan that says what its numbers are; Tampered for another job's."""
+        if release.job != run.offer.job or release.plan != run.offer.plan:
             raise Tampered("The worker's result is of another job.", "Look at its log.", party=self.name)
-        digest = release.sha256()
-        document = release.canonical().decode()
-        made_by = plan.canonical().decode()
-        session.add(Result(job=row.id, document=document, plan=made_by, digest=digest, at=clock.now()))
-        body = Released(job=row.id, contract=row.contract, recipient=self.name, result=digest)
-        self._journal.append(session, body)
+        document, made_by = release.canonical().decode(), run.plan.canonical().decode()
+        return Result(job=release.job, document=document, plan=made_by, digest=release.sha256(), at=clock.now())
+
+    def _release(self, session: Session, row: Job, result: Result) -> str:
+        """Store the result, once."""
+        digest = result.digest
+        session.add(result)
+        if not self.told_done(session, row.id):
+            body = Released(job=row.id, contract=row.contract, recipient=self.name, result=digest)
+            self._journal.append(session, body)
         return digest
 
     def close(
@@ -106,11 +146,16 @@ class Endings:
         steps: list[dict[str, Any]],
         result: str | None = None,
         supplies: Mapping[str, Any] | None = None,
-    ) -> str:
-        """Write a job's end: its row, its use, its ledger entries, its receipt, which is returned."""
+    ) -> str | None:
+        """Write a job's end: its row, its use, its ledger entries, its receipt, which is returned.
+
+        Where the others were told before that it ended well, its row alone, and None: they see how long a ledger is.
+        """
         row.state, row.ended = state.value, clock.now()
         row.steps = json.dumps(steps) if steps else row.steps
         row.error = json.dumps(error.document()) if error else None
+        if self.told_done(session, row.id):
+            return None
         use = session.get(Use, row.id)
         if use is not None and use.state == UseState.RESERVED.value:
             use.state = UseState.FREED.value
@@ -123,6 +168,19 @@ class Endings:
                 party = error.party if error.party in self._core.pins or error.party == self.name else None
                 body = Failed(job=row.id, contract=row.contract, party=party, cause=error.cause[:1000])
                 self._journal.append(session, body)
+        return self._receipt(session, row, state, error, steps, result, supplies)
+
+    def _receipt(
+        self,
+        session: Session,
+        row: Job,
+        state: JobState,
+        error: LingquError | None,
+        steps: list[dict[str, Any]],
+        result: str | None,
+        supplies: Mapping[str, Any] | None,
+    ) -> str:
+        """This party's receipt, kept here."""
         receipt = Receipt(
             job=row.id,
             contract=row.contract,
@@ -130,7 +188,7 @@ class Endings:
             party=self.name,
             outcome=OUTCOMES[state],
             started=row.started or row.created,
-            ended=row.ended,
+            ended=row.ended or clock.now(),
             rounds=sum(step["rounds"] for step in steps),
             bytes=sum(step["bytes"] for step in steps),
             result=result,
@@ -143,10 +201,25 @@ class Endings:
         return token
 
     def keep_receipt(self, session: Session, receipt: Receipt, token: str) -> None:
+        """Keep a party's receipt of a job, the first one that it gives."""
         if session.get(Account, (receipt.job, receipt.party)) is None:
             session.add(Account(job=receipt.job, party=receipt.party, token=token))
             body = ReceiptLogged(job=receipt.job, contract=receipt.contract, party=receipt.party, token=token)
             self._journal.append(session, body)
+
+    def receive(self, peer: str, token: str) -> None:
+        """Keep a peer's signed receipt; Tampered, NotFound or Refused for one that is none of its own jobs here."""
+        receipt = self._core.evidence(token, Receipt, peer).document
+        assert isinstance(receipt, Receipt)
+        if receipt.party != peer:
+            raise Tampered(f"{peer} sent a receipt of {receipt.party}.", "Ask its manager to check.", party=peer)
+        with self._core.store.write() as session:
+            row = session.get(Job, receipt.job)
+            if row is None or row.contract != receipt.contract:
+                raise NotFound(f"There was no job {receipt.job} under that contract here.", "Nothing is missing.")
+            if peer not in Terms.parse(session.get_one(Agreement, row.contract).terms).names:
+                raise Refused(f"{peer} is no party of that contract.", "Only parties give receipts.", term="parties")
+            self.keep_receipt(session, receipt, token)
 
     def used(self, job: str) -> Supplies | None:
         """What the correlations of a job that has ended took, by this party's own receipt."""

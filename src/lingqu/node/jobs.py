@@ -19,15 +19,13 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lingqu.contract import Terms
 from lingqu.engine.release import Release
 from lingqu.engine.supervisor import Supervisor
 from lingqu.engine.worker import JobLine
 from lingqu.kinds import clock
 from lingqu.kinds.errands import Given
-from lingqu.kinds.errors import LingquError, PartyLost, Refused, Tampered, Unavailable
+from lingqu.kinds.errors import LingquError, PartyLost, Refused, Unavailable
 from lingqu.kinds.programs import Value
-from lingqu.kinds.receipts import Receipt
 from lingqu.kinds.receipts import Supplies as Used
 from lingqu.ledger import RunStarted
 from lingqu.node import messages as m
@@ -42,7 +40,7 @@ from lingqu.node.journal import Journal
 from lingqu.node.kept import Kept
 from lingqu.node.outbox import Tell
 from lingqu.node.run import Run, worker_line
-from lingqu.node.store.models import ENDED, Agreement, Job, JobState, Result, Use, UseState
+from lingqu.node.store.models import ENDED, Job, JobState, Result, Use, UseState
 from lingqu.node.supplies import Supplies
 from lingqu.node.transport import Transport
 from lingqu.plan.plan import Plan
@@ -51,7 +49,6 @@ LOG = logging.getLogger("lingqu.node.jobs")
 READY_SECONDS = 30.0
 VIEW_SECONDS = 2.0
 WORD_SECONDS = 3.0  # how long a lost party may take to say why it left
-_STOPPED = "The node stopped while the job was under way."
 
 
 class Jobs:
@@ -80,7 +77,7 @@ class Jobs:
         self._version = 0
         self._closing = threading.Event()
         self._coordination = Coordination(core, transport, self)
-        self.supplies = Supplies(core, contracts, transport, self._supervisor, lambda: bool(self._runs))
+        self.supplies = Supplies(core, contracts, transport, self._supervisor, lambda: self._busy() > 0)
         contracts.on_revoked = self.revoked
 
     @property
@@ -141,7 +138,7 @@ class Jobs:
     def offered(self, peer: str, offer: m.JobOffer, token: str) -> m.JobReady | m.JobRefused:
         """A peer asks this node to take part: decide, reserve, start a worker.  The same offer twice gives the same."""
         try:
-            run = self._runs.get(offer.job)
+            run = self._between(offer.job)
             if run is None:
                 run = self._admit(offer, peer, token=token)
                 self.spawn(run)
@@ -154,7 +151,7 @@ class Jobs:
 
     def begin(self, peer: str, start: m.JobStart) -> None:
         """Every party is ready: the worker may connect to the others."""
-        run = self._runs.get(start.job)
+        run = self._between(start.job)
         if run is None or run.coordinator != peer:
             raise NotFound(f"Job {start.job} is not under way at {self.name}.", "Start a new job.")
         if len(start.endpoints) != len(run.plan.everyone):
@@ -165,7 +162,7 @@ class Jobs:
 
     def ended(self, peer: str, message: m.JobEnded) -> None:
         """A peer says that its part of the job ended badly."""
-        run = self._runs.get(message.job)
+        run = self._between(message.job)
         if run is None or peer not in run.plan.everyone:
             return
         error = revived(message.code, message.cause, message.cure, message.term, message.party or peer)
@@ -175,8 +172,11 @@ class Jobs:
         """How a job is at this node, for a party of it."""
         with self._core.store.read() as session:
             row = session.get(Job, message.job)
+            done = row is not None and self._endings.told_done(session, row.id)
         if row is None or peer not in self._contracts.standing(row.contract).terms.names:
             return m.JobCondition(job=message.job, state="unknown")
+        if done:
+            return m.JobCondition(job=message.job, state=JobState.DONE.value)
         run = self._runs.get(message.job)
         error = json.loads(row.error) if row.error else {}
         return m.JobCondition(
@@ -188,17 +188,7 @@ class Jobs:
 
     def receipt(self, peer: str, note: m.ReceiptNote) -> None:
         """Keep a peer's signed receipt."""
-        receipt = self._core.evidence(note.token, Receipt, peer).document
-        assert isinstance(receipt, Receipt)
-        if receipt.party != peer:
-            raise Tampered(f"{peer} sent a receipt of {receipt.party}.", "Ask its manager to check.", party=peer)
-        with self._core.store.write() as session:
-            row = session.get(Job, receipt.job)
-            if row is None or row.contract != receipt.contract:
-                raise NotFound(f"There was no job {receipt.job} under that contract here.", "Nothing is missing.")
-            if peer not in Terms.parse(session.get_one(Agreement, row.contract).terms).names:
-                raise Refused(f"{peer} is no party of that contract.", "Only parties give receipts.", term="parties")
-            self._endings.keep_receipt(session, receipt, note.token)
+        self._endings.receive(peer, note.token)
         self._journal.publish()
 
     # Views
@@ -247,18 +237,14 @@ class Jobs:
 
     def recover(self) -> None:
         """Close what a crash left open: running jobs have failed, reserved uses are free, spent ones stay spent."""
-        with self._core.store.read() as session:
-            left = session.scalars(select(Job).where(Job.state.not_in(ENDED))).all()
-        for row in left:
-            error = PartyLost(_STOPPED, "Start the job again.", party=self.name)
-            with self._core.store.write() as session:
-                receipt = self._endings.close(session, session.merge(row), JobState.FAILED, error, [])
-                names = Terms.parse(session.get_one(Agreement, row.contract).terms).names
-                self._tell_receipt(session, receipt, [name for name in names if name != self.name])
-            shutil.rmtree(self._core.home.job(row.id), ignore_errors=True)
+        for job in self._endings.recover(self._stopped(), self._tell_receipt):
+            shutil.rmtree(self._core.home.job(job), ignore_errors=True)
         self._kept.forget()
         for left_behind in self._core.home.jobs.glob("*/release.json"):  # the node died before it could remove it
             left_behind.unlink(missing_ok=True)
+
+    def _stopped(self) -> PartyLost:
+        return PartyLost("The node stopped while the job was under way.", "Start the job again.", party=self.name)
 
     def stop_watching(self) -> None:
         """End every stream of views, so that the server can stop."""
@@ -269,7 +255,7 @@ class Jobs:
         """End every run, tell the others, and break off every talk with them; nothing starts any more."""
         self.stop_watching()
         for run in list(self._runs.values()):
-            self.finish(run, JobState.FAILED, PartyLost(_STOPPED, "Start the job again.", party=self.name))
+            self.finish(run, JobState.FAILED, self._stopped())
         self.supplies.close()
         self._coordination.close()
 
@@ -296,18 +282,25 @@ class Jobs:
 
     # The run
 
+    def _between(self, job: str) -> Run | None:
+        """A run as the other parties know it: none once its worker has said its last word to them."""
+        run = self._runs.get(job)
+        return None if run is None or run.quiet.is_set() else run
+
+    def _busy(self) -> int:
+        return sum(not run.quiet.is_set() for run in list(self._runs.values()))
+
     def _admit(self, offer: m.JobOffer, coordinator: str, *, user: str | None = None, token: str | None = None) -> Run:
         self._endings.settle()
+        run: Run | None = None
         try:
             with self._core.store.write() as session:
                 if session.get(Job, offer.job) is not None:
                     raise Conflict(f"Job {offer.job} has ended at {self.name}.", "Start a new job.")
                 if self._closing.is_set():
                     raise Unavailable(f"{self.name} is stopping.", "Wait until it is up again.", party=self.name)
-                if len(self._runs) >= self._core.config.jobs.limit:
-                    raise Unavailable(
-                        f"{self.name} runs {len(self._runs)} jobs already.", "Wait until one ends.", party=self.name
-                    )
+                if self._busy() >= self._core.config.jobs.limit:
+                    raise Unavailable(f"{self.name} runs all jobs that it may.", "Wait for one.", party=self.name)
                 terms, plan = self._contracts.admit(session, offer, coordinator)
                 run = Run(self, offer, coordinator, terms, plan)
                 session.add(
@@ -331,7 +324,8 @@ class Jobs:
                 self._journal.append(session, body)
                 self._runs[offer.job] = run
         except LingquError as error:
-            self._runs.pop(offer.job, None)
+            if run is not None:
+                self._runs.pop(offer.job, None)
             if error.party is None and isinstance(error, Refused):
                 error.party = self.name
             with self._core.store.write() as session:
@@ -427,6 +421,15 @@ class Jobs:
                 if reveal:
                     self._endings.spend(session, run.offer.job)
 
+    def worker_left(self, run: Run) -> None:
+        """The worker goes to look at what it found: to the others, who may not see how long that takes, it is over."""
+        with run.lock:
+            if run.over.is_set():
+                raise Refused("The job has ended.", "Start it again.", term="job")
+            self._endings.leave(run, self._tell_receipt)
+            run.quiet.set()
+        self._parted(run)
+
     def worker_ended(self, run: Run, release: Path | None, error: LingquError | None) -> None:
         """The worker is gone: the job is done, or has failed and everyone hears of it."""
         if isinstance(error, PartyLost) and error.party in run.others:
@@ -462,20 +465,27 @@ class Jobs:
                 return
             self._endings.write(run, state, error, release, self._tell_receipt)
             run.state = state
+            quiet = run.quiet.is_set()
+            run.quiet.set()
             run.over.set()
             self._runs.pop(run.offer.job, None)
             worker = run.worker
-        self.supplies.release(run.offer.job, run.offer.contract)
         drop(self._core.home.job(run.offer.job))
         if error is not None:
             LOG.warning("job %s %s: %s", run.offer.job, state.value, error)
             if worker is not None:
                 worker.kill()
-            self._coordination.announce(run, state, error, told)
-        if error is None:
+            if not quiet:
+                self._coordination.announce(run, state, error, told)
+        else:
             shutil.rmtree(self._core.home.job(run.offer.job), ignore_errors=True)
-        self._journal.publish()
+        if not quiet:
+            self._parted(run)
         self.changed()
+
+    def _parted(self, run: Run) -> None:
+        self.supplies.release(run.offer.job, run.offer.contract)
+        self._journal.publish()
 
     def _tell_receipt(self, session: Session, receipt: str, others: Sequence[str]) -> None:
         for name in others:

@@ -65,6 +65,9 @@ class Owner(Protocol):
     def gate(self, run: Run, reveal: bool) -> None:
         """May this run go on?  Raises LingquError when not."""
 
+    def worker_left(self, run: Run) -> None:
+        """The run's worker has said its last word to the other parties.  Raises LingquError to stop it."""
+
     def worker_ended(self, run: Run, release: Path | None, error: LingquError | None) -> None:
         """The run's worker is gone."""
 
@@ -72,7 +75,8 @@ class Owner(Protocol):
 class Run:
     """A job that is under way at this node; also what its worker speaks to.
 
-    given: what this node's user gave the run, for this node's worker alone.
+    given: what this node's user gave the run, for this node's worker alone.  over: it has ended.
+    quiet: to the other parties it has ended, and none of them hears or sees anything of it any more.
     """
 
     def __init__(self, jobs: Owner, offer: JobOffer, coordinator: str, terms: Terms, plan: Plan) -> None:
@@ -83,6 +87,7 @@ class Run:
         self.plan = plan
         self.lock = threading.RLock()
         self.over = threading.Event()
+        self.quiet = threading.Event()
         self.worker: Worker | None = None
         self.given: Given | None = None
         self.endpoint: Future[str] = Future()
@@ -124,6 +129,10 @@ class Run:
         self._jobs.gate(self, reveal)
         if not reveal:
             self.progress(step, {"state": "running"})
+
+    def left(self) -> None:
+        """The worker has said its last word to the other parties, and works on alone."""
+        self._jobs.worker_left(self)
 
     def ended(self, figures: Mapping[str, Any], release: Path | None, error: LingquError | None) -> None:
         """The worker is gone."""

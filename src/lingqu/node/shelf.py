@@ -101,6 +101,10 @@ class Making:
         """The worker asks whether it may make a portion."""
         self.owner.allow(self, step)
 
+    def left(self) -> None:
+        """A worker that makes correlations finds nothing out, and has nothing to do alone."""
+        raise BadInput("This worker has no work of its own.", "Use the same version of lingqu.")
+
     def ended(self, figures: Mapping[str, Any], release: Path | None, error: LingquError | None) -> None:
         """The worker is gone."""
         if not self.endpoint.done():

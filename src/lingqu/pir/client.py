@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -119,9 +119,11 @@ class Client:
             queries = _core.PirQueries(*seeds, about.layout.columns, self.hint.words, batch)
             self._ready += [(queries, index) for index in range(batch)]
 
-    def lookup(self, keys: Sequence[bytes]) -> Answers:
+    def lookup(self, keys: Sequence[bytes], said: Callable[[], None] = lambda: None) -> Answers:
         """The values of keys, or their absence.  Every key is one query, whether it repeats or not.
 
+        said: called when all has been asked and answered, before it shows which keys are there: nothing that the
+        server sees waits for that, if what is said after it is said here.
         Cost: 4 rounds for up to 32 keys, 2 more for 32 more; bytes as declared.
         ProtocolViolation when the server answers from another version of its
         table, or otherwise sends what it should not.  BadInput when the terms do not allow so many queries.
@@ -130,6 +132,7 @@ class Client:
         if len(keys) > self._left:
             raise BadInput(f"{len(keys)} keys are more than the {self._left} left.", "Ask for fewer, or agree on more.")
         if not keys:
+            said()
             return Answers(np.zeros(0, bool), ())
         self._left -= len(keys)
         self._channel.send(self._peer, COUNT.pack(len(keys)), Tag.SEED)
@@ -138,12 +141,14 @@ class Client:
         taken, self._ready = self._ready[: len(keys)], self._ready[len(keys) :]
         columns = _core.pir_columns(derived, self.hint.about.layout.columns).reshape(-1, HALVES)
         groups = [slice(start, start + GROUP) for start in range(0, len(keys), GROUP)]
-        opened: list[tuple[int, bytes | None] | None] = []
+        read: list[Bytes] = []
         self._ask(taken[groups[0]], columns[groups[0]])
         for number, group in enumerate(groups):
             if number + 1 < len(groups):
                 self._ask(taken[groups[number + 1]], columns[groups[number + 1]])
-            opened += self._read(taken[group], derived.reshape(-1, 64)[group])
+            read += self._read(taken[group])
+        said()
+        opened = [self._open(*one) for one in zip(derived.reshape(-1, 64), read, strict=True)]
         return Answers(np.array([one is not None for one in opened]), tuple(one[1] if one else None for one in opened))
 
     def close(self) -> None:
@@ -169,23 +174,22 @@ class Client:
         joined = np.concatenate([query.reshape(HALVES, -1)[half] for half in range(HALVES) for query in words])
         self._channel.send(self._peer, joined.astype("<u4", copy=False).data.cast("B"), Tag.BLOCKS)
 
-    def _read(
-        self, queries: Sequence[tuple[_core.PirQueries, int]], derived: Bytes
-    ) -> list[tuple[int, bytes | None] | None]:
+    def _read(self, queries: Sequence[tuple[_core.PirQueries, int]]) -> list[Bytes]:
+        """The cells of each query's columns, which are not opened yet."""
         layout, mark = self.hint.about.layout, np.frombuffer(self.hint.about.mark, np.uint8)
         size = 2 * layout.rows * len(queries)
         halves = [np.frombuffer(self._channel.receive(self._peer, size, Tag.BLOCKS), "<u2") for _ in range(HALVES)]
         rows = np.concatenate([half.reshape(len(queries), -1) for half in halves], axis=1)
-        opened = []
-        for (made, index), answer, own in zip(queries, rows, derived, strict=True):
+        cells = []
+        for (made, index), answer in zip(queries, rows, strict=True):
             read = made.decode(index, answer).reshape(HALVES, -1)
             if not np.array_equal(read[:, -MARK:], np.stack([mark] * HALVES)):
                 raise ProtocolViolation(
                     f"{self._name} answered from another version of its table.",
                     "Connect again: the hint is brought up to date.",
                 )
-            opened.append(self._open(own, np.ascontiguousarray(read[:, :-MARK]).reshape(-1)))
-        return opened
+            cells.append(np.ascontiguousarray(read[:, :-MARK]).reshape(-1))
+        return cells
 
     def _open(self, derived: Bytes, cells: Bytes) -> tuple[int, bytes | None] | None:
         try:

@@ -22,7 +22,7 @@ from lingqu.psi.agreement import Result, Terms
 from lingqu.psi.elements import Elements
 from lingqu.psi.keys import key_array
 from lingqu.psi.parts import PART, filled
-from lingqu.psi.protocols import intersect
+from lingqu.psi.protocols import exchange
 from lingqu.psi.session import open_session
 from lingqu.psi.spill import column_elements
 
@@ -122,6 +122,7 @@ def run(errand: Errand) -> Finding | None:
     )
     errand.gate()
     session.run(errand.channel, report=errand.report, proceed=errand.proceed)
+    errand.leave()
     found, size = session.rows(), session.size()
     session.discard()
     if size is not None:
@@ -146,6 +147,10 @@ def run_many(errand: Errand) -> Finding | None:
     )
     own = part.elements()
     errand.gate()
-    found = intersect(errand.channel, filled(own, part.side.rows), terms).elements
+    heard = exchange(errand.channel, filled(own, part.side.rows), terms)
     errand.report(part.side.rows, part.side.rows)
-    return None if found is None else part.found(own.rows_of(found[found < len(own)]))
+    if heard is None:
+        return None
+    errand.leave()
+    found = heard.compare()
+    return part.found(own.rows_of(found[found < len(own)]))

@@ -14,7 +14,7 @@ from lingqu.psi.runner import Part
 from lingqu.psi.unbalanced.changes import changes, keep_elements, kept_elements, without
 from lingqu.psi.unbalanced.holder import Holder
 from lingqu.psi.unbalanced.published import Published
-from lingqu.psi.unbalanced.session import intersect, serve
+from lingqu.psi.unbalanced.session import exchange, serve
 from lingqu.psi.unbalanced.terms import UnbalancedTerms
 
 _HOLDER = "holder"
@@ -90,11 +90,12 @@ def _ask(errand: Errand, part: Part, terms: UnbalancedTerms) -> Finding:
             with contextlib.suppress(BadInput):
                 known, kept = Published.load(place), place == folder
     errand.gate()
-    asked = intersect(errand.channel, filled(own, part.side.rows), terms, known)
+    asked = exchange(errand.channel, filled(own, part.side.rows), terms, known)
     if not kept or known is None or known.digest != asked.published.digest:
         shutil.rmtree(folder, ignore_errors=True)
         asked.published.save(folder)
     errand.report(part.side.rows, part.side.rows)
-    found = asked.intersection.elements
+    errand.leave()
+    found = asked.found().elements
     assert found is not None  # the client of a published set learns which of its elements are there
     return part.found(own.rows_of(found[found < len(own)]))

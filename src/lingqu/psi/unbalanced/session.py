@@ -15,7 +15,7 @@ from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
 from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
 from lingqu.psi.unbalanced.holder import Holder, derive
-from lingqu.psi.unbalanced.published import Published, decode_changes
+from lingqu.psi.unbalanced.published import Published, Tags, decode_changes
 from lingqu.psi.unbalanced.terms import ABOUT, CHUNK, HELLO, ID, POINTS, About, Follows, Spend, UnbalancedTerms
 
 POINT = 32
@@ -27,6 +27,20 @@ class Asked:
 
     intersection: Intersection
     published: Published
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What a client is left with after the last message: its own tags, and the published set for its next session."""
+
+    tags: tuple[Tags, ...]
+    published: Published
+
+    def found(self) -> Intersection:
+        """Compare: which of its own elements the set has.  Takes longer or shorter by which do."""
+        marks = [np.zeros(0, bool), *(self.published.find(tags) for tags in self.tags)]
+        matched = np.flatnonzero(np.concatenate(marks))
+        return Intersection(len(matched), matched)
 
 
 def _free(count: int) -> None:
@@ -96,8 +110,15 @@ def _publish(channel: Channel, peer: int, holder: Holder, key: bytes, version: i
 
 
 def intersect(channel: Channel, own: Elements, terms: UnbalancedTerms, known: Published | None = None) -> Asked:
-    """Which of this client's elements the server's set has.  known: the published set of an earlier session.
+    """Which of this client's elements the server's set has: `exchange`, and then what it left to compare."""
+    derived = exchange(channel, own, terms, known)
+    return Asked(derived.found(), derived.published)
 
+
+def exchange(channel: Channel, own: Elements, terms: UnbalancedTerms, known: Published | None = None) -> Derived:
+    """All messages by which a client asks about its elements.  known: the published set of an earlier session.
+
+    Nothing is compared yet, so that nothing which the server sees waits for it.
     Cost: 2 rounds; bytes as declared.  Work: three exponentiations an own element (one at the server).
     Discloses: to the client the size of the server's set, which of its own elements are in it, and between versions
     how many elements came and went and, of elements it has asked about, whether they did; to the server their number.
@@ -112,7 +133,7 @@ def intersect(channel: Channel, own: Elements, terms: UnbalancedTerms, known: Pu
     for _, _, blinding in blinded:
         channel.send(peer, blinding.message().data.cast("B"), Tag.BLOCKS)
     published = _current(channel, peer, name, terms, known)
-    found = [np.zeros(0, bool)]
+    tags = []
     for number, (data, offsets, blinding) in enumerate(blinded):
         size = POINT * (len(offsets) - 1)
         evaluated = np.frombuffer(channel.receive(peer, size, Tag.BLOCKS), np.uint8)
@@ -122,9 +143,8 @@ def intersect(channel: Channel, own: Elements, terms: UnbalancedTerms, known: Pu
             raise ProtocolViolation(
                 f"{name} sent what is no group element, in chunk {number}: {error}.", "Check its software."
             ) from None
-        found.append(published.find(derive(published, data, offsets, points)))
-    matched = np.flatnonzero(np.concatenate(found))
-    return Asked(Intersection(len(matched), matched), published)
+        tags.append(derive(published, data, offsets, points))
+    return Derived(tuple(tags), published)
 
 
 def _blinded(own: Elements, start: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], _core.Blinding]:
