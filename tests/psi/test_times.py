@@ -44,8 +44,6 @@ from lingqu.psi.unbalanced.session import exchange
 
 Both = Callable[..., Any]
 TWO = [name for name in PROTOCOLS if name != MANY]
-WHOLE = pytest.mark.xfail(strict=True, reason="docs/gaps.md, times of intersections: it compares part by part")
-BY_PART = ["psi.rr22", "psi.rr22.malicious", pytest.param("psi.ecdh", marks=WHOLE)]
 SHARED = (0, 40, 120)
 """How many of 120 keys the peer has too: none, some, all."""
 
@@ -120,7 +118,7 @@ def test_the_time_of_the_last_message_does_not_depend_on_matches(
     assert orders[0].index("compare") == len(orders[0]) - 1
 
 
-@pytest.mark.parametrize("name", BY_PART)
+@pytest.mark.parametrize("name", TWO)
 def test_the_time_of_the_next_part_does_not_depend_on_matches(
     both: Both, tmp_path: Path, events: list[str], name: str
 ) -> None:

@@ -1,10 +1,10 @@
 """Private set intersection: which keys two parties have in common, disclosed as far as their terms say."""
 
 from lingqu.psi.agreement import Result, Terms
-from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements, elements
 from lingqu.psi.files import Outcome, finish_files, intersect_files
 from lingqu.psi.forms import FORMS, normalise, require_forms
+from lingqu.psi.heard import Intersection
 from lingqu.psi.parts import PART
 from lingqu.psi.protocols import PROTOCOLS, Choice, Line, choose, intersect
 from lingqu.psi.runner import run, run_many

@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
@@ -30,25 +29,12 @@ from lingqu.kinds.errors import ProtocolViolation
 from lingqu.psi.agreement import Agreement, Result, Terms, agree, random_order, tag_bytes
 from lingqu.psi.elements import Elements
 from lingqu.psi.groups import GROUPS, NAME, P256, POINT, SM2, Bytes, in_order
+from lingqu.psi.heard import Heard
 
-__all__ = ["CHUNK", "GROUPS", "NAME", "P256", "POINT", "SM2", "Intersection", "asker", "intersect"]
+__all__ = ["CHUNK", "GROUPS", "NAME", "P256", "POINT", "SM2", "asker", "exchange"]
 
 CHUNK = 1 << 10
 """Elements a message, and a call of a kernel: the peer works on one while the next is made."""
-
-
-@dataclass(frozen=True)
-class Intersection:
-    """What a party learns.  size: how many elements both have.  elements: which of its own, where it may know.
-
-    Both are None at a party that is no recipient.
-    """
-
-    size: int | None
-    elements: NDArray[np.int64] | None
-
-    def __repr__(self) -> str:
-        return f"Intersection(size={self.size})"
 
 
 def asker(recipients: tuple[int, ...], sizes: tuple[int, int]) -> int:
@@ -56,9 +42,11 @@ def asker(recipients: tuple[int, ...], sizes: tuple[int, int]) -> int:
     return min(recipients, key=lambda party: (sizes[party], party))
 
 
-def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
-    """Intersect this party's set with its peer's; both call it with the same terms.
+def exchange(channel: Channel, own: Elements, terms: Terms) -> Heard | None:
+    """All messages of an intersection with the peer's set; both call it with the same terms.
 
+    What a recipient is left with is compared afterwards, so that the peer sees nothing that waits for it; None at a
+    party that learns nothing.  Where both learn the elements, the asker has compared before it sends its marks.
     Cost: 3 rounds, 4 where both learn the elements.  64 bytes of each side.  For the elements a point, two an element
     of the asker and a tag an element of the holder (see `asker` and `tag_bytes`), and a bit for each of these where
     both learn.  For the size a point an element of either, and a tag an element of every recipient.
@@ -136,15 +124,19 @@ class _Session:
         digests = _core.element_digests(salt, points, offsets).view(np.uint8).reshape(-1, 16)
         return np.ascontiguousarray(digests[:, : self.width])
 
-    def shared(self, matched: NDArray[np.bool_]) -> Intersection:
+    def marked(self, matched: NDArray[np.bool_]) -> Heard:
         """matched: which of the own elements, in this run's order, the peer has."""
-        return Intersection(int(matched.sum()), np.sort(self.order[matched]))
+        return Heard.marked(self.order.astype(np.uint32), matched)
+
+    def heard(self, mine: Bytes, theirs: Bytes) -> Heard:
+        """Tags to compare: of the own elements in this run's order, and the peer's as `sorted_tags` puts them."""
+        return Heard(self.order.astype(np.uint32), self.width, mine, theirs)
 
 
 class _Asking(_Session):
     """The party that learns its elements' tags under the other's key."""
 
-    def run(self) -> Intersection:
+    def run(self) -> Heard:
         count = len(self.own)
         blinds = [secrets.token_bytes(self.group.blind * min(CHUNK, count - at)) for at in range(0, count, CHUNK)]
         hidden = [np.frombuffer(part, np.uint8) for part in blinds]
@@ -176,23 +168,23 @@ class _Asking(_Session):
 
         mine = _joined(list(in_order(calls())))
         self.distinct(answers)
-        return self._compare(mine, theirs, which)
+        return self._marking(mine, theirs, which) if self.peer_learns else self.heard(mine, theirs)
 
-    def _compare(self, mine: Bytes, theirs: Bytes, which: NDArray[np.uint32]) -> Intersection:
-        """theirs: in order; which: each one's place in the holder's order."""
+    def _marking(self, mine: Bytes, theirs: Bytes, which: NDArray[np.uint32]) -> Heard:
+        """Compare, and tell the holder, too.  theirs: in order; which: each one's place in the holder's order."""
         meeting = _core.TagMeeting(mine, self.width)
         met = meeting.meet(theirs)
-        if self.peer_learns and len(which):
+        if len(which):
             marks = np.zeros(len(which), bool)
             marks[which[met]] = True
             self.channel.send(self.peer, np.packbits(marks, bitorder="little").data.cast("B"), Tag.BLOCKS)
-        return self.shared(meeting.found())
+        return self.marked(meeting.found())
 
 
 class _Holding(_Session):
     """The party that has the key."""
 
-    def run(self) -> Intersection:
+    def run(self) -> Heard | None:
         key = self.group.secret(secrets.token_bytes(64))
         public = key.public()
         self.channel.send(self.peer, public)
@@ -210,9 +202,9 @@ class _Holding(_Session):
         own = (partial(tagged, data, offsets) for data, offsets in self.taken())
         for part in in_order(chain(own, answers())):
             self.send(part)
-        return self._marked() if self.learns else Intersection(None, None)
+        return self._told() if self.learns else None
 
-    def _marked(self) -> Intersection:
+    def _told(self) -> Heard:
         """Which of the own tags the asker says that it has, too."""
         count = len(self.own)
         size = -(-count // 8)
@@ -220,13 +212,13 @@ class _Holding(_Session):
         marks = np.unpackbits(packed, bitorder="little").astype(bool)
         if marks[count:].any():
             raise ProtocolViolation(f"{self._name} marked more elements than there are.", "Check its software.")
-        return self.shared(marks[:count])
+        return self.marked(marks[:count])
 
 
 class _Counting(_Session):
     """Either party where recipients learn the number alone."""
 
-    def run(self) -> Intersection:
+    def run(self) -> Heard | None:
         key = self.group.secret(secrets.token_bytes(64))
         for points in in_order(partial(key.map, self.domain, data, offsets) for data, offsets in self.taken()):
             self.send(points)
@@ -236,11 +228,9 @@ class _Counting(_Session):
             for start in range(0, len(raised), CHUNK):
                 self.send(shuffled[start : start + CHUNK])
         if not self.learns:
-            return Intersection(None, None)
+            return None
         mine = _joined(list(self.received(len(self.own), self.width)))
-        meeting = _core.TagMeeting(mine, self.width)
-        meeting.meet(_core.sorted_tags(raised.reshape(-1), self.width)[0])
-        return Intersection(int(meeting.found().sum()), None)
+        return self.heard(mine, _core.sorted_tags(raised.reshape(-1), self.width)[0])
 
     def _raised(self, work: Callable[[Bytes], Bytes]) -> Bytes:
         """The peer's points under both secrets, as tags: of each all but its first byte, some bits of which are 0."""

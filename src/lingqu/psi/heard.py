@@ -18,6 +18,20 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
+class Intersection:
+    """What a party learns.  size: how many elements both have.  elements: which of its own, where it may know.
+
+    Both are None at a party that is no recipient.
+    """
+
+    size: int | None
+    elements: NDArray[np.int64] | None
+
+    def __repr__(self) -> str:
+        return f"Intersection(size={self.size})"
+
+
+@dataclass(frozen=True)
 class Heard:
     """of: which of the own elements each own tag is of; one may have several, or none.
 

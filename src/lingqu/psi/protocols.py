@@ -8,24 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from lingqu.kinds.channel import Channel
 from lingqu.kinds.errors import BadInput
 from lingqu.kinds.mechanism import Adversary, Cost
 from lingqu.psi import ecdh, many, rr22
 from lingqu.psi.agreement import Result, Terms
 from lingqu.psi.declaration import DECLARATION, RR22, RR22_MALICIOUS
-from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
-from lingqu.psi.heard import Heard
+from lingqu.psi.heard import Heard, Intersection
 
-Run = Callable[[Channel, Elements, Terms], Heard | Intersection | None]
-"""All messages of a protocol.  It gives what is left to compare, or a result where it has compared already; None at a
-party that learns nothing."""
+Exchange = Callable[[Channel, Elements, Terms], Heard | None]
+"""All messages of a protocol; what a recipient then compares alone, None at a party that learns nothing."""
 
-PROTOCOLS: dict[str, Run] = {
-    **dict.fromkeys(ecdh.GROUPS, ecdh.intersect),
+PROTOCOLS: dict[str, Exchange] = {
+    **dict.fromkeys(ecdh.GROUPS, ecdh.exchange),
     rr22.NAME: rr22.exchange,
     rr22.MALICIOUS: rr22.exchange,
     many.NAME: many.exchange,
@@ -68,14 +64,13 @@ def exchange(channel: Channel, own: Elements, terms: Terms) -> Heard | None:
     """All messages of an intersection by the protocol that the terms name; what a recipient then compares alone.
 
     Both call it alike.  None at a party that learns nothing.  What the peer sees of this party's times does not depend
-    on how many elements match, where the peer may not know that and the protocol compares after its messages.
+    on how many elements match, where the peer may not know that.
     Cost, work, memory and disclosure: see the protocol's own module.  BadInput for a protocol that is not known.
     """
     run = PROTOCOLS.get(terms.protocol)
     if run is None:
         raise BadInput(f"There is no intersection protocol {terms.protocol!r}.", f"Known: {', '.join(PROTOCOLS)}.")
-    said = run(channel, own, terms)
-    return _marked(said, len(own)) if isinstance(said, Intersection) else said
+    return run(channel, own, terms)
 
 
 def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
@@ -85,15 +80,6 @@ def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
         return Intersection(None, None)
     elements = heard.compare()
     return Intersection(len(elements), None if terms.result is Result.SIZE else elements)
-
-
-def _marked(found: Intersection, count: int) -> Heard | None:
-    """A result that was compared already; of a number alone, as many marks.  count: of own elements."""
-    if found.size is None:
-        return None
-    marks = np.zeros(count, bool)
-    marks[slice(found.size) if found.elements is None else found.elements] = True
-    return Heard.marked(np.arange(count, dtype=np.uint32), marks)
 
 
 def seconds(protocol: str, cost: Cost, sizes: tuple[int, int], line: Line, result: Result = Result.ELEMENTS) -> float:

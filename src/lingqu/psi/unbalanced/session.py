@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from lingqu import _core
 from lingqu.kinds.channel import Channel, Tag
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
-from lingqu.psi.ecdh import Intersection
 from lingqu.psi.elements import Elements
+from lingqu.psi.heard import Intersection
 from lingqu.psi.unbalanced.holder import Holder, derive
 from lingqu.psi.unbalanced.published import Published, Tags, decode_changes
 from lingqu.psi.unbalanced.terms import ABOUT, CHUNK, HELLO, ID, POINTS, About, Follows, Spend, UnbalancedTerms
