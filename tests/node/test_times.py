@@ -97,7 +97,8 @@ def over(trio: Trio, job: str, peer: Bureau) -> None:
     pause = threading.Event()
     while job not in [one["id"] for one in peer.call("analyst", "GET", "/v1/jobs")["jobs"]]:
         pause.wait(0.1)
-    assert trio.ended(job, peer)["state"] == "done"
+    view = trio.ended(job, peer)
+    assert view["state"] == "done", view["error"]
 
 
 def ledger(node: Bureau) -> list[dict[str, Any]]:
