@@ -11,12 +11,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from lingqu.engine.release import Release
+from lingqu.engine.worker import ATTACHED
 from lingqu.kinds import clock
 from lingqu.kinds.errors import LingquError, Refused, Tampered
 from lingqu.kinds.receipts import Outcome, Receipt, Supplies
 from lingqu.ledger import Failed, ReceiptLogged, Released, Spent
 from lingqu.node.core import Core
 from lingqu.node.journal import Journal
+from lingqu.node.results import Results
 from lingqu.node.run import Run
 from lingqu.node.store.models import Account, Job, JobState, Result, Use, UseState
 from lingqu.plan.plan import Plan
@@ -36,6 +38,7 @@ class Endings:
     def __init__(self, core: Core, journal: Journal) -> None:
         self._core = core
         self._journal = journal
+        self.results = Results(core.home)
         self._owed: dict[str, tuple[Run, JobState, LingquError | None, TellReceipt]] = {}
 
     @property
@@ -60,13 +63,17 @@ class Endings:
         tell: queues the receipt for the others in the same transaction.
         """
         try:
+            read = Release.parse(release.read_bytes()) if release is not None else None
+            if release is not None and read is not None and read.attached is not None:
+                self.results.keep(run.offer.job, read.attached, release.with_name(ATTACHED))
             with self._core.store.write() as session:
                 row = session.get_one(Job, run.offer.job)
-                digest = self._release(session, row, run.plan, release) if release is not None else None
+                digest = self._release(session, row, run.plan, read) if read is not None else None
                 receipt = self.close(session, row, state, error, list(run.steps.values()), digest, run.supplies)
                 tell(session, receipt, run.others)
         except LingquError as failed:
             if state is JobState.DONE:
+                self.results.drop(run.offer.job)
                 raise
             self._owed[run.offer.job] = (run, state, error, tell)
             LOG.error("the end of job %s is not on record until there is room again: %s", run.offer.job, failed)
@@ -84,9 +91,8 @@ class Endings:
             _, state, error, _ = owed
             row.state, row.error = state.value, json.dumps(error.document()) if error else None
 
-    def _release(self, session: Session, row: Job, plan: Plan, path: Path) -> str:
+    def _release(self, session: Session, row: Job, plan: Plan, release: Release) -> str:
         """Store the result, once, with the plan that says what its numbers are."""
-        release = Release.parse(path.read_bytes())
         if release.job != row.id or release.plan != row.plan:
             raise Tampered("The worker's result is of another job.", "Look at its log.", party=self.name)
         digest = release.sha256()
@@ -147,6 +153,13 @@ class Endings:
             session.add(Account(job=receipt.job, party=receipt.party, token=token))
             body = ReceiptLogged(job=receipt.job, contract=receipt.contract, party=receipt.party, token=token)
             self._journal.append(session, body)
+
+    def tidy(self) -> None:
+        """Remove files of rows whose result is not in the store, since the node died between the two."""
+        with self._core.store.read() as session:
+            strays = [job for job in self.results.all() if session.get(Result, job) is None]
+        for job in strays:
+            self.results.drop(job)
 
     def used(self, job: str) -> Supplies | None:
         """What the correlations of a job that has ended took, by this party's own receipt."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from lingqu.psi.agreement import LARGEST, Result, Terms
 from lingqu.psi.parts import PART, Parts, filled, parted
 from lingqu.psi.protocols import intersect
 from lingqu.psi.rr22 import MALICIOUS
-from lingqu.psi.spill import Batches, Spill
+from lingqu.psi.spill import Batches, Spill, durably, keep_array, kept_array, write_private
 
 HELLO = 32 + 8 + 32 + 16
 NONCE = 32
@@ -95,9 +94,17 @@ class Session:
 
     def rows(self) -> NDArray[np.int64] | None:
         """This party's rows whose key both have, in order, once all parts are done; None where it may not know."""
+        marked = self.marked()
+        return None if marked is None else np.flatnonzero(marked)
+
+    def marked(self) -> NDArray[np.bool_] | None:
+        """As `rows`, for every row of this party whether it is one of them: a byte each."""
         if self._state.terms.result is Result.SIZE or self._party not in self._state.terms.recipients:
             return None
-        return np.sort(np.concatenate(list(self._results())))
+        marked = np.zeros(self._state.rows[self._party], bool)
+        for found in self._results():
+            marked[found] = True
+        return marked
 
     def size(self) -> int | None:
         """How many keys both have, for a result of that kind; None at a party that may not know."""
@@ -148,20 +155,12 @@ class Session:
 
     def _keep(self, part: int, result: NDArray[np.int64]) -> None:
         """A part's result, on disk for good before the part counts as done."""
-
-        def write(path: Path) -> None:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                np.lib.format.write_array(file, result, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-
-        _durably(self._result(part), write)
+        durably(self._result(part), lambda path: keep_array(path, result))
 
     def _results(self) -> Iterator[NDArray[np.int64]]:
         for part in range(self.parts.count):
             try:
-                with open(self._result(part), "rb") as file:
-                    yield np.lib.format.read_array(file, allow_pickle=False)
+                yield kept_array(self._result(part))
             except FileNotFoundError:
                 raise BadInput(f"Part {part} of {self.parts.count} is not done.", "Run the missing parts.") from None
 
@@ -202,7 +201,7 @@ def open_session(
     spill = Spill(folder, parts.count, range(parts.count))
     known = spill.write(batches, terms.forms, salt, rows)
     state = State(salt=salt.hex(), fingerprint=known, subject=subject.hex(), terms=terms, rows=both, most=most)
-    _durably(folder / STATE, lambda path: _write(path, state.canonical()))
+    durably(folder / STATE, lambda path: write_private(path, state.canonical()))
     return Session(channel.party, state, spill, folder)
 
 
@@ -287,22 +286,3 @@ def _commitment(party: int, nonce: bytes) -> bytes:
 def _same(known: str, state: State) -> None:
     if not hmac.compare_digest(known, state.fingerprint):
         raise BadInput("This is another table than the session was opened over.", "Read the same one.")
-
-
-def _write(path: Path, data: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _durably(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens, and stays once this returns."""
-    other = path.with_name(path.name + ".new")
-    write(other)
-    os.replace(other, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -110,5 +110,43 @@ def column_elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:
         ) from None
 
 
+def keep_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array to a file of this user alone, for good when this returns."""
+    with _private(path) as file:
+        np.lib.format.write_array(file, array, allow_pickle=False)
+        _settle(file)
+
+
+def kept_array(path: Path) -> NDArray[Any]:
+    """What `keep_array` wrote."""
+    with open(path, "rb") as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return array
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of this user alone, for good when this returns."""
+    with _private(path) as file:
+        file.write(data)
+        _settle(file)
+
+
+def durably(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens, and stays once this returns."""
+    other = path.with_name(path.name + ".new")
+    write(other)
+    os.replace(other, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _settle(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def _private(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
