@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import unicodedata
+import weakref
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from lingqu.catalog.sources import SEALED, PostgresTable, Source, check_names, quoted
-from lingqu.catalog.streams import BATCH, arriving
+from lingqu.catalog.streams import FEW, arriving
 from lingqu.catalog.tables import conform, fingerprint_of
 from lingqu.kinds.errors import BadInput, TableChanged
 from lingqu.kinds.schema import Asset, ColumnType
@@ -36,12 +37,13 @@ class Spool:
         self._file = file
         self._schema = schema
         self.rows = rows
+        weakref.finalize(self, file.close)
 
     def __repr__(self) -> str:
         return f"Spool({self.rows} rows)"
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns, at most `streams.BATCH` rows at a time, in the order of the rows.  Memory: a batch."""
+        """Some columns, at most `streams.FEW` rows at a time, in the order of the rows.  Memory: a batch."""
         places = [self._schema.get_field_index(name) for name in names]
         with ipc.open_file(self._file, options=ipc.IpcReadOptions(included_fields=places)) as reader:
             for place in range(reader.num_record_batches):
@@ -60,6 +62,18 @@ def spool(source: Source, asset: Asset, registered: str, folder: Path) -> Spool:
     the table, as it lies in memory.
     """
     file = cast(IO[bytes], tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 the spool closes it
+    try:
+        kept = _written(file, source, asset, folder)
+        if kept.fingerprint() != registered:
+            raise TableChanged(f"The content of {asset.id} has changed since it was registered.", _AGAIN)
+    except BaseException:
+        file.close()
+        raise
+    return kept
+
+
+def _written(file: IO[bytes], source: Source, asset: Asset, folder: Path) -> Spool:
+    """The table, in the asset's types, into a file; TableChanged where it has other rows or columns."""
     rows, schema, writer = 0, None, None
     wanted = [column.name for column in asset.columns]
     types = {column.name: column.type for column in asset.columns}
@@ -76,17 +90,14 @@ def spool(source: Source, asset: Asset, registered: str, folder: Path) -> Spool:
                 writer = ipc.new_file(file, schema)
             rows += table.num_rows
             if rows <= asset.rows:  # of a table that has grown nothing is kept, but it is counted
-                for part in table.to_batches(BATCH):
+                for part in table.to_batches(FEW):
                     writer.write_batch(part)
     assert writer is not None
     assert schema is not None
     writer.close()
     if rows != asset.rows:
         raise TableChanged(f"{asset.id} had {asset.rows} rows when it was registered, now {rows}.", _AGAIN)
-    kept = Spool(file, schema, rows)
-    if kept.fingerprint() != registered:
-        raise TableChanged(f"The content of {asset.id} has changed since it was registered.", _AGAIN)
-    return kept
+    return Spool(file, schema, rows)
 
 
 def _conformed(
@@ -110,7 +121,7 @@ def _ordered(source: Source, folder: Path) -> Generator[pa.RecordBatch]:
         with duckdb.connect(":memory:", config={**SEALED, **places}) as connection:
             connection.register("unordered", reader)
             order = ", ".join(f"{quoted(name)} ASC NULLS LAST" for name in first.schema.names)
-            yield from connection.sql(f"SELECT * FROM unordered ORDER BY {order}").to_arrow_reader(BATCH)  # noqa: S608
+            yield from connection.sql(f"SELECT * FROM unordered ORDER BY {order}").to_arrow_reader(FEW)  # noqa: S608
 
 
 def _all(first: pa.RecordBatch, others: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -16,6 +16,8 @@ from lingqu.catalog.sources import SEALED, CsvFile, ParquetFile, PostgresTable, 
 from lingqu.kinds.errors import BadInput, Unavailable
 
 BATCH = 1 << 16
+FEW = 1 << 14
+"""Rows of a batch that has all columns of a table, however many those are."""
 _REJECTED = "SELECT line FROM reject_errors ORDER BY line LIMIT 1"
 
 
@@ -50,7 +52,7 @@ def stream(source: Source, columns: Sequence[str] | None, rows: int = BATCH) -> 
             yield from _stream_postgres(source, columns, rows)
 
 
-def arriving(source: Source, rows: int = BATCH) -> Generator[pa.RecordBatch]:
+def arriving(source: Source, rows: int = FEW) -> Generator[pa.RecordBatch]:
     """A table's rows as `sources.load` gives them, some at a time, one batch at least; a database's in any order.
 
     Errors as there, but that a CSV file's broken lines are named once it is read.  Memory: some batches.
@@ -71,7 +73,8 @@ def arriving(source: Source, rows: int = BATCH) -> Generator[pa.RecordBatch]:
 
 
 def _arriving_file(path: Path, query: str, rows: int, kind: str) -> Iterator[pa.RecordBatch]:
-    with duckdb.connect(":memory:", config=SEALED) as connection:
+    # One thread: every further one holds rows of its own.
+    with duckdb.connect(":memory:", config={**SEALED, "threads": "1"}) as connection:
         try:
             yield from _some(connection.sql(query, params=[str(path)]).to_arrow_reader(rows))
             bad = [] if kind != "CSV" else connection.sql(_REJECTED).fetchall()

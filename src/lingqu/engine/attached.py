@@ -20,7 +20,7 @@ from lingqu.kinds.errands import Columns, Scan
 from lingqu.kinds.schema import ColumnType
 from lingqu.plan.outputs import FoundColumn
 
-GROUP = 1 << 16
+GROUP = 1 << 14
 """Rows of a group in the file, about."""
 DIGITS = 38
 _ARROW: dict[ColumnType, pa.DataType] = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+import weakref
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lingqu.kinds.errors import BadInput
 from lingqu.node.replies import released_table
@@ -82,12 +84,10 @@ class Rows:
                     writer.write_batch(batch)
 
     @cached_property
-    def _folder(self) -> Any:
-        return tempfile.TemporaryDirectory(prefix="lingqu-")
-
-    @cached_property
     def _file(self) -> Path:
-        attached, file = self._release.attached, Path(self._folder.name) / "rows.parquet"
+        folder = Path(tempfile.mkdtemp(prefix="lingqu-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        attached, file = self._release.attached, folder / "rows.parquet"
         assert attached is not None
         self._remote.rows(self._release.job, attached, file)
         return file

@@ -99,8 +99,7 @@ def _many(sizes: Sizes) -> Cost:
     parts = parted(rows, most=sizes.get("most", PART))
     each = many.cost(parts.sizes, 0, 0 if told else None)
     found = (len(rows) - 1) * rr22.BLOCK * min(rows) if told else 0
-    further = each.rounds if told else each.rounds - 1
-    total = Cost(each.rounds + further * (parts.count - 1), each.bytes * parts.count + found)
+    total = Cost(each.rounds * parts.count, each.bytes * parts.count + found)
     return total + crowd.opening_cost(len(rows), parts) + GATE
 
 
