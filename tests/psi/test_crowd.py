@@ -73,6 +73,14 @@ def whole(keys: Keys, agreed: Terms, folder: Path, most: int = 100) -> Side:
     return run
 
 
+def opening(keys: Keys, folder: Path) -> Side:
+    return lambda channel: opened(channel, keys, terms(SETS), folder, 100)
+
+
+def running(crowd: Crowd) -> Side:
+    return lambda channel: crowd.run(channel)
+
+
 def expected(own: Keys, sets: Sequence[Keys]) -> list[int]:
     common = functools.reduce(set.intersection, (set(one) for one in sets)) - {None}
     return [row for row, key in enumerate(own) if key in common]
@@ -203,10 +211,10 @@ def test_another_table_gets_another_salt_and_starts_over(tmp_path: Path) -> None
     salts = []
     other: list[Keys] = [["changed", *SETS[0][1:]], *SETS[1:]]
     for sets in (SETS, other, other):
-        crowds, _ = together([lambda c, keys=keys: opened(c, keys, terms(SETS), tmp_path, 100) for keys in sets])
+        crowds, _ = together([opening(keys, tmp_path) for keys in sets])
         assert len({crowd._state.salt for crowd in crowds}) == 1
         salts.append((crowds[0]._state.salt, len(crowds[0].done())))
-        together([lambda c, crowd=crowd: crowd.run(c) for crowd in crowds])
+        together([running(crowd) for crowd in crowds])
     assert salts[0][0] != salts[1][0] == salts[2][0]
     assert [done for _, done in salts] == [0, 0, 4]
 
@@ -262,11 +270,11 @@ def test_wrong_counts_and_values_without_form_end_it(tmp_path: Path) -> None:
 
 
 def test_files_are_the_users_alone_and_go_when_discarded(tmp_path: Path) -> None:
-    crowds, traffic = together([lambda c, keys=keys: opened(c, keys, terms(SETS), tmp_path, 100) for keys in SETS])
+    crowds, traffic = together([opening(keys, tmp_path) for keys in SETS])
     assert [one.sent for one in traffic] == [2 * (HELLO + NONCE + SEEN)] * 3
     with pytest.raises(BadInput, match="Part 0 of 4 is not done"):
         crowds[0].marked()
-    together([lambda c, crowd=crowd: crowd.run(c) for crowd in crowds])
+    together([running(crowd) for crowd in crowds])
     files = list((tmp_path / "0").iterdir())
     assert len(files) == 4 + 4 + 1
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
