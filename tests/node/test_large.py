@@ -257,7 +257,7 @@ def test_a_databases_table_streams_too(large: Trio, postgres_url: str) -> None:
 def three(trio: Trio) -> dict[str, Any]:
     """A program over three owners' tables, in 94 parts."""
     keys = [f"q{i:05d}" for i in range(2_000)]
-    sides = []
+    sides: list[dict[str, Any]] = []
     for node, some in ((trio.civil, keys[:1500]), (trio.human, keys[500:]), (trio.big, keys[200:1700])):
         source = trio.root / f"{node.name}-thirds.csv"
         source.write_text("\n".join(["person_id", *some]) + "\n")
