@@ -22,7 +22,7 @@ from lingqu.catalog import open_source
 from lingqu.engine.release import MOST_ROWS, Release
 from lingqu.intersect import IntersectSpec
 from lingqu.kinds.errors import BadInput, Tampered
-from lingqu.node.errors import Conflict
+from lingqu.node.errors import Conflict, NotFound
 
 PURPOSE = "who is in both large registers"
 ASKING = Asking("intersect", PURPOSE, 5)
@@ -219,6 +219,9 @@ def test_rows_that_were_altered_at_the_node_are_refused(large: Trio, tmp_path: P
             assert not list(tmp_path.iterdir())
         file.write_bytes(data)
         client.result(job).write(tmp_path / "rows.parquet")
+        file.unlink()
+        with pytest.raises(NotFound, match="no longer here"):
+            client.result(job).to_arrow()
 
 
 def test_small_results_have_no_file(large: Trio, small: str, tmp_path: Path) -> None:

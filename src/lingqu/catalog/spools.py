@@ -20,7 +20,7 @@ from pyarrow import ipc
 from lingqu.catalog.sources import SEALED, PostgresTable, Source, check_names, quoted
 from lingqu.catalog.streams import FEW, arriving
 from lingqu.catalog.tables import conform, fingerprint_of
-from lingqu.kinds.errors import BadInput, TableChanged
+from lingqu.kinds.errors import BadInput, TableChanged, Unavailable
 from lingqu.kinds.schema import Asset, ColumnType
 
 HELD = "256MB"
@@ -121,7 +121,14 @@ def _ordered(source: Source, folder: Path) -> Generator[pa.RecordBatch]:
         with duckdb.connect(":memory:", config={**SEALED, **places}) as connection:
             connection.register("unordered", reader)
             order = ", ".join(f"{quoted(name)} ASC NULLS LAST" for name in first.schema.names)
-            yield from connection.sql(f"SELECT * FROM unordered ORDER BY {order}").to_arrow_reader(FEW)  # noqa: S608
+            query = f"SELECT * FROM unordered ORDER BY {order}"  # noqa: S608 names are quoted
+            try:
+                yield from connection.sql(query).to_arrow_reader(FEW)
+            except (duckdb.Error, pa.ArrowException) as error:
+                raise Unavailable(
+                    f"{source} could not be read to its end and sorted: {type(error).__name__}.",
+                    "Look at the database, and at the free space of this node's disk.",
+                ) from None
 
 
 def _all(first: pa.RecordBatch, others: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

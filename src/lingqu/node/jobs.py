@@ -120,7 +120,7 @@ class Jobs:
         """The file with the rows of a large result; refused as `result` is."""
         if self.result(job, user).attached is None:
             raise Conflict(f"The rows of job {job} stand in its result.", "Read that.")
-        return self._endings.results.path(job)
+        return self._endings.results.found(job)
 
     def plan(self, job: str, user: str) -> Plan:
         """The plan by which that result was computed, whatever was registered since."""

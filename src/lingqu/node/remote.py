@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
 import ssl
 import threading
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -49,7 +47,7 @@ from lingqu.node.replies import (
 from lingqu.plan.plan import Plan
 
 if TYPE_CHECKING:
-    from lingqu.engine.release import Attached, Release
+    from lingqu.engine.release import Release
     from lingqu.ml import ModelRelease
 
 DEFAULT_TIMEOUT = 60.0
@@ -365,34 +363,16 @@ class Remote:
 
         return self._view(Release, "GET", f"/v1/jobs/{_part(job)}/result")
 
-    def rows(self, job: str, attached: Attached, file: Path) -> None:
-        """Write the rows of a large result to a file, Parquet, some bytes at a time (analyst of the recipient).
-
-        Tampered, and no file, when they are others than the result's document names.
-        """
-        seen, whole = 0, hashlib.sha256()
+    def rows(self, job: str) -> Generator[bytes]:
+        """The file with the rows of a large result, some bytes at a time (analyst); see `rows.Rows`."""
         try:
-            with (
-                self._http.stream("GET", f"/v1/jobs/{_part(job)}/rows") as response,
-                open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target,
-            ):
+            with self._http.stream("GET", f"/v1/jobs/{_part(job)}/rows") as response:
                 if not response.is_success:
                     response.read()
                     raise refusal(response)
-                for chunk in response.iter_bytes():
-                    seen += len(chunk)
-                    if seen > attached.bytes:
-                        break
-                    whole.update(chunk)
-                    target.write(chunk)
-            if (seen, "sha256:" + whole.hexdigest()) != (attached.bytes, attached.digest):
-                raise Tampered("The node's rows are others than its result names.", "Compare with another party's.")
+                yield from response.iter_bytes()
         except httpx.TransportError as error:
-            file.unlink(missing_ok=True)
             raise self._away(error) from None
-        except BaseException:
-            file.unlink(missing_ok=True)
-            raise
 
     def model(self, job: JobView, release: Release) -> ModelRelease:
         """The trained model in a job's result, with all that its card tells.

@@ -11,6 +11,7 @@ from lingqu.engine.release import Attached
 from lingqu.engine.worker import ATTACHED, RELEASE
 from lingqu.kinds.errors import Tampered, Unavailable
 from lingqu.node.config import Home
+from lingqu.node.errors import NotFound
 
 
 class Results:
@@ -22,6 +23,12 @@ class Results:
     def path(self, job: str) -> Path:
         """A job's file, whether it is there or not."""
         return self._folder / f"{job}.parquet"
+
+    def found(self, job: str) -> Path:
+        """A job's file; NotFound where somebody has removed it."""
+        if not self.path(job).is_file():
+            raise NotFound(f"The rows of job {job} are no longer here.", "Run it again.")
+        return self.path(job)
 
     def all(self) -> list[str]:
         """The jobs that have one."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
 import weakref
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lingqu.kinds.errors import BadInput
+from lingqu.kinds.errors import BadInput, Tampered
 from lingqu.node.replies import released_table
 
 if TYPE_CHECKING:
@@ -73,11 +75,10 @@ class Rows:
     def _write(self, file: Path, kind: str) -> None:
         from pyarrow import csv, parquet
 
-        attached = self._release.attached
-        if attached is None:
+        if self._release.attached is None:
             (csv.write_csv if kind == ".csv" else parquet.write_table)(released_table(self._release), file)
         elif kind == ".parquet":
-            self._remote.rows(self._release.job, attached, file)
+            self._fetch(file)
         else:
             with parquet.ParquetFile(self._file) as rows, csv.CSVWriter(file, rows.schema_arrow) as writer:
                 for batch in rows.iter_batches(BATCH):
@@ -87,7 +88,24 @@ class Rows:
     def _file(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="lingqu-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        attached, file = self._release.attached, folder / "rows.parquet"
+        self._fetch(folder / "rows.parquet")
+        return folder / "rows.parquet"
+
+    def _fetch(self, file: Path) -> None:
+        """Write the node's file here; Tampered when it is another than the document names."""
+        attached = self._release.attached
         assert attached is not None
-        self._remote.rows(self._release.job, attached, file)
-        return file
+        seen, whole = 0, hashlib.sha256()
+        with (
+            open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target,
+            closing(self._remote.rows(self._release.job)) as chunks,
+        ):
+            for chunk in chunks:
+                seen += len(chunk)
+                if seen > attached.bytes:
+                    break
+                whole.update(chunk)
+                target.write(chunk)
+        if (seen, "sha256:" + whole.hexdigest()) != (attached.bytes, attached.digest):
+            file.unlink()
+            raise Tampered("The node's rows are others than its result names.", "Compare with another party's.")
