@@ -71,9 +71,11 @@ def program(name: str, **more: Any) -> dict[str, Any]:
     return {"tables": sides, "forms": ["exact/1"], "part": PART, "mechanism": "psi.rr22"} | more
 
 
-def peak(pid: int) -> int:
-    """The most bytes that a process has had in memory so far; 0 when it is gone."""
+def peak(pid: int, program: bytes = b"lingqu.engine.worker") -> int:
+    """The most bytes that a process has had in memory so far; 0 when it is gone, or not yet this program."""
     try:
+        if program not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+            return 0  # it was forked just now, and has its parent's memory
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
@@ -164,7 +166,7 @@ def peak_of(*arguments: str) -> tuple[int, str]:
     most, pause = 0, threading.Event()
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         while process.poll() is None:
-            most = max(most, peak(process.pid))
+            most = max(most, peak(process.pid, b"lingqu"))
             pause.wait(0.005)
         assert process.stdout is not None
         said = process.stdout.read()
