@@ -146,6 +146,7 @@ class FakeNode:
         self.asked: list[tuple[str, str, Any]] = []
         self.contracts: dict[str, dict[str, Any]] = {}
         self.release: dict[str, Any] = {}
+        self.rows = b""
         self.job = job("done", "sha256:" + "0" * 64)
         self.supplies: list[dict[str, Any]] = []
         self.outcome: dict[str, Any] | None = None
@@ -221,6 +222,7 @@ class FakeNode:
             ("GET", "/v1/jobs/([^/]+)", lambda j: (200, self.job)),
             ("GET", "/v1/jobs/([^/]+)/events", lambda j: (200, b"")),
             ("GET", "/v1/jobs/([^/]+)/result", lambda j: (200, self.release)),
+            ("GET", "/v1/jobs/([^/]+)/rows", lambda j: (200, self.rows)),
             ("GET", "/v1/jobs/([^/]+)/plan", lambda j: (200, self._plan_of(self.job).model_dump(mode="json"))),
             ("POST", "/v1/jobs/([^/]+)/cancel", lambda j, b: (200, self.job | {"state": "failed"})),
             ("GET", "/v1/ledger", lambda: (200, {"entries": [{"index": 0, "kind": "register", "at": "", "body": {}}]})),

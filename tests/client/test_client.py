@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 import lingqu
 from lingqu.client import Agreement, Client, Query, Result
@@ -236,3 +239,59 @@ def test_an_intersection_is_specified_in_short(client: Client) -> None:
             client.intersect(first, second, on="person_id", purpose="p", **strange)
     with pytest.raises(BadInput, match="as many key columns as there are forms"):
         client.intersect(first, second, on="person_id", forms=["text/1", "text/1"], purpose="p")
+
+
+def large(rows: pa.Table, **other: Any) -> tuple[dict[str, Any], bytes]:
+    """A result whose rows are a file at the node, and the file."""
+    file = pa.BufferOutputStream()
+    parquet.write_table(rows, file)
+    data = file.getvalue().to_pybytes()
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    attached = {"rows": rows.num_rows, "bytes": len(data), "digest": digest} | other
+    columns = [{"name": "n", "type": "int", "computed": "…"}]
+    return release(rows=[], columns=columns, withheld=[], note="", attached=attached), data
+
+
+def test_a_large_results_rows_are_fetched_when_looked_at(query: Query, fake: Any, tmp_path: Path) -> None:
+    rows = pa.table({"n": range(70_000)})
+    fake.contract(query.program)
+    fake.release, fake.rows = large(rows)
+    result = query.run()
+    asked = len(fake.asked)
+    assert (len(result), result.columns) == (70_000, ("n",))
+    assert len(fake.asked) == asked
+    assert repr(result).splitlines()[2].strip() == "0"
+    assert "… 69980 more rows" in repr(result)
+    assert result.to_arrow().equals(rows)
+    assert len(fake.asked) == asked + 1
+    result.write(tmp_path / "n.parquet")
+    result.write(tmp_path / "n.csv")
+    assert parquet.read_table(tmp_path / "n.parquet").equals(rows)
+    assert (tmp_path / "n.csv").read_text().splitlines()[:3] == ['"n"', "0", "1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.csv", "n.parquet"]
+    with pytest.raises(BadInput, match="no file for rows"):
+        result.write(tmp_path / "n.xlsx")
+
+
+@pytest.mark.parametrize("other", [{"digest": "sha256:" + "0" * 64}, {"bytes": 10}, {"bytes": 10_000_000}])
+def test_rows_that_the_document_does_not_name_are_refused(
+    query: Query, fake: Any, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    fake.release, fake.rows = large(pa.table({"n": range(100)}), **other)
+    fake.contract(query.program)
+    result = query.run()
+    for kind in ("csv", "parquet"):
+        with pytest.raises(Tampered, match="others than its result names"):
+            result.write(tmp_path / f"n.{kind}")
+    with pytest.raises(Tampered):
+        result.to_arrow()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_small_result_is_written_from_its_document(query: Query, fake: Any, tmp_path: Path) -> None:
+    fake.contract(query.program)
+    query.run().write(tmp_path / "some.parquet")
+    assert parquet.read_table(tmp_path / "some.parquet").column("education").to_pylist() == [
+        "Bachelors <b>",
+        "Masters",
+    ]

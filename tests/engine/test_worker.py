@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lingqu.catalog import describe, open_source
-from lingqu.engine.worker import LocalTable, _without_place
+from lingqu.catalog import Source, describe, open_source
+from lingqu.engine.places import Placeless
+from lingqu.engine.worker import LocalTable
+from lingqu.kinds.errands import Scan
 from lingqu.kinds.errors import BadInput, Unavailable
 from lingqu.kinds.schema import Grade
 
@@ -23,17 +25,27 @@ def table(folder: Path, source: str) -> LocalTable:
     return LocalTable(source=source or str(path), asset=asset, fingerprint=fingerprint)
 
 
+def there_is(source: Source) -> Scan:
+    raise AssertionError(f"{source} is there")
+
+
 def test_errors_name_the_table_and_not_where_it_lies(tmp_path: Path) -> None:
     there = table(tmp_path, "")
     (tmp_path / "t.csv").unlink()
-    with pytest.raises(BadInput) as missing:
-        open_source(there.source)
-    said = _without_place(missing.value, there)
-    assert "civil-affairs/t" in said.cause
-    assert str(tmp_path) not in str(said)
+    lost = Placeless(lambda: there_is(open_source(there.source)), there.source, there.asset.id)
+    for look in (lambda: lost.rows, lost.whole, lambda: list(lost.batches(["id"])), lambda: lost["id"]):
+        with pytest.raises(BadInput) as missing:
+            look()
+        assert "civil-affairs/t" in missing.value.cause
+        assert str(tmp_path) not in str(missing.value)
     url = "postgresql://reader:hunter2@inner.example/db#t"
-    away = Unavailable(f"{open_source(url)} cannot be reached.", "Check it.")
-    assert _without_place(away, table(tmp_path, url)).cause == "civil-affairs/t cannot be reached."
+
+    def away() -> Scan:
+        raise Unavailable(f"{open_source(url)} cannot be reached.", "Check it.")
+
+    with pytest.raises(Unavailable) as unreachable:
+        Placeless(away, url, "civil-affairs/t").whole()
+    assert unreachable.value.cause == "civil-affairs/t cannot be reached."
     assert "hunter2" not in repr(table(tmp_path, url))
 
 

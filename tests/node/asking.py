@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -61,6 +64,24 @@ class Asking:
             view = trio.ended(job, node)
             assert view["state"] == "done", view["error"]
         return job
+
+    def killed(self, trio: Trio, nodes: Sequence[Bureau], contract: str, victim: Bureau) -> str:
+        """The state of a run whose worker at one node is killed (kill -9) as soon as some parts are done."""
+        job = nodes[0].call("analyst", "POST", "/v1/jobs", self.order(contract))["id"]
+        folder = kept(victim, contract) / "intersect"
+        pause = threading.Event()
+        while len(list(folder.glob("done-??????"))) < 3:
+            if nodes[0].call("analyst", "GET", f"/v1/jobs/{job}")["state"] not in ("admitting", "running"):
+                break
+            pause.wait(0.01)
+        for pid in victim.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended = [trio.ended(job, node) for node in nodes]
+        assert ended[0]["state"] == "done" or ended[0]["error"]["code"] == "party-lost"
+        assert len({one["state"] for one in ended}) == 1
+        state: str = ended[0]["state"]
+        return state
 
     def explained(self, asker: Bureau, program: Program, **more: Any) -> Any:
         """What the asker's node says of a program before it is proposed."""

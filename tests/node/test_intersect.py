@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -219,29 +216,12 @@ def many(trio: Trio) -> dict[str, Any]:
     return spec(first={"table": f"{CIVIL}/many"}, second={"table": f"{HUMAN}/more"}, part=16)
 
 
-def killed(trio: Trio, contract: str, victim: Bureau) -> str:
-    """The state of a run whose worker at one node is killed (kill -9) as soon as some parts are done."""
-    job = trio.civil.call("analyst", "POST", "/v1/jobs", {"contract": contract, "purpose": PURPOSE})["id"]
-    folder = kept(victim, contract) / "intersect"
-    pause = threading.Event()
-    while len(list(folder.glob("done-??????"))) < 3:
-        if trio.civil.call("analyst", "GET", f"/v1/jobs/{job}")["state"] not in ("admitting", "running"):
-            break
-        pause.wait(0.01)
-    for pid in victim.workers():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    ended = trio.ended(job, trio.civil)
-    assert ended["state"] == "done" or ended["error"]["code"] == "party-lost"
-    assert trio.ended(job, trio.human)["state"] == ended["state"]
-    state: str = ended["state"]
-    return state
-
-
 @pytest.mark.parametrize("victim", [CIVIL, HUMAN])
 def test_the_run_after_a_kill_does_the_rest(trio: Trio, many: dict[str, Any], victim: str) -> None:
     contract = agree(trio, many, uses=9)
-    assert any(killed(trio, contract, trio.nodes[victim]) == "failed" for _ in range(5)), "no kill met a run under way"
+    assert any(
+        ASKING.killed(trio, [trio.civil, trio.human], contract, trio.nodes[victim]) == "failed" for _ in range(5)
+    ), "no kill met a run under way"
     folders = [kept(node, contract) for node in (trio.civil, trio.human)]
     done = [{path.name for path in (folder / "intersect").glob("done-??????")} for folder in folders]
     assert done[0] & done[1]

@@ -1,7 +1,7 @@
 """A party's own tables: reading them, publishing what identifies nobody, scanning them for a plan."""
 
 from lingqu.catalog.profiles import CATEGORIES_MOST, CATEGORY_FLOOR, describe
-from lingqu.catalog.scans import Projection, scan
+from lingqu.catalog.scans import Projection, Registered, scan
 from lingqu.catalog.sources import CsvFile, ParquetFile, PostgresTable, Source, open_source
 from lingqu.catalog.streams import count, stream
 from lingqu.catalog.tables import check_key, fingerprint, read
@@ -14,6 +14,7 @@ __all__ = [
     "ParquetFile",
     "PostgresTable",
     "Projection",
+    "Registered",
     "Source",
     "TableChanged",
     "check_key",

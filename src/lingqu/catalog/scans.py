@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -16,7 +17,9 @@ import sqlglot
 from sqlglot import exp
 
 from lingqu.catalog.sources import SEALED, Source, load, quoted
+from lingqu.catalog.spools import Spool, spool
 from lingqu.catalog.tables import conform, fingerprint
+from lingqu.kinds.errands import Columns, Scan
 from lingqu.kinds.errors import BadInput, RangeError, Refused, TableChanged
 from lingqu.kinds.schema import Asset
 
@@ -60,6 +63,62 @@ def scan(
     for projection in projections:
         _check_expression(projection, asset)
     table = _registered(source, asset, registered)
+    return _evaluated(table, asset, projections)
+
+
+class Registered(Scan):
+    """The scan of a registered table, for whoever wants it in batches; a column looked at by name is read with `scan`.
+
+    Arguments and errors as for `scan`; folder: on whose disk the table lies meanwhile (`spools.spool`).  Nothing is
+    read before it is asked for.
+    """
+
+    def __init__(
+        self, source: Source, asset: Asset, projections: Sequence[Projection], registered: str, folder: Path
+    ) -> None:
+        self._source = source
+        self._asset = asset
+        self._projections = {projection.name: projection for projection in projections}
+        self._registered = registered
+        self._folder = folder
+        self._read = {projection.name: _check_expression(projection, asset) for projection in projections}
+
+    @property
+    def rows(self) -> int:
+        """As published."""
+        return self._asset.rows
+
+    def batches(self, names: Sequence[str]) -> Iterator[Columns]:
+        """Memory: some batches.  Work: the source is read once, however often this is called."""
+        read = sorted({column for name in names for column in self._read[name]})
+        projections = [self._projections[name] for name in names]
+        for batch in self._spool.batches(read or [self._asset.columns[0].name]):
+            yield _evaluated(pa.Table.from_batches([batch]), self._asset, projections)
+
+    @cached_property
+    def _spool(self) -> Spool:
+        return spool(self._source, self._asset, self._registered, self._folder)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return scan(self._source, self._asset, list(self._projections.values()), self._registered)
+
+    def whole(self) -> Columns:
+        """As `scan` gives them: the table is checked though there be no column."""
+        return self._columns
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._projections)
+
+    def __len__(self) -> int:
+        return len(self._projections)
+
+
+def _evaluated(table: pa.Table, asset: Asset, projections: Sequence[Projection]) -> dict[str, npt.NDArray[Any]]:
+    """The projections, checked before, on some rows in the asset's types."""
     if not projections:
         return {}
     with duckdb.connect(":memory:", config=SEALED) as connection:
@@ -70,7 +129,7 @@ def scan(
         connection.unregister("arriving")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        return {projection.name: _evaluate(connection, projection, place, asset.rows) for projection in projections}
+        return {one.name: _evaluate(connection, one, place, table.num_rows) for one in projections}
 
 
 def _registered(source: Source, asset: Asset, registered: str) -> pa.Table:
@@ -98,8 +157,8 @@ def _free_name(asset: Asset) -> str:
     return name
 
 
-def _check_expression(projection: Projection, asset: Asset) -> None:
-    """Refuse what is more than a function of one row of this asset."""
+def _check_expression(projection: Projection, asset: Asset) -> frozenset[str]:
+    """Refuse what is more than a function of one row of this asset; the columns that it reads."""
     what = f"The expression for {projection.name}"
     try:
         statements = sqlglot.parse(projection.sql, dialect="duckdb")
@@ -121,6 +180,7 @@ def _check_expression(projection: Projection, asset: Asset) -> None:
         if isinstance(node, exp.Column) and (node.table or asset.column(node.name) is None):
             known = ", ".join(column.name for column in asset.columns)
             raise BadInput(f"{what} names {node.sql()}, which {asset.id} does not have.", f"It has {known}.")
+    return frozenset(node.name for node in tree.find_all(exp.Column))
 
 
 def _beyond_the_row(node: object) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import unquote
 
 import duckdb
@@ -65,6 +66,7 @@ class PostgresTable:
 
 
 Source = CsvFile | ParquetFile | PostgresTable
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 
 def open_source(text: str) -> Source:
@@ -264,16 +266,21 @@ def _load_postgres(source: PostgresTable) -> pa.Table:
                 f"{source} cannot be read{state}.", "Check that the table exists and that the user may SELECT from it."
             ) from None
     check_names(table.column_names, source)
+    bare = plain(table)
+    return bare.sort_by([(name, "ascending") for name in bare.column_names]) if bare.num_rows > 1 else bare
+
+
+def plain(table: Rows) -> Rows:
+    """A database's rows with its own types, which Arrow lacks, as they are stored."""
     storage = [column.cast(column.type.storage_type) if _opaque(column.type) else column for column in table.columns]
-    plain = pa.table(dict(zip(table.column_names, storage, strict=True)), schema=_labelled(table, storage))
-    return plain.sort_by([(name, "ascending") for name in plain.column_names]) if plain.num_rows > 1 else plain
+    return type(table).from_arrays(storage, schema=_labelled(table, storage))
 
 
 def _opaque(kind: pa.DataType) -> bool:
     return isinstance(kind, pa.OpaqueType)
 
 
-def _labelled(table: pa.Table, storage: list[pa.ChunkedArray]) -> pa.Schema:
+def _labelled(table: Rows, storage: Sequence[Any]) -> pa.Schema:
     """The schema of the plain columns; the database's own name of a type that Arrow lacks stays as metadata."""
     fields = []
     for old, column in zip(table.schema, storage, strict=True):

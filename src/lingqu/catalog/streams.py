@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
-from lingqu.catalog.sources import SEALED, CsvFile, ParquetFile, PostgresTable, Source, csv_query, quoted
+from lingqu.catalog.sources import SEALED, CsvFile, ParquetFile, PostgresTable, Source, csv_query, plain, quoted
 from lingqu.kinds.errors import BadInput, Unavailable
 
 BATCH = 1 << 16
+FEW = 1 << 14
+"""Rows of a batch that has all columns of a table, however many those are."""
+_REJECTED = "SELECT line FROM reject_errors ORDER BY line LIMIT 1"
 
 
 def count(source: Source) -> int:
@@ -48,6 +52,38 @@ def stream(source: Source, columns: Sequence[str] | None, rows: int = BATCH) -> 
             yield from _stream_postgres(source, columns, rows)
 
 
+def arriving(source: Source, rows: int = FEW) -> Generator[pa.RecordBatch]:
+    """A table's rows as `sources.load` gives them, some at a time, one batch at least; a database's in any order.
+
+    Errors as there, but that a CSV file's broken lines are named once it is read.  Memory: some batches.
+    """
+    match source:
+        case ParquetFile(path):
+            yield from _arriving_file(path, "SELECT * FROM read_parquet(?, hive_partitioning=false)", rows, "Parquet")
+        case CsvFile(path):
+            for batch in _arriving_file(path, csv_query(path)[0], rows, "CSV"):
+                if any(pc.any(pc.match_substring(column, "\0")).as_py() for column in batch.columns):
+                    raise BadInput(f"{path} has a NUL byte.", "Write the file as UTF-8 text.")
+                yield batch
+        case PostgresTable():
+            with _cursor(source) as cursor:
+                cursor.execute(source.query)
+                for batch in _some(cursor.fetch_record_batch()):
+                    yield plain(batch)
+
+
+def _arriving_file(path: Path, query: str, rows: int, kind: str) -> Iterator[pa.RecordBatch]:
+    # One thread: every further one holds rows of its own.
+    with duckdb.connect(":memory:", config={**SEALED, "threads": "1"}) as connection:
+        try:
+            yield from _some(connection.sql(query, params=[str(path)]).to_arrow_reader(rows))
+            bad = [] if kind != "CSV" else connection.sql(_REJECTED).fetchall()
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise BadInput(f"{path} is no readable {kind} file: {type(error).__name__}.", "Write it again.") from None
+    if bad:
+        raise BadInput(f"{path}, line {bad[0][0]} is no row of the table.", "Correct that line of the file.")
+
+
 @contextmanager
 def _parquet(path: Path) -> Iterator[parquet.ParquetFile]:
     try:
@@ -78,7 +114,7 @@ def _stream_csv(path: Path, columns: Sequence[str] | None, rows: int) -> Iterato
             shown = ", ".join(quoted(name) for name in names)
             relation = connection.sql(f"SELECT {shown} FROM ({query})", params=[str(path)])  # noqa: S608 quoted
             yield from _some(relation.to_arrow_reader(rows))
-            bad = connection.sql("SELECT line FROM reject_errors ORDER BY line LIMIT 1").fetchall()
+            bad = connection.sql(_REJECTED).fetchall()
         except (duckdb.Error, pa.ArrowException) as error:
             raise BadInput(f"{path} is no CSV file: {type(error).__name__}.", "Write it again.") from None
     if bad:

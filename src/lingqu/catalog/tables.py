@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -74,8 +74,18 @@ def read(source: Source, types: Mapping[str, ColumnType] | None = None) -> pa.Ta
     return conform(load(source), source, types or {})
 
 
-def conform(raw: pa.Table, source: Source, types: Mapping[str, ColumnType]) -> pa.Table:
-    """A loaded table in Lingqu's types; errors as for `read`."""
+def conform(
+    raw: pa.Table,
+    source: Source,
+    types: Mapping[str, ColumnType],
+    scales: Mapping[str, int] | None = None,
+    first: int = 0,
+) -> pa.Table:
+    """A loaded table in Lingqu's types; errors as for `read`.
+
+    scales, first: of a part of a table, whose row `first` is the part's first one: the digits after the point of its
+    decimal columns, which a part alone does not tell; BadInput where a value has more.
+    """
     wrong = sorted(set(types) - set(raw.column_names))
     if wrong:
         raise BadInput(f"{source} has no column {wrong[0]}.", f"It has {', '.join(raw.column_names)}.")
@@ -95,12 +105,16 @@ def conform(raw: pa.Table, source: Source, types: Mapping[str, ColumnType]) -> p
             kinds[name] = ARROW.get(chosen[name])
             if chosen[name] is ColumnType.DECIMAL:
                 scale = _scale(connection, field, natural)
+                if scales is not None:
+                    if scale > scales[name]:
+                        raise BadInput(f"Column {name} of {source} has more digits after the point.", "Round them.")
+                    scale = scales[name]
                 sql, kinds[name] = f"DECIMAL({DIGITS}, {scale})", pa.decimal128(DIGITS, scale)
             expressions.append(f"{_conversion(natural, chosen[name], sql, name, source)} AS {quoted(name)}")
         query = f"SELECT {', '.join(expressions)} FROM raw"  # noqa: S608 names are quoted
         table = connection.sql(query).to_arrow_table()
     table = table.cast(pa.schema(list(kinds.items())))
-    _check_values(raw, table, source)
+    _check_values(raw, table, source, first)
     for place, (name, kind) in enumerate(chosen.items()):
         if kind is ColumnType.STRING:  # two spellings of one text are one key, one group, one category
             table = table.set_column(place, table.field(place), pc.utf8_normalize(table.column(name), form="NFC"))
@@ -119,27 +133,59 @@ def fingerprint(table: pa.Table) -> str:
 
     Equal exactly for equal conformed tables, however they are chunked in memory.
     """
+    return fingerprint_of(table.schema, table.num_rows, lambda name: table.column(name).chunks)
+
+
+def fingerprint_of(schema: pa.Schema, rows: int, chunks: Callable[[str], Iterable[pa.Array]]) -> str:
+    """As `fingerprint`, of a table that is read column by column.
+
+    chunks: a column's values in their order, from the first on at every call: some are read two or three times.
+    Memory: a chunk.
+    """
     whole = hashlib.sha256(b"lingqu table 1\n")
-    for field, column in zip(table.schema, table.columns, strict=True):
-        flat = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], type=field.type)
+    for field in schema:
         part = hashlib.sha256()
-        part.update(pc.cast(pc.is_valid(flat), pa.uint8()).to_numpy(zero_copy_only=False).tobytes())
-        if pa.types.is_string(field.type):
-            filled = pc.fill_null(flat, "")
-            part.update(pc.binary_length(filled).to_numpy(zero_copy_only=False).astype("<i8").tobytes())
-            part.update("".join(filled.to_pylist()).encode())
-        elif pa.types.is_boolean(field.type):
-            part.update(pc.cast(pc.fill_null(flat, False), pa.uint8()).to_numpy(zero_copy_only=False).tobytes())
-        else:
-            plain = flat.cast(pa.int32()) if pa.types.is_date(field.type) else flat
-            if pa.types.is_timestamp(field.type):
-                plain = flat.cast(pa.int64())
-            elif pa.types.is_decimal(field.type):
-                plain = whole_numbers(flat)
-            part.update(pc.fill_null(plain, 0).to_numpy(zero_copy_only=False).tobytes())
-        label = f"{len(field.name.encode())}:{field.name}:{column_type(field.type).value}:{len(flat)}\n"
+        for data in _passes(field.type):
+            for chunk in chunks(field.name):
+                part.update(data(chunk))
+        label = f"{len(field.name.encode())}:{field.name}:{column_type(field.type).value}:{rows}\n"
         whole.update(label.encode() + part.digest())
     return "sha256:" + whole.hexdigest()
+
+
+def _passes(kind: pa.DataType) -> tuple[Callable[[pa.Array], bytes], ...]:
+    """What a column's digest is over, one after the other: which values there are, and these."""
+    return (_validity, _lengths, _texts) if pa.types.is_string(kind) else (_validity, _numbers)
+
+
+def _validity(column: pa.Array) -> bytes:
+    return _raw(pc.cast(pc.is_valid(column), pa.uint8()))
+
+
+def _lengths(column: pa.Array) -> bytes:
+    lengths = pc.binary_length(pc.fill_null(column, ""))
+    return bytes(lengths.to_numpy(zero_copy_only=False).astype("<i8").tobytes())
+
+
+def _texts(column: pa.Array) -> bytes:
+    return "".join(pc.fill_null(column, "").to_pylist()).encode()
+
+
+def _numbers(column: pa.Array) -> bytes:
+    if pa.types.is_boolean(column.type):
+        return _raw(pc.cast(pc.fill_null(column, False), pa.uint8()))
+    plain = column
+    if pa.types.is_date(column.type):
+        plain = column.cast(pa.int32())
+    elif pa.types.is_timestamp(column.type):
+        plain = column.cast(pa.int64())
+    elif pa.types.is_decimal(column.type):
+        plain = whole_numbers(column)
+    return _raw(pc.fill_null(plain, 0))
+
+
+def _raw(column: pa.Array) -> bytes:
+    return bytes(column.to_numpy(zero_copy_only=False).tobytes())
 
 
 def whole_numbers(column: pa.Array) -> pa.Array:
@@ -233,8 +279,8 @@ def _conversion(natural: ColumnType, kind: ColumnType, sql: str, name: str, sour
     return f"TRY_CAST({quoted(name)} AS {sql})"
 
 
-def _check_values(raw: pa.Table, table: pa.Table, source: Source) -> None:
-    """BadInput where a value was lost in conversion, or is NaN or infinite."""
+def _check_values(raw: pa.Table, table: pa.Table, source: Source, first: int) -> None:
+    """BadInput where a value was lost in conversion, or is NaN or infinite.  first: the first row's place."""
     for name in table.column_names:
         column = table.column(name)
         kind = column_type(column.type)
@@ -243,7 +289,7 @@ def _check_values(raw: pa.Table, table: pa.Table, source: Source) -> None:
             bad = pc.or_(bad, pc.fill_null(pc.invert(pc.is_finite(column)), False))
         count = pc.sum(bad).as_py() or 0
         if count:
-            row = pc.index(bad, True).as_py()
+            row = first + pc.index(bad, True).as_py()
             csv = isinstance(source, CsvFile)
             where = f"line {line_of_row(source.path, row)}" if isinstance(source, CsvFile) else f"row {row + 1}"
             raise BadInput(

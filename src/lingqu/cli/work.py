@@ -376,13 +376,16 @@ def _follow(session: Session, job: JobView) -> JobView:
 
 def _give_result(session: Session, job: JobView, output: Path | None) -> None:
     from lingqu.cli import results
+    from lingqu.node.rows import Rows
 
     release = session.remote.result(job.id)
+    rows = Rows(session.remote, release)
     model = session.remote.model(job, release) if release.kind == "model" else None
     if output is not None:
-        results.write(release, model, output)
+        results.write(release, rows, model, output)
         session.note(f"Written to {output}.")
-    session.give({"job": job, "release": release, "model": model}, *results.render(release, model, job))
+    shown = [] if session.as_json else results.render(release, rows, model, job)
+    session.give({"job": job, "release": release, "model": model}, *shown)
 
 
 VERBS = (catalog, explain, propose, contracts, query, train, intersect, lookup, jobs, result)

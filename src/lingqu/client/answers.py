@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lingqu.kinds.disclosure import Statement
 from lingqu.kinds.errors import BadInput
 from lingqu.kinds.programs import Value
 from lingqu.node.remote import Remote
-from lingqu.node.replies import JobView, PlanView, released_table, withheld_words
+from lingqu.node.replies import JobView, PlanView, withheld_words
+from lingqu.node.rows import Rows
 from lingqu.plan.explain import Line, Measured, Weighed, explain, explain_text
 from lingqu.plan.plan import Plan
 
@@ -113,9 +115,24 @@ class Result:
         """The trained model; BadInput when this is a table, or when the model was withheld."""
         return self._remote.model(self.receipt, self.release)
 
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self._remote, self.release)
+
     def to_arrow(self) -> pa.Table:
-        """The rows as a pyarrow Table: int64, float64, string, bool and date32 columns."""
-        return released_table(self.release)
+        """The rows as a pyarrow Table: int64, float64, string, bool and date32 columns.
+
+        All of them are in memory then; `write` needs none for a large result.
+        """
+        return self._rows.table()
+
+    def write(self, file: str | Path) -> None:
+        """Write the rows to a .csv or .parquet file, which is there whole or not at all.
+
+        A large result, such as an intersection of millions of rows, is streamed from the node; its bytes are checked
+        against the digest that the ledger holds.  BadInput for another kind of file, or when this is a model.
+        """
+        self._rows.write(Path(file))
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows as a pandas DataFrame; BadInput naming the extra when pandas is not installed."""
@@ -133,11 +150,11 @@ class Result:
         return frame
 
     def __len__(self) -> int:
-        return len(self.release.rows)
+        return self.release.count
 
     def _cells(self) -> tuple[tuple[str, ...], list[list[str]]]:
-        table = self.to_arrow()
-        shown = table.slice(0, SHOWN_ROWS).to_pylist()
+        table = self._rows.head(SHOWN_ROWS)
+        shown = table.to_pylist()
         return tuple(table.column_names), [[_cell(row[name]) for name in table.column_names] for row in shown]
 
     def _below(self) -> str:

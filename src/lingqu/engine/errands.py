@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lingqu.engine.execute import Gate, LocalRows, check_job, counters, spent
 from lingqu.engine.release import Release, found
 from lingqu.kinds.channel import Channel, Tag, Traffic
-from lingqu.kinds.errands import Columns, Errand, Finding, Given, Runner
+from lingqu.kinds.errands import Columns, Errand, Finding, Given, Held, Runner, Scan
 from lingqu.kinds.errors import LingquError, Refused
 from lingqu.kinds.programs import Value
 from lingqu.plan.inputs import check_bindings
@@ -41,6 +41,7 @@ def carry_out(
     report: Report = lambda step, done, total: None,
     given: Given | None = None,
     left: Callable[[], None] = lambda: None,
+    beside: Path | None = None,
 ) -> Release | None:
     """Run such a plan at one compute party; the Release at the recipients, None at the others.
 
@@ -51,6 +52,7 @@ def carry_out(
     report: told how many rows of how many a step has dealt with.  given: by this party, where it asked for the run.
     left: told at a recipient when its channel is closed, before it looks at what it has found: nothing that the others
     can see may wait for that.
+    beside: the file for the rows of a large result; None: all of them are in the Release.
     """
     check_bindings(plan.program, bindings)
     check_job(job)
@@ -59,7 +61,7 @@ def carry_out(
             f"{', '.join(plan.outside)} would take part without computing.", "Only compute parties can.", term="parties"
         )
     name = plan.parties[channel.party]
-    results: dict[str, Columns | Finding | None] = {}
+    results: dict[str, Scan | Finding | None] = {}
     release: Release | None = None
     steps = _Steps(channel, on_step)
     with _own(folder) as place:
@@ -68,7 +70,7 @@ def carry_out(
             if step.operator == "scan":
                 results[step.id] = _Scan(local, step) if step.parties == (name,) else None
             elif step.operator == "release":
-                release = _released(plan, step, results[step.inputs[0]], name, job, gate)
+                release = _released(plan, step, results[step.inputs[0]], name, job, gate, beside)
             else:
                 last = name in plan.recipients and {one.operator for one in plan.steps[number + 1 :]} <= {"release"}
                 farewell = partial(_farewell, steps, step, channel, left) if last else None
@@ -180,7 +182,7 @@ class _Errand:
         self._open = True
 
 
-class _Scan(Mapping[str, NDArray[np.generic]]):
+class _Scan(Scan):
     """The columns of a scan, read when a step first looks at them: what was prepared before needs no rows."""
 
     def __init__(self, local: LocalRows, step: Step) -> None:
@@ -188,8 +190,18 @@ class _Scan(Mapping[str, NDArray[np.generic]]):
         self._step = step
 
     @cached_property
-    def _columns(self) -> Columns:
-        return {name: np.asarray(values) for name, values in self._local(self._step).items()}
+    def _columns(self) -> Scan:
+        found = self._local(self._step)
+        return found if isinstance(found, Scan) else Held(found)
+
+    @property
+    def rows(self) -> int:
+        """As the scan says."""
+        return self._columns.rows
+
+    def batches(self, names: Sequence[str]) -> Iterator[Columns]:
+        """As the scan's."""
+        return self._columns.batches(names)
 
     def __getitem__(self, name: str) -> NDArray[np.generic]:
         return self._columns[name]
@@ -201,14 +213,16 @@ class _Scan(Mapping[str, NDArray[np.generic]]):
         return len(self._columns)
 
 
-def _released(plan: Plan, step: Step, finding: Any, name: str, job: str, gate: Gate) -> Release | None:
+def _released(
+    plan: Plan, step: Step, finding: Any, name: str, job: str, gate: Gate, beside: Path | None
+) -> Release | None:
     """The release at a recipient, behind this party's gate once more: a revocation counts until the end."""
     gate(step.id, True)
     if name not in plan.recipients:
         return None
     if not isinstance(finding, Finding):
         raise Refused("The plan releases what no run has found.", "Run the signed plan.", term="plan")
-    return found(plan, step, finding, recipient=name, job=job)
+    return found(plan, step, finding, recipient=name, job=job, beside=beside)
 
 
 @contextlib.contextmanager

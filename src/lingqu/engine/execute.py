@@ -13,6 +13,7 @@ from lingqu.engine.inputs import align_rows, share_rows
 from lingqu.engine.meeting import Outside
 from lingqu.engine.release import Layout, Release, release
 from lingqu.kinds.channel import Traffic
+from lingqu.kinds.errands import Scan
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.programs import Value
 from lingqu.plan.frontend import Context, OperatorFn, Sealed, frontend
@@ -122,7 +123,13 @@ def _scan(plan: Plan, machine: Machine, step: Step, local: LocalRows) -> Mapping
     """The scanned columns at their owner, None elsewhere."""
     if not machine.owns(plan.everyone.index(step.parties[0])):
         return None
-    return {name: np.asarray(values) for name, values in local(step).items()}
+    return whole(local(step))
+
+
+def whole(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Columns in memory."""
+    found = columns.whole() if isinstance(columns, Scan) else columns
+    return {name: np.asarray(values) for name, values in found.items()}
 
 
 def check_job(job: str) -> None:

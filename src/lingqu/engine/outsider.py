@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from lingqu.engine.execute import Gate, LocalRows, check_job, counters, spent
+from lingqu.engine.execute import Gate, LocalRows, check_job, counters, spent, whole
 from lingqu.engine.inputs import give_rows
 from lingqu.engine.meeting import await_consent, give_consent
 from lingqu.engine.release import Release, released
@@ -48,7 +47,7 @@ def take_part(
             continue
         gate(step.id, False)
         if step.operator == "scan":
-            scanned[step.id] = {column: np.asarray(values) for column, values in local(step).items()}
+            scanned[step.id] = whole(local(step))
         elif step.operator == "input":
             give_rows(outsider, InputArguments.parse(json.dumps(step.arguments)), scanned[step.inputs[0]], job)
         elif step.operator == "release":

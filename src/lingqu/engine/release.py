@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import prod, sqrt
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errands import Finding
+from lingqu.kinds.errands import Columns, Finding, Held, Scan
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.kinds.parties import Digest, PartyName
 from lingqu.kinds.schema import ColumnType
@@ -30,6 +31,9 @@ Cell = bool | int | float | str | None
 Row = tuple[Cell, ...]
 Exact = Cell | Decimal
 """A cell before it is written."""
+MOST_ROWS = 1 << 14
+MOST_BYTES = 4 << 20
+"""Rows and bytes of what a mechanism's own run has found that stands in the release whole."""
 MAX_LISTED = 1024
 """Missing groups are listed by their keys only where there are at most this many possible ones."""
 _SAFE = (1 << 53) - 1
@@ -50,6 +54,14 @@ class ResultColumn(Document):
     computed: str
 
 
+class Attached(Document):
+    """The file with a large result's rows, Parquet.  rows: how many.  bytes, digest: of the file."""
+
+    rows: Annotated[int, Field(ge=0)]
+    bytes: Annotated[int, Field(ge=0)]
+    digest: Digest
+
+
 class Release(Document):
     """What the recipient's users may see of a run; only this module makes one.
 
@@ -57,6 +69,7 @@ class Release(Document):
     2**53 decimal texts: see `table`.
     withheld: keys of groups that are not in the result: below the minimum group or absent, which of the two is unknown.
     values: a model's numbers by name, each a flat list.  note: what a reader should know, or empty.
+    attached: of a large result, the file that has its rows; then there are none here.
     """
 
     job: str
@@ -69,6 +82,12 @@ class Release(Document):
     withheld: tuple[Row, ...] = ()
     values: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     note: str = ""
+    attached: Attached | None = Field(default=None, exclude_if=lambda attached: attached is None)
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.rows) if self.attached is None else self.attached.rows
 
     def table(self) -> list[tuple[Any, ...]]:
         """The rows with cells of their columns' types: bool, int, float, str, date, datetime, Decimal, None."""
@@ -227,22 +246,27 @@ def released(plan: Plan, step: Step, layout: Layout, opened: Opened, *, recipien
     return form(plan, layout, opened, arguments, job).model_copy(update={"recipient": recipient})
 
 
-def found(plan: Plan, step: Step, finding: Finding, *, recipient: str, job: str) -> Release:
+def found(plan: Plan, step: Step, finding: Finding, *, recipient: str, job: str, beside: Path | None = None) -> Release:
     """The Release of what a mechanism's own run has found for one recipient.
 
+    beside: the file for the rows of a large result, which is made where it is needed; None: all are in the document.
     Refused (term "plan") when the finding lacks what the plan releases.
     """
     arguments = FoundArguments.parse(json.dumps(step.arguments))
     shown = arguments.columns.get(recipient, ())
     wanted = [name for column in shown for name in (column.value, column.nulls) if name is not None]
     missing = sorted({*wanted, *filter(None, [arguments.counted])} - finding.columns.keys())
-    lengths = {len(finding.columns[name]) for name in wanted if name in finding.columns}
-    if missing or len(lengths) != 1:
+    large = beside is not None and isinstance(finding.columns, Scan) and finding.columns.rows > MOST_ROWS
+    held = finding.columns
+    if isinstance(held, Scan):
+        held = {} if large else held.whole()
+    lengths = {len(held[name]) for name in wanted if name in held}
+    if missing or not wanted or (not large and len(lengths) != 1):
         raise Refused("The run found something else than the plan releases.", "Run the signed plan.", term="plan")
     counted = [] if arguments.counted is None else finding.columns[arguments.counted].tolist()
     few = any(number < plan.minimum_group for number in counted)
-    columns = [_found_cells(column, finding) for column in shown]
-    return Release(
+    columns = [] if large else [_found_cells(column, held) for column in shown]
+    release = Release(
         job=job,
         plan=plan.sha256(),
         recipient=recipient,
@@ -252,16 +276,22 @@ def found(plan: Plan, step: Step, finding: Finding, *, recipient: str, job: str)
         rows=() if few else tuple(zip(*columns, strict=True)),
         note=f"Withheld: fewer than {plan.minimum_group}." if few else "",
     )
+    if beside is None or few or not (large or len(release.canonical()) > MOST_BYTES):
+        return release
+    from lingqu.engine.attached import attach  # what writes such files is large, and most results are small
+
+    source = finding.columns if isinstance(finding.columns, Scan) else Held(held)
+    return release.model_copy(update={"rows": (), "attached": attach(shown, source, beside)})
 
 
-def _found_cells(column: FoundColumn, finding: Finding) -> list[Cell]:
-    values = finding.columns[column.value].tolist()
+def _found_cells(column: FoundColumn, columns: Columns) -> list[Cell]:
+    values = columns[column.value].tolist()
     if column.type is ColumnType.DECIMAL:
         values = [_decimal(value, column.scale) for value in values]
     written = [_written(value, column.type) for value in values]
     if column.nulls is None:
         return written
-    absent = finding.columns[column.nulls].tolist()
+    absent = columns[column.nulls].tolist()
     return [None if gone else cell for gone, cell in zip(absent, written, strict=True)]
 
 

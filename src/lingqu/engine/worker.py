@@ -33,7 +33,6 @@ from lingqu.kinds.schema import Asset
 from lingqu.plan.plan import Plan, Step
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
     from lingqu.engine.execute import LocalRows
@@ -44,6 +43,9 @@ if TYPE_CHECKING:
     from lingqu.share.supplies import Account
 
 MAX_LINE = 32 << 20
+RELEASE = "release.json"
+ATTACHED = "release.parquet"
+"""What a worker leaves in its job's folder: the result, and beside it the rows of a large one."""
 ORPHANED = 3
 OUTSIDE_PATIENCE = 7 * 86_400.0
 """Seconds for which an outside party waits for compute parties that live; they watch each other more closely."""
@@ -188,42 +190,33 @@ def supplied(account: Account) -> dict[str, dict[str, int]]:
     }
 
 
-def local_rows(job: JobLine) -> Callable[[Step], dict[str, npt.NDArray[np.generic]]]:
-    """What the engine calls for a "scan" step: this party's own rows, projected by its own database."""
+def local_rows(job: JobLine) -> LocalRows:
+    """What the engine calls for a "scan" step: this party's own rows, projected by its own database when looked at."""
     if not job.tables:  # a party without data is spared the database
 
-        def nothing(step: Step) -> dict[str, npt.NDArray[np.generic]]:
+        def nothing(step: Step) -> Mapping[str, npt.NDArray[Any]]:
             raise Refused(f"Step {step.id} reads rows of a party that has none.", "Run the signed plan.", term="assets")
 
         return nothing
-    from lingqu.catalog import Projection, open_source, scan
+    from lingqu.catalog import Projection, Registered, open_source
+    from lingqu.engine.places import Placeless
     from lingqu.plan.inputs import ScanArguments, bound
 
-    def rows(step: Step) -> dict[str, npt.NDArray[np.generic]]:
+    def rows(step: Step) -> Mapping[str, npt.NDArray[Any]]:
         arguments = ScanArguments.parse(json.dumps(step.arguments))
         table = job.tables.get(arguments.asset)
         if table is None:
             raise Refused(f"{arguments.asset} is not this party's.", "Run the signed plan.", term="assets")
         projections = [Projection(item.name, bound(item.sql, job.bindings)) for item in arguments.projections]
-        try:
-            return scan(open_source(table.source), table.asset, projections, table.fingerprint)
-        except LingquError as error:
-            raise _without_place(error, table) from None
+        return Placeless(
+            lambda: Registered(
+                open_source(table.source), table.asset, projections, table.fingerprint, Path(job.directory)
+            ),
+            table.source,
+            table.asset.id,
+        )
 
     return rows
-
-
-def _without_place(error: LingquError, table: LocalTable) -> LingquError:
-    """The error, which the other parties will read, with the table's name for where it lies at this one."""
-    from lingqu.catalog import open_source
-
-    places = [table.source]
-    with contextlib.suppress(LingquError):
-        places.append(str(open_source(table.source)))
-    for place in places:
-        error.cause = error.cause.replace(place, table.asset.id)
-        error.cure = error.cure.replace(place, table.asset.id)
-    return error
 
 
 def computes(job: JobLine) -> bool:
@@ -289,6 +282,7 @@ def carried_out(pipe: Pipe, runner: Runner, channel: Channel, rows: LocalRows, p
         report=progress.rows,
         given=given,
         left=pipe.leave,
+        beside=Path(job.directory) / ATTACHED,
     )
 
 
@@ -340,7 +334,7 @@ def run(pipe: Pipe) -> Mapping[str, Any]:
             opened = from_outside(pipe, channel, rows, progress)
     done: dict[str, Any] = {"rounds": progress.rounds, "bytes": progress.bytes, "release": None}
     if opened is not None:
-        path = Path(job.directory) / "release.json"
+        path = Path(job.directory) / RELEASE
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:
             file.write(opened.canonical())

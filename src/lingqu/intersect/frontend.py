@@ -114,7 +114,8 @@ class _Drafting:
         recipients = len(self.setting.recipients)
         if len(rows) > 2:
             others = {f"rows{place}": count for place, count in enumerate(rows[1:], 1)}
-            return Work(MANY_TABLES, {"parties": len(rows), "leader": rows[0], "recipients": recipients, **others})
+            sizes = {"parties": len(rows), "leader": rows[0], "recipients": recipients, "most": self.spec.part}
+            return Work(MANY_TABLES, sizes | others)
         sizes = {"left": rows[0], "right": rows[1], "recipients": recipients, "most": self.spec.part}
         if self.spec.published:
             return Work(PUBLISHED, sizes)
@@ -183,8 +184,11 @@ class _Drafting:
 
     def _reason(self, sized: bool) -> str:
         if len(self.assets) > 2:
-            brought = ", ".join(f"{asset.rows} keys of {asset.id}" for asset in self.assets)
-            return f"{self._keys()}; {brought}, random ones among them"
+            parts = parted(tuple(asset.rows for asset in self.assets), most=self.spec.part)
+            much = "in one part" if parts.count == 1 else f"in {parts.count} parts by a hash of the key"
+            sizes = zip(parts.sizes, self.assets, strict=True)
+            brought = ", ".join(f"{size} keys of {asset.id}" for size, asset in sizes)
+            return f"{self._keys()}, {much}; {brought} a part, random ones among them"
         first, second = self.assets
         if self.spec.published:
             client, owner = (first, second) if self.receivers == [0] else (second, first)

@@ -5,7 +5,8 @@ A mechanism names the function that runs its errands among the entry points `lin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,54 @@ from lingqu.kinds.schema import ColumnName, ColumnType
 
 Columns = Mapping[str, NDArray[np.generic]]
 """Columns by name, all of one length."""
+BATCH = 1 << 16
+
+
+class Scan(Mapping[str, NDArray[np.generic]]):
+    """Columns of a table: `batches` gives some rows at a time; a column that is looked at by its name is held whole."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many."""
+
+    @abstractmethod
+    def batches(self, names: Sequence[str]) -> Iterator[Columns]:
+        """Some columns in the order of their rows, at most `BATCH` rows at a time, from the first row on every time."""
+
+    def whole(self) -> Columns:
+        """All columns, in memory."""
+        return {name: self[name] for name in self}
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a column, without reading it."""
+        return any(name == known for known in self)
+
+
+class Held(Scan):
+    """Columns that are in memory."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = {name: np.asarray(values) for name, values in columns.items()}
+
+    @property
+    def rows(self) -> int:
+        """Of the first column; they are of one length."""
+        return len(next(iter(self._columns.values()), ()))
+
+    def batches(self, names: Sequence[str]) -> Iterator[Columns]:
+        """Slices."""
+        for start in range(0, self.rows, BATCH):
+            yield {name: self._columns[name][start : start + BATCH] for name in names}
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 class Scanned(Document):
@@ -77,7 +126,7 @@ class Errand:
     operator: str
     arguments: Mapping[str, JsonValue]
     channel: Channel
-    inputs: Sequence[Columns | None]
+    inputs: Sequence[Scan | None]
     recipients: tuple[int, ...]
     bindings: Mapping[str, Value]
     gate: Callable[[], None]
@@ -94,7 +143,10 @@ class Errand:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a recipient has learnt: columns, from which the release takes what the plan names."""
+    """What a recipient has learnt: columns, from which the release takes what the plan names.
+
+    columns: where they may be more than memory holds, a `Scan`.
+    """
 
     columns: Columns
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
@@ -57,6 +57,7 @@ RULES: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/v1/jobs/{job}"): EVERYONE,
     ("GET", "/v1/jobs/{job}/events"): EVERYONE,
     ("GET", "/v1/jobs/{job}/result"): frozenset({ANALYST}),
+    ("GET", "/v1/jobs/{job}/rows"): frozenset({ANALYST}),
     ("GET", "/v1/jobs/{job}/plan"): frozenset({ANALYST}),
     ("POST", "/v1/jobs/{job}/cancel"): frozenset({ANALYST, OWNER}),
     ("GET", "/v1/ledger"): frozenset({AUDITOR, OWNER}),
@@ -327,6 +328,12 @@ def _runs(app: FastAPI, node: Node) -> None:
     def result(who: Who, job: str) -> Release:
         """The released result, for the analyst who asked."""
         return node.jobs.result(job, who.name)
+
+    @app.get("/v1/jobs/{job}/rows", response_class=FileResponse)
+    def rows(who: Who, job: str) -> Response:
+        """The rows of a large released result, Parquet, for the analyst who asked."""
+        headers = {"Cache-Control": "no-store"}
+        return FileResponse(node.jobs.rows(job, who.name), media_type="application/vnd.apache.parquet", headers=headers)
 
     @app.get("/v1/jobs/{job}/plan")
     def plan_of(who: Who, job: str) -> Plan:

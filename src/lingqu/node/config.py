@@ -111,6 +111,7 @@ class Home:
         self.jobs = self.path / "jobs"
         self.kept = self.path / "kept"
         self.supplies = self.path / "supplies"
+        self.results = self.path / "results"
         self.tokens = self.path / "tokens"
         self.log = self.path / "node.log"
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from lingqu.contract import Terms
 from lingqu.engine.release import Release
+from lingqu.engine.worker import ATTACHED
 from lingqu.kinds import clock
 from lingqu.kinds.errors import LingquError, Refused, Tampered
 from lingqu.kinds.receipts import Outcome, Receipt, Supplies
@@ -20,6 +21,7 @@ from lingqu.ledger import Failed, ReceiptLogged, Released, Spent
 from lingqu.node.core import Core
 from lingqu.node.errors import NotFound
 from lingqu.node.journal import Journal
+from lingqu.node.results import Results
 from lingqu.node.run import Run
 from lingqu.node.store.models import ENDED, Account, Agreement, Job, JobState, Result, Use, UseState
 
@@ -38,6 +40,7 @@ class Endings:
     def __init__(self, core: Core, journal: Journal) -> None:
         self._core = core
         self._journal = journal
+        self.results = Results(core.home)
         self._owed: dict[str, tuple[Run, JobState, LingquError | None, TellReceipt]] = {}
 
     @property
@@ -84,6 +87,8 @@ class Endings:
         document = Release.parse(release.read_bytes()) if release is not None else None
         result = self._result(run, document) if document is not None else None
         try:
+            if release is not None and document is not None and document.attached is not None:
+                self.results.keep(run.offer.job, document.attached, release.with_name(ATTACHED))
             with self._core.store.write() as session:
                 row = session.get_one(Job, run.offer.job)
                 digest = self._release(session, row, result) if result is not None else None
@@ -92,6 +97,7 @@ class Endings:
                     tell(session, receipt, run.others)
         except LingquError as failed:
             if state is JobState.DONE:
+                self.results.drop(run.offer.job)
                 raise
             self._owed[run.offer.job] = (run, state, error, tell)
             LOG.error("the end of job %s is not on record until there is room again: %s", run.offer.job, failed)
@@ -220,6 +226,13 @@ class Endings:
             if peer not in Terms.parse(session.get_one(Agreement, row.contract).terms).names:
                 raise Refused(f"{peer} is no party of that contract.", "Only parties give receipts.", term="parties")
             self.keep_receipt(session, receipt, token)
+
+    def tidy(self) -> None:
+        """Remove files of rows whose result is not in the store, since the node died between the two."""
+        with self._core.store.read() as session:
+            strays = [job for job in self.results.all() if session.get(Result, job) is None]
+        for job in strays:
+            self.results.drop(job)
 
     def used(self, job: str) -> Supplies | None:
         """What the correlations of a job that has ended took, by this party's own receipt."""

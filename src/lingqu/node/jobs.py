@@ -39,6 +39,7 @@ from lingqu.node.given import drop, keep
 from lingqu.node.journal import Journal
 from lingqu.node.kept import Kept
 from lingqu.node.outbox import Tell
+from lingqu.node.results import clear
 from lingqu.node.run import Run, worker_line
 from lingqu.node.store.models import ENDED, Job, JobState, Result, Use, UseState
 from lingqu.node.supplies import Supplies
@@ -111,6 +112,12 @@ class Jobs:
     def result(self, job: str, user: str) -> Release:
         """The released result, for the analyst who asked, or any of a further recipient; Refused for everyone else."""
         return Release.parse(self._result(job, user).document)
+
+    def rows(self, job: str, user: str) -> Path:
+        """The file with the rows of a large result; refused as `result` is."""
+        if self.result(job, user).attached is None:
+            raise Conflict(f"The rows of job {job} stand in its result.", "Read that.")
+        return self._endings.results.found(job)
 
     def plan(self, job: str, user: str) -> Plan:
         """The plan by which that result was computed, whatever was registered since."""
@@ -240,8 +247,9 @@ class Jobs:
         for job in self._endings.recover(self._stopped(), self._tell_receipt):
             shutil.rmtree(self._core.home.job(job), ignore_errors=True)
         self._kept.forget()
-        for left_behind in self._core.home.jobs.glob("*/release.json"):  # the node died before it could remove it
-            left_behind.unlink(missing_ok=True)
+        for folder in self._core.home.jobs.glob("*"):  # the node died before it could do so
+            clear(folder)
+        self._endings.tidy()
 
     def _stopped(self) -> PartyLost:
         return PartyLost("The node stopped while the job was under way.", "Start the job again.", party=self.name)
@@ -448,7 +456,7 @@ class Jobs:
         if error is None:
             error = LingquError("A worker gave a result at the wrong party.", "Look at its log.", party=self.name)
         self.finish(run, JobState.REFUSED if isinstance(error, Refused) else JobState.FAILED, error)
-        self._core.home.job(run.offer.job).joinpath("release.json").unlink(missing_ok=True)
+        clear(self._core.home.job(run.offer.job))
 
     def finish(
         self,

@@ -7,7 +7,7 @@ import re
 import ssl
 import threading
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -362,6 +362,17 @@ class Remote:
         from lingqu.engine.release import Release
 
         return self._view(Release, "GET", f"/v1/jobs/{_part(job)}/result")
+
+    def rows(self, job: str) -> Generator[bytes]:
+        """The file with the rows of a large result, some bytes at a time (analyst); see `rows.Rows`."""
+        try:
+            with self._http.stream("GET", f"/v1/jobs/{_part(job)}/rows") as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response)
+                yield from response.iter_bytes()
+        except httpx.TransportError as error:
+            raise self._away(error) from None
 
     def model(self, job: JobView, release: Release) -> ModelRelease:
         """The trained model in a job's result, with all that its card tells.

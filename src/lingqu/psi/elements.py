@@ -43,10 +43,14 @@ class Elements:
 
     def rows_of(self, elements: NDArray[np.int64]) -> NDArray[np.int64]:
         """All rows whose element is among the given ones, in the rows' order."""
+        return np.flatnonzero(self.marked(elements))
+
+    def marked(self, elements: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Of every row whether its element is among the given ones."""
         wanted = np.zeros(len(self) + 1, bool)
         wanted[elements] = True
         wanted[-1] = False
-        return np.flatnonzero(wanted[self.element_of])
+        return wanted[self.element_of]
 
     def digests(self, salt: bytes) -> NDArray[np.uint64]:
         """128 bits of SHA-256(salt || element), two words an element."""

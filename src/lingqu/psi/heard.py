@@ -7,12 +7,17 @@ a protocol exchanges all its messages and gives this, which is kept, and is comp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lingqu import _core
+from lingqu.kinds.errors import BadInput
+from lingqu.psi.elements import Elements
+from lingqu.psi.parts import Parts
+from lingqu.psi.spill import durably, private_file
 
 Bytes = NDArray[np.uint8]
 
@@ -78,3 +83,46 @@ class Heard:
 
 def _array(file: IO[bytes]) -> NDArray[Any]:
     return np.lib.format.read_array(file, allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class HeardPart:
+    """What a recipient holds of one part of a large table.
+
+    element_of: of every row of this party's in the part, which element.  place: its row in the table.
+    """
+
+    heard: Heard
+    element_of: NDArray[np.uint32]
+    place: NDArray[np.int64]
+
+    def rows(self, size: int) -> NDArray[np.int64]:
+        """The table's rows that are in the result.  size: elements that the part was filled to."""
+        found = np.zeros(size, bool)
+        found[self.heard.compare()] = True
+        return self.place[found[self.element_of]]
+
+    @classmethod
+    def read(cls, path: Path, part: int, parts: Parts) -> HeardPart:
+        """What `keep` wrote at a recipient; BadInput when that part is not done."""
+        try:
+            with open(path, "rb") as file:
+                return cls(Heard.read(file), _array(file), _array(file))
+        except FileNotFoundError:
+            raise BadInput(f"Part {part} of {parts.count} is not done.", "Run the missing parts.") from None
+
+
+def keep(path: Path, heard: Heard | None, own: Elements, place: NDArray[np.int64]) -> None:
+    """Write all that a part's rows follow from, for good when this returns; an empty file where nothing is learnt.
+
+    own: this party's elements of the part, before it was filled.  place: as in `HeardPart`.
+    """
+
+    def write(new: Path) -> None:
+        with private_file(new) as file:
+            if heard is not None:
+                heard.write(file)
+                for array in (own.element_of.astype(np.uint32), place):
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+
+    durably(path, write)

@@ -9,10 +9,10 @@ from lingqu.kinds.errands import Columns, Scanned
 from lingqu.kinds.schema import ColumnType
 
 
-def key_array(column: Scanned, scan: Columns, rows: slice = slice(None)) -> pa.Array:
-    """Some rows of a key column, null where the scan says so: a text, a whole number or a date."""
-    values = scan[column.value][rows]
-    mask = None if column.nulls is None else scan[column.nulls][rows].astype(np.bool_)
+def key_array(column: Scanned, scan: Columns) -> pa.Array:
+    """A key column, null where the scan says so: texts, whole numbers or dates."""
+    values = scan[column.value]
+    mask = None if column.nulls is None else scan[column.nulls].astype(np.bool_)
     if column.type is ColumnType.STRING:
         return pa.array(values, pa.large_string(), mask=mask)
     array = pa.array(values, pa.int64(), mask=mask)

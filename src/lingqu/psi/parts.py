@@ -25,30 +25,31 @@ _RANDOM = 32
 
 @dataclass(frozen=True)
 class Parts:
-    """count: of parts.  sizes: elements that party 0 and party 1 bring to each of them."""
+    """count: of parts.  sizes: elements that each party brings to each of them, in the order of the parties."""
 
     count: int
-    sizes: tuple[int, int]
+    sizes: tuple[int, ...]
 
 
-def parted(rows: tuple[int, int], *, whole: bool = False, most: int = PART) -> Parts:
-    """The parts of two tables, by their public numbers of rows alone.
+def parted(rows: tuple[int, ...], *, whole: bool = False, most: int = PART) -> Parts:
+    """The parts of two or more tables, by their public numbers of rows alone.
 
     whole: one part whatever the size, for results that parts would tell more of.  most: rows of the larger in a part.
     """
     count = 1 if whole else max(1, -(-max(rows) // most))
-    return Parts(count, (bound(rows[0], count), bound(rows[1], count)))
+    return Parts(count, tuple(bound(one, count, len(rows)) for one in rows))
 
 
-def bound(rows: int, count: int) -> int:
-    """A size that no part of up to `rows` keys exceeds, but with a chance below 2^-41 over all `count` parts.
+def bound(rows: int, count: int, parties: int = 2) -> int:
+    """A size that no part of up to `rows` keys exceeds, but with a chance below 2^-40 / parties over all `count` parts.
 
     Bernstein's inequality for the number of keys in one part, in whole numbers, so that all nodes compute alike.
     """
     if count == 1:
         return rows
     mean = -(-rows // count)
-    nats = 7 * (41 + count.bit_length())  # ten times an upper bound of ln(2^41 count), as ln 2 < 0.7
+    # Ten times an upper bound of ln(2^40 parties count), as ln 2 < 0.7.
+    nats = 7 * (40 + (parties - 1).bit_length() + count.bit_length())
     above = (nats + isqrt(nats * nats + 180 * nats * mean) + 1) // 30 + 1
     return min(rows, mean + above)
 

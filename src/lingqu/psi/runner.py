@@ -6,7 +6,7 @@ The plan's step "intersect" has `TableArguments`, which follow from the program 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -16,19 +16,57 @@ from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
 from lingqu.kinds.documents import Document
-from lingqu.kinds.errands import Columns, Errand, Finding, Scanned
+from lingqu.kinds.errands import Columns, Errand, Finding, Scan, Scanned
 from lingqu.kinds.errors import BadInput, Refused
 from lingqu.psi.agreement import Result, Terms
+from lingqu.psi.crowd import open_crowd
 from lingqu.psi.elements import Elements
 from lingqu.psi.keys import key_array
-from lingqu.psi.parts import PART, filled
-from lingqu.psi.protocols import exchange
+from lingqu.psi.parts import PART
 from lingqu.psi.session import open_session
 from lingqu.psi.spill import column_elements
 
-BATCH = 1 << 16
 FOUND = "found"
 """The finding's column of a result that is a number."""
+
+
+class Chosen(Scan):
+    """Some columns of some rows of a scan.  marked: of every row, whether it is one of them."""
+
+    def __init__(self, scan: Scan, names: Sequence[str], marked: NDArray[np.bool_]) -> None:
+        self._scan = scan
+        self._names = tuple(names)
+        self._marked = marked
+
+    @property
+    def rows(self) -> int:
+        """Of the chosen ones."""
+        return int(np.count_nonzero(self._marked))
+
+    def batches(self, names: Sequence[str]) -> Iterator[Columns]:
+        """Memory: a batch of the scan."""
+        first = 0
+        for columns in self._scan.batches(names):
+            count = len(columns[names[0]])
+            marked = self._marked[first : first + count]
+            yield {name: values[marked] for name, values in columns.items()}
+            first += count
+
+    def whole(self) -> Columns:
+        """All of them, in memory."""
+        parts = list(self.batches(self._names))
+        if not parts:
+            return {name: np.zeros(0, np.int64) for name in self._names}
+        return {name: np.concatenate([part[name] for part in parts]) for name in self._names}
+
+    def __getitem__(self, name: str) -> NDArray[np.generic]:
+        return self.whole()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 class Side(Document):
@@ -58,7 +96,7 @@ class Part:
 
     arguments: TableArguments
     side: Side
-    scan: Columns
+    scan: Scan
 
     @classmethod
     def of(cls, errand: Errand) -> Part:
@@ -76,29 +114,31 @@ class Part:
         return tuple(side.rows for side in self.arguments.sides)
 
     def batches(self) -> Iterator[list[pa.Array]]:
-        """The key columns, some rows at a time."""
-        for start in range(0, self.side.rows, BATCH):
-            yield self._keys(slice(start, min(start + BATCH, self.side.rows)))
+        """The key columns, some rows at a time, from the first row on at every call."""
+        names = [name for key in self.side.keys for name in (key.value, key.nulls) if name is not None]
+        for columns in self.scan.batches(list(dict.fromkeys(names))):
+            yield [key_array(key, columns) for key in self.side.keys]
 
     def elements(self) -> Elements:
         """All keys at once; BadInput for one that is not in its form, without the row."""
-        return column_elements(self._keys(slice(self.side.rows)), self.arguments.forms)
+        parts = list(self.batches())
+        if not parts:
+            return column_elements([pa.array([], pa.large_string()) for _ in self.side.keys], self.arguments.forms)
+        return column_elements([pa.concat_arrays(column) for column in zip(*parts, strict=True)], self.arguments.forms)
 
-    def found(self, rows: NDArray[np.int64]) -> Finding:
-        """A recipient's rows that are in the result."""
+    def found(self, marked: NDArray[np.bool_]) -> Finding:
+        """A recipient's rows that are in the result.  marked: of every row, whether it is one of them."""
         missing = [name for name in self.side.shown if name not in self.scan]
         if missing:
             raise BadInput(f"The scan gave no column {missing[0]}.", "Run the signed plan.")
-        return Finding({name: self.scan[name][rows] for name in self.side.shown})
-
-    def _keys(self, rows: slice) -> list[pa.Array]:
-        return [key_array(key, self.scan, rows) for key in self.side.keys]
+        return Finding(Chosen(self.scan, self.side.shown, marked))
 
 
 def run(errand: Errand) -> Finding | None:
     """Intersect the two tables of a step's arguments; a recipient's rows, or the number of keys in both.
 
-    Cost and disclosure: as the mechanism declares for the step's operation.  Memory: the scanned columns, and a part.
+    Cost and disclosure: as the mechanism declares for the step's operation.  Memory: a part, some batches of the table,
+    and a byte a row; a result of kind "size" has one part.
     Refused (term "set-size") when the peer brings another number of rows than published; BadInput for a key that is
     not in its form, which all parties hear, without the row.
     """
@@ -123,7 +163,7 @@ def run(errand: Errand) -> Finding | None:
     errand.gate()
     session.run(errand.channel, report=errand.report, proceed=errand.proceed)
     errand.leave()
-    found, size = session.rows(), session.size()
+    found, size = session.marked(), session.size()
     session.discard()
     if size is not None:
         return Finding({FOUND: np.array([size], np.int64)})
@@ -133,8 +173,8 @@ def run(errand: Errand) -> Finding | None:
 def run_many(errand: Errand) -> Finding | None:
     """Intersect the tables of three or more owners; a recipient's rows whose key all of them have.
 
-    Every set is filled with random elements to its table's number of rows.  Cost and disclosure: as the mechanism
-    declares.  Memory: the scanned columns and their keys, and at the leader a store of each other's size.
+    Part by part, and each part of a set is filled with random elements.  Cost and disclosure: as the mechanism
+    declares.  Memory: a part, at the leader with a store of each other's size, some batches of the table, a byte a row.
     ProtocolViolation for a party that brings another number of elements than published; BadInput as for `run`.
     """
     part = Part.of(errand)
@@ -145,12 +185,10 @@ def run_many(errand: Errand) -> Finding | None:
         largest=max(part.rows),
         sizes=part.rows,
     )
-    own = part.elements()
+    crowd = open_crowd(errand.channel, part.batches, terms, errand.folder / errand.operator, most=part.arguments.most)
     errand.gate()
-    heard = exchange(errand.channel, filled(own, part.side.rows), terms)
-    errand.report(part.side.rows, part.side.rows)
-    if heard is None:
-        return None
+    crowd.run(errand.channel, report=errand.report, proceed=errand.proceed)
     errand.leave()
-    found = heard.compare()
-    return part.found(own.rows_of(found[found < len(own)]))
+    found = crowd.marked()
+    crowd.discard()
+    return None if found is None else part.found(found)

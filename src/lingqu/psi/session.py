@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import shutil
 from collections.abc import Callable
@@ -30,11 +29,11 @@ from lingqu.kinds.documents import Document
 from lingqu.kinds.errors import BadInput, ProtocolViolation, Refused
 from lingqu.kinds.mechanism import Cost
 from lingqu.psi.agreement import LARGEST, Result, Terms
-from lingqu.psi.heard import Heard
+from lingqu.psi.heard import HeardPart, keep
 from lingqu.psi.parts import PART, Parts, filled, parted
 from lingqu.psi.protocols import exchange
 from lingqu.psi.rr22 import MALICIOUS
-from lingqu.psi.spill import Batches, Spill
+from lingqu.psi.spill import Batches, Spill, durably, write_private
 
 HELLO = 32 + 8 + 32 + 16
 NONCE = 32
@@ -108,15 +107,23 @@ class Session:
 
         Needs no peer.  Memory: one part's, and the rows.  BadInput when a part is missing.
         """
+        marked = self.marked()
+        return None if marked is None else np.flatnonzero(marked)
+
+    def marked(self) -> NDArray[np.bool_] | None:
+        """As `rows`, for every row of this party whether it is one of them: a byte each."""
         if self._state.terms.result is Result.SIZE or self._party not in self._state.terms.recipients:
             return None
-        return np.sort(np.concatenate([self._rows(part) for part in range(self.parts.count)]))
+        marked = np.zeros(self._state.rows[self._party], bool)
+        for part in range(self.parts.count):
+            marked[self._heard(part).rows(self.parts.sizes[self._party])] = True
+        return marked
 
     def size(self) -> int | None:
         """How many keys both have, for a result of that kind; None at a party that may not know.  Needs no peer."""
         if self._state.terms.result is not Result.SIZE or self._party not in self._state.terms.recipients:
             return None
-        return sum(len(self._kept(part)[0].compare()) for part in range(self.parts.count))
+        return sum(len(self._heard(part).heard.compare()) for part in range(self.parts.count))
 
     def discard(self) -> None:
         """Remove everything of this session from the disk."""
@@ -152,40 +159,11 @@ class Session:
         own, place = self._spill.read(part)
         sizes = self.parts.sizes
         agreed = terms.model_copy(update={"largest": max(sizes), "sizes": sizes})
-        self._keep(part, exchange(channel, filled(own, sizes[self._party]), agreed), own.element_of, place)
+        heard = exchange(channel, filled(own, sizes[self._party]), agreed)
+        keep(self._result(part), heard, own, place)
 
-    def _keep(self, part: int, heard: Heard | None, element_of: NDArray[np.int64], place: NDArray[np.int64]) -> None:
-        """All that a part's rows follow from, on disk for good before the part counts as done; nothing at others.
-
-        element_of: of every row of this party's in the part, whose row in the table is `place`.
-        """
-
-        def write(path: Path) -> None:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                if heard is not None:
-                    heard.write(file)
-                    for array in (element_of.astype(np.uint32), place):
-                        np.lib.format.write_array(file, array, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-
-        _durably(self._result(part), write)
-
-    def _kept(self, part: int) -> tuple[Heard, NDArray[np.uint32], NDArray[np.int64]]:
-        """What `_keep` wrote at a recipient."""
-        try:
-            with open(self._result(part), "rb") as file:
-                heard = Heard.read(file)
-                element_of, place = (np.lib.format.read_array(file, allow_pickle=False) for _ in range(2))
-        except FileNotFoundError:
-            raise BadInput(f"Part {part} of {self.parts.count} is not done.", "Run the missing parts.") from None
-        return heard, element_of, place
-
-    def _rows(self, part: int) -> NDArray[np.int64]:
-        heard, element_of, place = self._kept(part)
-        found = np.zeros(self.parts.sizes[self._party], bool)
-        found[heard.compare()] = True
-        return place[found[element_of]]
+    def _heard(self, part: int) -> HeardPart:
+        return HeardPart.read(self._result(part), part, self.parts)
 
     def _result(self, part: int) -> Path:
         return self._folder / f"done-{part:06d}"
@@ -232,7 +210,7 @@ def open_session(
         rows=both,
         most=most,
     )
-    _durably(folder / STATE, lambda path: _write(path, state.canonical()))
+    durably(folder / STATE, lambda path: write_private(path, state.canonical()))
     return Session(channel.party, state, spill, folder)
 
 
@@ -340,22 +318,3 @@ def _commitment(party: int, nonce: bytes) -> bytes:
 def _same(known: str, state: State) -> None:
     if not hmac.compare_digest(known, state.fingerprint):
         raise BadInput("This is another table than the session was opened over.", "Read the same one.")
-
-
-def _write(path: Path, data: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _durably(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens, and stays once this returns."""
-    other = path.with_name(path.name + ".new")
-    write(other)
-    os.replace(other, path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

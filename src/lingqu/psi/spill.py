@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -108,6 +109,33 @@ def column_elements(columns: Sequence[Any], forms: Sequence[str]) -> Elements:
             f"{error.cause[:place]} that is not in the form {form}",
             "Correct the value (`lingqu.psi.normalise` names its row), or agree on another form.",
         ) from None
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[IO[bytes]]:
+    """A new file of this user alone, on disk for good once the block ends."""
+    with _private(path) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file of this user alone, for good when this returns."""
+    with private_file(path) as file:
+        file.write(data)
+
+
+def durably(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file so that it is there whole or not at all, whatever happens, and stays once this returns."""
+    other = path.with_name(path.name + ".new")
+    write(other)
+    os.replace(other, path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _private(path: Path) -> IO[bytes]:

@@ -2,7 +2,7 @@
 
 Sizes.  left, right: rows of the receiver's table and of the other; recipients: 1 (the left side) or 2; most: rows of
 the larger in a part.  Of more than two tables: parties; leader: rows of the one that leads, a recipient; rows1, rows2
-and so on: of the others in their order, or others for each; recipients: 1, or all.
+and so on: of the others in their order, or others for each; recipients: 1, or all; most: rows of the largest in a part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from lingqu.kinds.disclosure import Audience, Fact, Reveals
 from lingqu.kinds.mechanism import Cost, Declaration, Operation, Sizes
-from lingqu.psi import declaration, ecdh, many, rr22
+from lingqu.psi import crowd, declaration, ecdh, many, rr22
 from lingqu.psi.agreement import Result
 from lingqu.psi.parts import PART, parted
 from lingqu.psi.protocols import Line, seconds
@@ -60,7 +60,8 @@ def _effort(declared: Declaration, operation: str, sizes: Sizes) -> float:
     one = operation not in _PLAIN  # the protocol's own operations know no parts
     parts = parted(rows, whole=one or operation == SIZE, most=sizes.get("most", PART))
     result = Result.SIZE if _PLAIN.get(operation, operation) == _PLAIN[SIZE] else Result.ELEMENTS
-    return parts.count * seconds(declared.name, Cost(), parts.sizes, Line(), result)
+    left, right = parts.sizes
+    return parts.count * seconds(declared.name, Cost(), (left, right), Line(), result)
 
 
 def over_tables(declared: Declaration, *, both: bool = True) -> Declaration:
@@ -94,15 +95,20 @@ def _rows(sizes: Sizes) -> tuple[int, ...]:
 
 def _many(sizes: Sizes) -> Cost:
     """Where all are told, at the most: as if all keys of the smallest table were in every one."""
-    rows = _rows(sizes)
-    return many.cost(rows, 0, None if sizes.get("recipients", 1) == 1 else min(rows)) + GATE
+    rows, told = _rows(sizes), sizes.get("recipients", 1) > 1
+    parts = parted(rows, most=sizes.get("most", PART))
+    each = many.cost(parts.sizes, 0, 0 if told else None)
+    found = (len(rows) - 1) * rr22.BLOCK * min(rows) if told else 0
+    total = Cost(each.rounds * parts.count, each.bytes * parts.count + found)
+    return total + crowd.opening_cost(len(rows), parts) + GATE
 
 
 def _many_effort(operation: str, sizes: Sizes) -> float:
     if operation != MANY_TABLES:
         return 0.0
-    leader, *others = _rows(sizes)
-    return sum(seconds(rr22.NAME, Cost(), (leader, other), Line()) for other in others)
+    parts = parted(_rows(sizes), most=sizes.get("most", PART))
+    leader, *others = parts.sizes
+    return parts.count * sum(seconds(rr22.NAME, Cost(), (leader, other), Line()) for other in others)
 
 
 _MANY = declaration.MANY.operations["intersect_many"]
@@ -118,7 +124,8 @@ MANY = replace(
                 Reveals(
                     to=Audience.COMPUTE,
                     fact=Fact.SHAPE,
-                    about="of the other sides' keys their tables' numbers of rows alone",
+                    about="of the other sides' keys their tables' numbers of rows alone; of a run that broke off, "
+                    "how far it had come",
                 ),
                 *(told for told in _MANY.reveals if told.to is Audience.RECIPIENT),
             ),

@@ -98,4 +98,4 @@ def _ask(errand: Errand, part: Part, terms: UnbalancedTerms) -> Finding:
     errand.leave()
     found = asked.found().elements
     assert found is not None  # the client of a published set learns which of its elements are there
-    return part.found(own.rows_of(found[found < len(own)]))
+    return part.found(own.marked(found[found < len(own)]))
