@@ -98,6 +98,14 @@ def test_a_model_is_released_whole() -> None:
     assert Release.parse(release.canonical()) == release
 
 
+def test_a_digest_does_not_confirm_a_guess() -> None:
+    first, second = run(model_plan()), run(model_plan())
+    assert first is not None
+    assert second is not None
+    assert first.model_copy(update={"blind": second.blind}) == second
+    assert first.sha256() != second.sha256()
+
+
 def test_a_model_over_too_few_rows_is_withheld() -> None:
     release = run(model_plan().model_copy(update={"minimum_group": 4}))
     assert release is not None

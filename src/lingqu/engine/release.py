@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -70,10 +71,13 @@ class Release(Document):
     withheld: keys of groups that are not in the result: below the minimum group or absent, which of the two is unknown.
     values: a model's numbers by name, each a flat list.  note: what a reader should know, or empty.
     attached: of a large result, the file that has its rows; then there are none here.
+    blind: random, so that the digest, which receipts and ledgers carry, tells nobody who guesses the rest that the
+    guess is right.
     """
 
     job: str
     plan: Digest
+    blind: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     recipient: PartyName
     kind: Literal["table", "model"]
     minimum_group: int
@@ -269,6 +273,7 @@ def found(plan: Plan, step: Step, finding: Finding, *, recipient: str, job: str,
     release = Release(
         job=job,
         plan=plan.sha256(),
+        blind=secrets.token_hex(16),
         recipient=recipient,
         kind="table",
         minimum_group=plan.minimum_group,
@@ -304,6 +309,7 @@ def _model(plan: Plan, layout: Layout, opened: Opened, arguments: ReleaseArgumen
     return Release(
         job=job,
         plan=plan.sha256(),
+        blind=secrets.token_hex(16),
         recipient=plan.recipient,
         kind="model",
         minimum_group=plan.minimum_group,
@@ -336,6 +342,7 @@ def _table(plan: Plan, layout: Layout, opened: Opened, arguments: ReleaseArgumen
     return Release(
         job=job,
         plan=plan.sha256(),
+        blind=secrets.token_hex(16),
         recipient=plan.recipient,
         kind="table",
         minimum_group=plan.minimum_group,

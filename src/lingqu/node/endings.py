@@ -15,13 +15,13 @@ from lingqu.contract import Terms
 from lingqu.engine.release import Release
 from lingqu.engine.worker import ATTACHED
 from lingqu.kinds import clock
-from lingqu.kinds.errors import LingquError, Refused, Tampered
+from lingqu.kinds.errors import LingquError, PartyLost, Refused, Tampered
 from lingqu.kinds.receipts import Outcome, Receipt, Supplies
 from lingqu.ledger import Failed, ReceiptLogged, Released, Spent
 from lingqu.node.core import Core
-from lingqu.node.errors import NotFound
+from lingqu.node.errors import Conflict, NotFound
 from lingqu.node.journal import Journal
-from lingqu.node.results import Results
+from lingqu.node.results import Results, clear
 from lingqu.node.run import Run
 from lingqu.node.store.models import ENDED, Account, Agreement, Job, JobState, Result, Use, UseState
 
@@ -109,8 +109,13 @@ class Endings:
                 run, state, error, tell = owed
                 self.write(run, state, error, None, tell)
 
-    def recover(self, error: LingquError, tell: TellReceipt) -> Iterator[str]:
-        """Close the jobs that a crash left open, each with this error; their ids, one by one as each is closed."""
+    def stopped(self) -> PartyLost:
+        """Why jobs end that were under way when the node stopped."""
+        return PartyLost("The node stopped while the job was under way.", "Start the job again.", party=self.name)
+
+    def recover(self, tell: TellReceipt) -> Iterator[str]:
+        """Close the jobs that a crash left open; their ids, one by one as each is closed."""
+        error = self.stopped()
         with self._core.store.read() as session:
             left = session.scalars(select(Job).where(Job.state.not_in(ENDED))).all()
         for row in left:
@@ -227,8 +232,20 @@ class Endings:
                 raise Refused(f"{peer} is no party of that contract.", "Only parties give receipts.", term="parties")
             self.keep_receipt(session, receipt, token)
 
+    def result(self, row: Job) -> Result:
+        """What is stored of a job's result; Conflict where there is none."""
+        with self._core.store.read() as session:
+            found = session.get(Result, row.id)
+        if found is None:
+            raise Conflict(
+                f"Job {row.id} is {row.state}; it has no result.", "Wait until it is done, or start it again."
+            )
+        return found
+
     def tidy(self) -> None:
-        """Remove files of rows whose result is not in the store, since the node died between the two."""
+        """Remove what a node that died left: files of a worker's result, and of rows whose result is not stored."""
+        for folder in self._core.home.jobs.glob("*"):
+            clear(folder)
         with self._core.store.read() as session:
             strays = [job for job in self.results.all() if session.get(Result, job) is None]
         for job in strays:

@@ -134,11 +134,7 @@ class Jobs:
             raise Refused(
                 "This result belongs to another analyst.", "Ask under a contract of your own.", term="recipients"
             )
-        with self._core.store.read() as session:
-            found = session.get(Result, job)
-        if found is None:
-            raise Conflict(f"Job {job} is {row.state}; it has no result.", "Wait until it is done, or start it again.")
-        return found
+        return self._endings.result(row)
 
     # The other parties' side
 
@@ -244,15 +240,10 @@ class Jobs:
 
     def recover(self) -> None:
         """Close what a crash left open: running jobs have failed, reserved uses are free, spent ones stay spent."""
-        for job in self._endings.recover(self._stopped(), self._tell_receipt):
+        for job in self._endings.recover(self._tell_receipt):
             shutil.rmtree(self._core.home.job(job), ignore_errors=True)
         self._kept.forget()
-        for folder in self._core.home.jobs.glob("*"):  # the node died before it could do so
-            clear(folder)
         self._endings.tidy()
-
-    def _stopped(self) -> PartyLost:
-        return PartyLost("The node stopped while the job was under way.", "Start the job again.", party=self.name)
 
     def stop_watching(self) -> None:
         """End every stream of views, so that the server can stop."""
@@ -263,7 +254,7 @@ class Jobs:
         """End every run, tell the others, and break off every talk with them; nothing starts any more."""
         self.stop_watching()
         for run in list(self._runs.values()):
-            self.finish(run, JobState.FAILED, self._stopped())
+            self.finish(run, JobState.FAILED, self._endings.stopped())
         self.supplies.close()
         self._coordination.close()
 
