@@ -13,7 +13,7 @@ CARGO_FLAGS := --manifest-path $(CRATE)/Cargo.toml
 RUST_SOURCES := $(shell find $(CRATE) -name '*.rs' -not -path '*/target/*') $(CRATE)/Cargo.toml $(CRATE)/Cargo.lock
 WORKERS ?= 2
 # The slower tests over real nodes, which run with the acceptance tests.
-SLOWER := tests/node/test_supplies.py tests/node/test_crash.py tests/node/test_hostile.py tests/node/test_times.py
+SLOWER := tests/node/test_large.py tests/node/test_supplies.py tests/node/test_crash.py tests/node/test_hostile.py tests/node/test_times.py
 TESTS ?= tests --ignore=tests/acceptance --ignore=tests/timing $(SLOWER:%=--ignore=%)
 SERVE ?=
 PARTIES ?=

@@ -300,6 +300,7 @@ def test_a_query_prints_its_result_and_what_was_withheld(run: Any, fake: Any, tm
         "plan": "sha256:" + "0" * 64,
         "recipient": "big-data",
         "kind": "table",
+        "blind": "00" * 16,
         "minimum_group": 10,
         "columns": [
             {"name": "education", "type": "string", "computed": "key"},

@@ -38,6 +38,7 @@ def release(**changes: Any) -> dict[str, Any]:
         "plan": "sha256:" + "0" * 64,
         "recipient": "big-data",
         "kind": "table",
+        "blind": "00" * 16,
         "minimum_group": 10,
         "columns": [{"name": name, "type": kind, "computed": "…"} for name, kind in columns.items()],
         "rows": [["Bachelors <b>", str(2**60), 38.25, "2026-01-02", True], ["Masters", 40, None, None, None]],

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from lingqu.engine.release import Release
     from lingqu.node.remote import Remote
 
-BATCH = 1 << 16
+BATCH = 1 << 12
+"""Rows at a time; Arrow keeps several times what one batch takes."""
 
 
 class Rows:
     """A released table's rows.  A large one's are fetched when first looked at, into a file that goes with this object.
 
-    The file is checked against the digest in the document, which is what the ledger covers.
+    The file is checked against the digest in the document.
     """
 
     def __init__(self, remote: Remote, release: Release) -> None:
