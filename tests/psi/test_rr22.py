@@ -164,7 +164,8 @@ def test_the_quicker_protocol_is_chosen() -> None:
     assert choose((1 << 20, 1 << 20), far).protocol == NAME
     assert choose((1 << 20, 1 << 20), near, result=Result.SIZE).protocol == "psi.ecdh"
     assert choose((1000, 1000), far).protocol == "psi.ecdh"
-    assert choose((10_000, 10_000), far).protocol == NAME  # as measured on such a line
+    assert choose((10_000, 10_000), far).protocol == "psi.ecdh"  # as measured on such a line
+    assert choose((100_000, 100_000), far).protocol == NAME  # as well
     chosen = choose((5000, 5000), far)
     assert "psi.rr22" in chosen.reason
     assert choose((10, 10), adversary=Adversary.MALICIOUS_ABORT).protocol == MALICIOUS

@@ -85,11 +85,14 @@ def intersect(channel: Channel, own: Elements, terms: Terms) -> Intersection:
 def seconds(protocol: str, cost: Cost, sizes: tuple[int, int], line: Line, result: Result = Result.ELEMENTS) -> float:
     """What a run is expected to take: its rounds, the bytes of the busier direction at most, and the work.
 
+    Points travel while others are computed, so of their bytes and their work the longer counts.
     sizes: elements of the receiver and of the sender.
     """
     each = (_COUNTED[protocol],) * 2 if result is Result.SIZE else _ELEMENT[protocol]
     work = _START.get(protocol, 0.0) + each[0] * sizes[0] + each[1] * sizes[1]
-    return work + cost.bytes / line.bytes_per_second + cost.rounds * line.round_trip / 2
+    sent = cost.bytes / line.bytes_per_second
+    busy = max(work, sent) if protocol in ecdh.GROUPS else work + sent
+    return busy + cost.rounds * line.round_trip / 2
 
 
 def choose(
