@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import parquet
 
+from lingqu.catalog.tables import ARROW
 from lingqu.engine.release import Attached
 from lingqu.kinds.errands import Columns, Scan
 from lingqu.kinds.schema import ColumnType
@@ -23,14 +24,6 @@ from lingqu.plan.outputs import FoundColumn
 GROUP = 1 << 14
 """Rows of a group in the file, about."""
 DIGITS = 38
-_ARROW: dict[ColumnType, pa.DataType] = {
-    ColumnType.BOOL: pa.bool_(),
-    ColumnType.INT: pa.int64(),
-    ColumnType.REAL: pa.float64(),
-    ColumnType.STRING: pa.string(),
-    ColumnType.DATE: pa.date32(),
-    ColumnType.TIMESTAMP: pa.timestamp("us"),
-}
 
 
 def attach(columns: Sequence[FoundColumn], found: Scan, file: Path) -> Attached:
@@ -69,7 +62,7 @@ def _groups(columns: Sequence[FoundColumn], found: Scan, schema: pa.Schema) -> I
 
 
 def _kind(column: FoundColumn) -> pa.DataType:
-    return pa.decimal128(DIGITS, column.scale) if column.type is ColumnType.DECIMAL else _ARROW[column.type]
+    return pa.decimal128(DIGITS, column.scale) if column.type is ColumnType.DECIMAL else ARROW[column.type]
 
 
 def _array(column: FoundColumn, batch: Columns) -> pa.Array:
